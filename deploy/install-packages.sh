@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that kvd needs, if any is missing.
+#
+#   deploy/install-packages.sh build|test
+#
+# build: what a release build and the quick start need; test: that, and what the tests need.
+set -euo pipefail
+build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobuf-compiler-grpc
+  protobuf-compiler libprotobuf-dev librocksdb-dev libabsl-dev prometheus-cpp-dev libcli11-dev
+  libspdlog-dev libisal-dev libcivetweb-dev libedit-dev libzstd-dev liblz4-dev libsnappy-dev
+  libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libcurl4-openssl-dev wamerican procps curl)
+tests=(libgtest-dev libgmock-dev python3 git)
+case "${1:-}" in
+  build) wanted=("${build[@]}") ;;
+  test) wanted=("${build[@]}" "${tests[@]}") ;;
+  *) echo "usage: $0 build|test" >&2; exit 2 ;;
+esac
+missing=()
+for package in "${wanted[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || { echo "$0: need root or sudo to install: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+log=$(mktemp)
+if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update &&
+       "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  tail -n 15 "$log" >&2
+  echo "$0: could not install the packages; the whole log is $log" >&2
+  exit 1
+fi
+rm -f "$log"

@@ -1,0 +1,62 @@
+// kvd's typed errors: absl::Status whose payload says what the caller should do. The table is in
+// proto/README.md. Pure: no protobuf header is visible here; the payload's bytes are those of
+// kvd.v1.ErrorDetail, so the services pass them on as they are. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "proto/ids.h"
+#include "proto/timestamp.h"
+
+namespace kvd {
+
+enum class ErrorKind {
+  kNone,            // no detail: the code alone speaks
+  kNotLeader,       // nothing applied; retry at the hint
+  kShardMoved,      // nothing applied; refresh routing, retry
+  kSessionExpired,  // the outcome of an earlier attempt can no longer be told
+  kConflict,        // nothing applied; another owner is in the way
+  kLimitExceeded,   // the request is wrong; do not retry
+  kOutcomeUnknown,  // may have been applied; retry only with the same writer
+  kBusy,            // nothing applied; retry after a delay
+  kWrongCluster,    // the request is at the wrong cluster; do not retry
+  kCorruption,      // bytes do not match their checksum
+};
+
+// The detail of a status in plain form. Only the fields of its kind are set.
+struct ErrorInfo {
+  ErrorKind kind = ErrorKind::kNone;
+  StoreId leader;
+  std::string leader_address;
+  Timestamp safe_point;
+  Timestamp fresh_token;
+  uint64_t retry_after_ms = 0;
+};
+
+absl::Status NotLeaderError(GroupId group, StoreId leader, std::string_view leader_address);
+absl::Status SessionExpiredError(Timestamp safe_point, Timestamp fresh_token);
+absl::Status ConflictError(std::string_view key, std::string_view why);
+// "`field` is `seen` `unit`, the limit is `limit`" as INVALID_ARGUMENT.
+absl::Status LimitError(std::string_view field, uint64_t limit, uint64_t seen,
+                        std::string_view unit);
+absl::Status OutcomeUnknownError(std::string_view why);
+absl::Status BusyError(std::string_view what, uint64_t retry_after_ms);
+absl::Status WrongClusterError(ClusterId ours, ClusterId named);
+absl::Status CorruptionError(std::string_view what, std::string_view key);
+// The key belongs to no shard that this group serves.
+absl::Status ShardMovedError(std::string_view why);
+
+ErrorInfo InfoOf(const absl::Status& status);
+
+// The type under which the detail is attached, as in google.protobuf.Any.
+inline constexpr char kErrorDetailUrl[] = "type.googleapis.com/kvd.v1.ErrorDetail";
+
+// Text forms for the gRPC trailer `grpc-status-details-bin`.
+std::string SerializeStatus(const absl::Status& status);
+// INTERNAL if the bytes are no kvd.v1.Status.
+absl::Status ParseStatus(std::string_view bytes);
+
+}  // namespace kvd

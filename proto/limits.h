@@ -1,0 +1,33 @@
+// Every limit that more than one module must agree on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kvd {
+
+inline constexpr size_t kKeyBytesMax = 4 << 10;
+inline constexpr size_t kValueBytesMax = 8 << 20;
+inline constexpr size_t kRequestBytesMax = 16 << 20;
+// What gRPC accepts in one message: a request at its limit plus its envelope.
+inline constexpr size_t kMessageBytesMax = kRequestBytesMax + (1 << 20);
+inline constexpr size_t kBatchOperationsMax = 1024;
+inline constexpr size_t kConditionsMax = 128;
+inline constexpr size_t kMultiGetKeysMax = 4096;
+inline constexpr size_t kDeleteRangeKeysMax = 4096;
+inline constexpr size_t kDeleteRangeKeysDefault = 1024;
+inline constexpr size_t kScanPageBytesMin = 1 << 10;
+inline constexpr size_t kScanPageBytesMax = 4 << 20;
+inline constexpr size_t kScanPageBytesDefault = 256 << 10;
+inline constexpr size_t kPipelineItemsMax = 4096;
+inline constexpr size_t kPipelineInFlightMax = 16384;
+inline constexpr uint64_t kTtlMillisMax = uint64_t{10} * 365 * 24 * 3600 * 1000;
+inline constexpr uint64_t kStalenessMillisMax = 24 * 3600 * 1000;
+inline constexpr uint64_t kStalenessMillisDefault = 10'000;
+// How far a token or read timestamp may lie above the group's clock.
+inline constexpr uint64_t kTimestampAheadMillisMax = 3600 * 1000;
+inline constexpr size_t kAddressBytesMax = 256;
+
+static_assert(kValueBytesMax + kKeyBytesMax < kRequestBytesMax);
+
+}  // namespace kvd

@@ -1,0 +1,303 @@
+#include "raft/core/core.h"
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+
+namespace kvd::raft {
+
+std::string Validate(const CoreOptions& o) {
+  auto millis = [](Duration d) { return std::chrono::duration_cast<milliseconds>(d).count(); };
+  if (o.heartbeat_interval <= Duration::zero()) {
+    return absl::StrCat("heartbeat_interval is ", millis(o.heartbeat_interval),
+                        " ms, the least is 1 ms");
+  }
+  if (o.election_timeout_min < 3 * o.heartbeat_interval) {
+    return absl::StrCat("election_timeout_min is ", millis(o.election_timeout_min),
+                        " ms, the least is three heartbeat intervals: ",
+                        3 * millis(o.heartbeat_interval), " ms");
+  }
+  if (o.lease_duration >= o.election_timeout_min) {
+    return absl::StrCat("lease_duration is ", millis(o.lease_duration),
+                        " ms, it must be below election_timeout_min: ",
+                        millis(o.election_timeout_min), " ms");
+  }
+  return "";
+}
+
+Core::Core(ReplicaId id, const CoreOptions& options, InitialState initial, const LogReader* reader,
+           MonotonicTime now, uint64_t seed)
+    : id_(id),
+      options_(options),
+      random_(seed),
+      now_(now),
+      hard_state_(initial.hard_state),
+      persisted_hard_state_(initial.hard_state),
+      log_(reader, initial.start.index, initial.start.term, initial.entries),
+      applied_(initial.applied),
+      emitted_(initial.applied) {
+  KVD_CHECK(Validate(options).empty());
+  KVD_CHECK(initial.applied >= initial.start.index && initial.applied <= log_.last_index());
+  // The state machine never runs ahead of what is committed.
+  hard_state_.commit = std::max(hard_state_.commit, initial.applied);
+  KVD_CHECK(hard_state_.commit <= log_.last_index());
+  configurations_.push_back({initial.start.index, initial.start.configuration});
+  for (const EntryPtr& entry : initial.entries) {
+    if (entry->type != EntryType::kConfiguration) continue;
+    Configuration configuration;
+    KVD_CHECK(Configuration::Decode(entry->data, &configuration));
+    configurations_.push_back({entry->index, std::move(configuration)});
+  }
+  life_ = random_.Next();
+  if (initial.restarted) no_votes_before_ = now + options_.election_timeout_min;
+  ResetElectionTimer();
+}
+
+void Core::SetNow(MonotonicTime now) {
+  KVD_CHECK(now >= now_);
+  now_ = now;
+}
+
+void Core::Tick(MonotonicTime now) {
+  SetNow(now);
+  if (role_ == Role::kLeader) {
+    CheckQuorum();
+    if (role_ != Role::kLeader) return;
+    if (transfer_target_ && now_ >= transfer_deadline_) transfer_target_ = ReplicaId();
+    if (now_ >= next_heartbeat_) BroadcastHeartbeat();
+    for (auto& [peer, progress] : progress_) {
+      // Nothing else carried the news of the commit: tell it, so that followers apply.
+      if (progress.sent_commit < commit_index() && progress.match() > progress.sent_commit) {
+        MaybeSendAppend(peer, progress, /*send_empty=*/true);
+      }
+    }
+    return;
+  }
+  if (now_ >= election_deadline_) Campaign(now);
+}
+
+void Core::Campaign(MonotonicTime now) {
+  SetNow(now);
+  if (role_ == Role::kLeader || removed_) return;
+  if (!IsVoter()) {
+    ResetElectionTimer();
+    return;
+  }
+  StartElection(/*pre_vote=*/true, /*transfer=*/false);
+}
+
+void Core::ResetElectionTimer() {
+  auto min = options_.election_timeout_min.count();
+  election_deadline_ = now_ + Duration(min + static_cast<int64_t>(random_.Below(
+                                                 static_cast<uint64_t>(min))));
+}
+
+void Core::BecomeFollower(Term term, ReplicaId leader) {
+  KVD_CHECK(term >= hard_state_.term);
+  if (term > hard_state_.term) {
+    hard_state_.term = term;
+    hard_state_.vote = ReplicaId();
+  }
+  if (role_ == Role::kLeader) FailReads();
+  bool keep_timer = role_ == Role::kFollower && leader_ == leader;
+  role_ = Role::kFollower;
+  leader_ = leader;
+  votes_.clear();
+  progress_.clear();
+  transfer_target_ = ReplicaId();
+  uncommitted_bytes_ = 0;
+  if (!keep_timer) ResetElectionTimer();
+}
+
+void Core::BecomeLeader() {
+  KVD_CHECK(role_ == Role::kCandidate || role_ == Role::kPreCandidate);
+  role_ = Role::kLeader;
+  leader_ = id_;
+  votes_.clear();
+  led_since_ = now_;
+  lease_forfeited_ = false;
+  transfer_target_ = ReplicaId();
+  uncommitted_bytes_ = 0;
+  progress_.clear();
+  SyncProgress();
+  // Entries of earlier terms commit only together with one of this term (thesis, 3.6.2).
+  term_start_ = log_.last_index() + 1;
+  AppendAsLeader(EntryType::kEmpty, "");
+  next_heartbeat_ = now_ + options_.heartbeat_interval;
+}
+
+// True if the message is dealt with, or must be ignored.
+bool Core::HandleOtherTerm(const Message& m) {
+  if (m.term > term()) {
+    bool vote = m.type == MessageType::kVote || m.type == MessageType::kPreVote;
+    // A disturbing candidate is ignored while a leader is alive (thesis, 4.2.3).
+    if (vote && !m.transfer && InLeaderLease()) return true;
+    // A pre-vote binds nobody, and a granted reply carries the term it asked for.
+    if (m.type == MessageType::kPreVote) return false;
+    if (m.type == MessageType::kPreVoteReply && !m.reject) return false;
+    bool from_leader = m.type == MessageType::kAppend || m.type == MessageType::kHeartbeat;
+    BecomeFollower(m.term, from_leader ? m.from : ReplicaId());
+    return false;
+  }
+  if (m.term == term()) return false;
+  switch (m.type) {
+    case MessageType::kAppend:
+    case MessageType::kHeartbeat: {
+      // Tells a leader of the past, or frees this replica if its term ran ahead (etcd's "stuck
+      // candidate").
+      Message reply = Envelope(MessageType::kAppendReply, m.from);
+      reply.reject = true;
+      SendAfterPersist(std::move(reply));
+      return true;
+    }
+    case MessageType::kPreVote:
+    case MessageType::kVote: {
+      Message reply = Envelope(m.type == MessageType::kVote ? MessageType::kVoteReply
+                                                            : MessageType::kPreVoteReply,
+                               m.from);
+      reply.reject = true;
+      SendAfterPersist(std::move(reply));
+      return true;
+    }
+    default: return true;
+  }
+}
+
+void Core::Step(MonotonicTime now, const Message& m) {
+  SetNow(now);
+  if (m.to != id_ || removed_) return;
+  // A removed replica that asks for votes is told so by the leader.
+  if (IsLeader() && !configuration().Contains(m.from) && !configuration().IsJoint() &&
+      configurations_.back().index <= commit_index() &&
+      (m.type == MessageType::kPreVote || m.type == MessageType::kVote)) {
+    Message reply = Envelope(MessageType::kRemoved, m.from);
+    Send(std::move(reply));
+    return;
+  }
+  if (HandleOtherTerm(m)) return;
+  switch (m.type) {
+    case MessageType::kAppend: return HandleAppend(m);
+    case MessageType::kHeartbeat: return HandleHeartbeat(m);
+    case MessageType::kAppendReply: return HandleAppendReply(m);
+    case MessageType::kHeartbeatReply: return HandleHeartbeatReply(m);
+    case MessageType::kVote:
+    case MessageType::kPreVote: return HandleVoteRequest(m);
+    case MessageType::kVoteReply:
+    case MessageType::kPreVoteReply: return HandleVoteReply(m);
+    case MessageType::kTimeoutNow: return HandleTimeoutNow(m);
+    case MessageType::kRemoved: removed_ = true; return;
+  }
+}
+
+Message Core::Envelope(MessageType type, ReplicaId to) const {
+  Message m;
+  m.type = type;
+  m.from = id_;
+  m.to = to;
+  m.term = term();
+  return m;
+}
+
+void Core::Send(Message m) { output_.messages.push_back(std::move(m)); }
+
+void Core::SendAfterPersist(Message m) {
+  output_.messages_after_persist.push_back(std::move(m));
+}
+
+void Core::OnPersisted(MonotonicTime now, Index index, Term term) {
+  SetNow(now);
+  log_.StableTo(index, term);
+  if (role_ == Role::kLeader) MaybeCommit();
+}
+
+void Core::OnApplied(Index index) {
+  KVD_CHECK(index >= applied_ && index <= commit_index());
+  applied_ = index;
+  if (fresh_pending_index_ && applied_ >= fresh_pending_index_) {
+    fresh_as_of_ = std::max(fresh_as_of_, fresh_pending_);
+    fresh_pending_index_ = Index();
+  }
+  log_.EvictTo(applied_, options_.cache_bytes_max);
+}
+
+void Core::Compact(Index index) {
+  if (index <= log_.start()) return;
+  KVD_CHECK(index <= applied_ && index <= log_.stable());
+  log_.CompactTo(index);
+  while (configurations_.size() > 1 && configurations_[1].index <= index) {
+    configurations_.erase(configurations_.begin());
+  }
+}
+
+bool Core::WantsSnapshot(const SnapshotMeta& meta, Term leader_term) {
+  if (removed_ || leader_term < term() || meta.index <= commit_index()) return false;
+  if (log_.Matches(meta.index, meta.term)) {
+    // The log holds it all: to drop what follows could lose entries this replica acknowledged.
+    CommitTo(meta.index);
+    return false;
+  }
+  return true;
+}
+
+void Core::Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term,
+                   ReplicaId leader) {
+  SetNow(now);
+  KVD_CHECK(leader_term >= term() && meta.index > commit_index());
+  BecomeFollower(leader_term, leader);
+  ResetElectionTimer();
+  output_.entries.clear();
+  log_.Reset(meta.index, meta.term);
+  configurations_.assign(1, {meta.index, meta.configuration});
+  hard_state_.commit = applied_ = emitted_ = meta.index;
+}
+
+Output Core::TakeOutput() {
+  if (role_ == Role::kLeader) {
+    if (round_wanted_) StartReadRound();
+    // Here, so that all proposals since the last output share messages.
+    BroadcastAppend();
+  }
+  bool changed = hard_state_.term != persisted_hard_state_.term ||
+                 hard_state_.vote != persisted_hard_state_.vote;
+  if (changed || (!output_.entries.empty() && hard_state_ != persisted_hard_state_)) {
+    output_.hard_state = hard_state_;
+    persisted_hard_state_ = hard_state_;
+  }
+  // Applied only once on the own disk too, so that the state never gets ahead of the log.
+  Index until = std::min(commit_index(), log_.stable());
+  if (emitted_ < until) {
+    output_.committed = log_.Slice(emitted_ + 1, until + 1, options_.apply_bytes_max);
+    if (!output_.committed.empty()) emitted_ = output_.committed.back()->index;
+  }
+  Output out = std::move(output_);
+  output_ = Output();
+  return out;
+}
+
+void Core::CheckState() const {
+  KVD_CHECK(applied_ <= emitted_ && emitted_ <= commit_index());
+  KVD_CHECK(emitted_ <= log_.stable());
+  KVD_CHECK(commit_index() <= log_.last_index());
+  KVD_CHECK(log_.start() <= applied_);
+  KVD_CHECK(log_.stable() <= log_.last_index());
+  KVD_CHECK(log_.last_term() <= term());
+  KVD_CHECK(!configurations_.empty() && configurations_.back().index <= log_.last_index());
+  for (size_t i = 1; i < configurations_.size(); ++i) {
+    KVD_CHECK(configurations_[i - 1].index < configurations_[i].index);
+  }
+  if (role_ == Role::kLeader) {
+    KVD_CHECK(leader_ == id_);
+    KVD_CHECK(hard_state_.vote == id_);
+    KVD_CHECK(log_.last_term() == term());
+    for (const auto& [peer, progress] : progress_) {
+      KVD_CHECK(peer != id_);
+      KVD_CHECK(progress.match() < progress.next());
+      KVD_CHECK(progress.next() <= log_.last_index() + 1);
+    }
+  } else {
+    KVD_CHECK(leader_ != id_);
+    KVD_CHECK(progress_.empty());
+  }
+  if (role_ == Role::kCandidate) KVD_CHECK(hard_state_.vote == id_);
+}
+
+}  // namespace kvd::raft

@@ -1,0 +1,262 @@
+// The consensus state machine of one replica: pure and deterministic. Events go in by the methods
+// below, everything it wants done comes out of TakeOutput. No I/O, clock or global randomness.
+//
+// Source: the thesis; pre-vote 9.6, check-quorum 6.2, leases and ReadIndex 6.4, transfer 3.10,
+// joint consensus 4.3, own disk write in parallel 10.2.1. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "raft/core/log.h"
+#include "raft/core/progress.h"
+#include "raft/core/quorum.h"
+#include "raft/core/types.h"
+#include "raft/runtime/random.h"
+
+namespace kvd::raft {
+
+struct CoreOptions {
+  // A follower that hears nothing for a random time in [min, 2 * min) asks for votes. Also how long
+  // a leader leads without hearing from a quorum.
+  Duration election_timeout_min = milliseconds(600);
+  Duration heartbeat_interval = milliseconds(100);
+  // A lease holds this long from the sending of the round that a quorum answered. Shorter than
+  // election_timeout_min by what two clocks may drift apart in that time.
+  Duration lease_duration = milliseconds(540);
+  size_t append_bytes_max = 1 << 20;         // entries of one message
+  size_t inflight_bytes_max = 8 << 20;       // per follower, not yet acknowledged
+  size_t inflight_messages_max = 256;
+  size_t proposal_bytes_max = 20 << 20;      // one entry
+  size_t uncommitted_bytes_max = 64 << 20;   // of the leader's log tail
+  size_t cache_bytes_max = 32 << 20;         // recent entries kept in memory
+  size_t apply_bytes_max = 4 << 20;          // committed entries of one output
+};
+
+// Empty, or why the options can't work: names the field, the value and the limit.
+std::string Validate(const CoreOptions& options);
+
+// What a replica knows when it starts.
+struct InitialState {
+  HardState hard_state;
+  SnapshotMeta start;              // the log begins behind it; its configuration holds until the
+                                   // first configuration entry
+  std::vector<EntryPtr> entries;   // all of the log, already on disk
+  Index applied;                   // what the state machine has applied; >= start.index
+  bool restarted = false;          // it has run before: it may have granted a lease it forgot
+};
+
+struct ReadState {
+  uint64_t id;   // as given to ReadIndex
+  Index index;   // a read is linearizable once this index is applied
+};
+
+struct SnapshotRequest {
+  ReplicaId to;
+};
+
+// What to do, in this order of dependence: `messages` at once; `hard_state` and `entries` to disk in
+// one write, after all earlier ones; `messages_after_persist` once that write *and all earlier ones*
+// are on disk; the rest at any time.
+struct Output {
+  std::optional<HardState> hard_state;
+  std::vector<EntryPtr> entries;  // replace whatever the log holds from entries.front()->index on
+  std::vector<Message> messages;
+  std::vector<Message> messages_after_persist;
+  std::vector<EntryPtr> committed;  // to apply, in order, without a gap to the previous output
+  std::vector<ReadState> reads;
+  std::vector<uint64_t> failed_reads;  // by id: not confirmed, ask the new leader
+  std::vector<SnapshotRequest> snapshots;
+
+  bool NeedsWrite() const { return hard_state.has_value() || !entries.empty(); }
+};
+
+// A change of members, as one step. The result must keep at least one voter.
+struct MembershipChange {
+  std::vector<Member> add_learners;
+  std::vector<ReplicaId> promote;  // learners that become voters
+  std::vector<ReplicaId> remove;
+};
+
+class Core {
+ public:
+  // `reader` outlives the core. Two cores built alike and fed alike behave alike.
+  Core(ReplicaId id, const CoreOptions& options, InitialState initial, const LogReader* reader,
+       MonotonicTime now, uint64_t seed);
+
+  // --- Events. `now` never falls. ---
+
+  // Time passes; call at least four times per heartbeat_interval.
+  void Tick(MonotonicTime now);
+  void Step(MonotonicTime now, const Message& message);
+  // Appends a command to the log; it is committed if an output returns it in `committed` with the
+  // same term. UNAVAILABLE if not the leader, RESOURCE_EXHAUSTED beyond uncommitted_bytes_max,
+  // INVALID_ARGUMENT beyond proposal_bytes_max.
+  absl::StatusOr<Index> Propose(MonotonicTime now, std::string command);
+  // Confirms leadership by a round of heartbeats; the answer comes in Output::reads. UNAVAILABLE if
+  // not the leader.
+  absl::Status ReadIndex(MonotonicTime now, uint64_t id);
+  // FAILED_PRECONDITION while another change is open, INVALID_ARGUMENT if it makes no sense.
+  absl::StatusOr<Index> ChangeMembership(MonotonicTime now, const MembershipChange& change);
+  // Hands over to `target`, or gives up after an election timeout.
+  absl::Status TransferLeadership(MonotonicTime now, ReplicaId target);
+  // Starts an election at once, if a voter and not the leader.
+  void Campaign(MonotonicTime now);
+
+  // Everything up to `index`, whose term is `term`, is on this replica's disk.
+  void OnPersisted(MonotonicTime now, Index index, Term term);
+  void OnApplied(Index index);
+  // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
+  void Compact(Index index);
+  // Whether this replica should install the snapshot that the leader of `leader_term` offers.
+  bool WantsSnapshot(const SnapshotMeta& meta, Term leader_term);
+  // The snapshot replaced state and log, durably: the log starts behind it. Requires:
+  // WantsSnapshot(meta, leader_term) was true and no event came in between.
+  void Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term, ReplicaId leader);
+  // The snapshot for `to` is installed there, or could not be sent.
+  void OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index);
+
+  Output TakeOutput();
+
+  // --- State. ---
+
+  ReplicaId id() const { return id_; }
+  Role role() const { return role_; }
+  bool IsLeader() const { return role_ == Role::kLeader; }
+  Term term() const { return hard_state_.term; }
+  ReplicaId leader() const { return leader_; }
+  Index commit_index() const { return hard_state_.commit; }
+  Index applied_index() const { return applied_; }
+  const Log& log() const { return log_; }
+  const Configuration& configuration() const { return configurations_.back().configuration; }
+  // The configuration in force at `index`, which must not be below the log's start.
+  const Configuration& ConfigurationAt(Index index) const;
+  bool removed() const { return removed_; }
+  bool transferring() const { return static_cast<bool>(transfer_target_); }
+  const std::map<ReplicaId, Progress>& progress() const { return progress_; }
+  uint64_t uncommitted_bytes() const { return uncommitted_bytes_; }
+
+  // Leads, and has committed an entry of its own term: knows everything that was committed before.
+  bool KnowsCommitted() const;
+  // Whether no other leader can have committed anything before `now` (thesis, 6.4.1): counted from
+  // the sending of the last round that a quorum answered. Never true again in a term in which
+  // TimeoutNow was sent.
+  bool HoldsLease(MonotonicTime now) const;
+  // The applied state reflects every write acknowledged before this moment of the own clock.
+  MonotonicTime fresh_as_of() const { return fresh_as_of_; }
+
+  // Aborts if an invariant of a single replica is broken.
+  void CheckState() const;
+
+ private:
+  struct ConfigurationAtIndex {
+    Index index;
+    Configuration configuration;
+  };
+  struct PendingRead {
+    uint64_t id;
+    uint64_t round;
+    Index index;
+  };
+
+  // core.cc: terms, roles, dispatch.
+  void SetNow(MonotonicTime now);
+  void BecomeFollower(Term term, ReplicaId leader);
+  void BecomeLeader();
+  void ResetElectionTimer();
+  bool HandleOtherTerm(const Message& m);
+  void Send(Message m);
+  void SendAfterPersist(Message m);
+  Message Envelope(MessageType type, ReplicaId to) const;
+  bool IsVoter() const { return configuration().IsVoter(id_); }
+
+  // core_election.cc
+  void StartElection(bool pre_vote, bool transfer);
+  void HandleVoteRequest(const Message& m);
+  void HandleVoteReply(const Message& m);
+  void HandleTimeoutNow(const Message& m);
+  void TallyVotes();
+  bool InLeaderLease() const;
+  void CheckQuorum();
+
+  // core_follower.cc
+  void HandleAppend(const Message& m);
+  void HandleHeartbeat(const Message& m);
+  Index AppendEntries(const Message& m);
+  void CommitTo(Index index);
+  void NoteFreshness(const Message& m);
+
+  // core_leader.cc
+  void AppendAsLeader(EntryType type, std::string data);
+  void BroadcastAppend();
+  void MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty);
+  void BroadcastHeartbeat();
+  void HandleAppendReply(const Message& m);
+  void HandleHeartbeatReply(const Message& m);
+  void NoteContact(const Message& m, Progress& progress);
+  void MaybeCommit();
+  void MaybeFinishTransfer(ReplicaId to, const Progress& progress);
+
+  // core_read.cc
+  void StartReadRound();
+  void ConfirmReads();
+  void FailReads();
+  MonotonicTime QuorumSentAt() const;
+
+  // core_membership.cc
+  void AdoptConfiguration(Index index, Configuration configuration);
+  void DropConfigurationsFrom(Index index);
+  void SyncProgress();
+  void OnCommittedConfiguration();
+
+  const ReplicaId id_;
+  const CoreOptions options_;
+  Random random_;
+  MonotonicTime now_;
+
+  HardState hard_state_;
+  HardState persisted_hard_state_;  // as last put into an output
+  Log log_;
+  Index applied_;
+  Index emitted_;  // highest index given out in Output::committed
+  // Ascending by index; never empty; the last is in force.
+  std::vector<ConfigurationAtIndex> configurations_;
+
+  Role role_ = Role::kFollower;
+  ReplicaId leader_;
+  bool removed_ = false;
+  MonotonicTime election_deadline_;
+  MonotonicTime leader_contact_ = kLongAgo;  // last time the current leader was heard
+  MonotonicTime no_votes_before_ = kLongAgo; // after a restart: may have promised to a lease
+
+  // Freshness of the applied state, for bounded-stale reads. `life_` tells clock readings of this
+  // core from those of an earlier one on the same replica.
+  uint64_t life_;
+  MonotonicTime fresh_as_of_ = kLongAgo;
+  MonotonicTime fresh_pending_ = kLongAgo;
+  Index fresh_pending_index_;
+
+  // Candidate: +1 granted, -1 refused.
+  std::map<ReplicaId, int> votes_;
+
+  // Leader.
+  std::map<ReplicaId, Progress> progress_;  // without itself
+  MonotonicTime next_heartbeat_ = kLongAgo;
+  MonotonicTime led_since_ = kLongAgo;
+  Index term_start_;                        // its first entry of this term
+  uint64_t round_ = 0;
+  bool round_wanted_ = false;
+  std::vector<PendingRead> reads_;
+  uint64_t uncommitted_bytes_ = 0;
+  ReplicaId transfer_target_;
+  MonotonicTime transfer_deadline_ = kLongAgo;
+  bool lease_forfeited_ = false;            // TimeoutNow was sent in this term
+
+  Output output_;
+};
+
+}  // namespace kvd::raft

@@ -1,0 +1,137 @@
+// Elections: pre-vote, vote, transfer, check-quorum (thesis, 3.4, 9.6, 3.10, 6.2).
+#include "proto/check.h"
+#include "raft/core/core.h"
+
+namespace kvd::raft {
+
+void Core::StartElection(bool pre_vote, bool transfer) {
+  KVD_CHECK(IsVoter() && role_ != Role::kLeader);
+  leader_ = ReplicaId();
+  votes_.clear();
+  ResetElectionTimer();
+  role_ = pre_vote ? Role::kPreCandidate : Role::kCandidate;
+  Term asked = term() + 1;
+  if (!pre_vote) {
+    hard_state_.term = asked;
+    hard_state_.vote = id_;
+  }
+  votes_[id_] = 1;
+  for (const Member& m : configuration().Members()) {
+    if (m.replica == id_ || !configuration().IsVoter(m.replica)) continue;
+    Message request = Envelope(pre_vote ? MessageType::kPreVote : MessageType::kVote, m.replica);
+    request.term = asked;
+    request.index = log_.last_index();
+    request.log_term = log_.last_term();
+    request.transfer = transfer;
+    // A vote request says that this replica votes for itself: that must not be forgotten.
+    if (pre_vote) {
+      Send(std::move(request));
+    } else {
+      SendAfterPersist(std::move(request));
+    }
+  }
+  TallyVotes();
+}
+
+bool Core::InLeaderLease() const {
+  if (role_ == Role::kLeader) {
+    return now_ < QuorumSentAt() + options_.election_timeout_min;
+  }
+  return leader_ && now_ < leader_contact_ + options_.election_timeout_min;
+}
+
+void Core::HandleVoteRequest(const Message& m) {
+  bool pre_vote = m.type == MessageType::kPreVote;
+  Message reply = Envelope(pre_vote ? MessageType::kPreVoteReply : MessageType::kVoteReply, m.from);
+  bool up_to_date = m.log_term > log_.last_term() ||
+                    (m.log_term == log_.last_term() && m.index >= log_.last_index());
+  // After a restart the previous life may have promised a leader not to vote yet.
+  bool free = now_ >= no_votes_before_ || m.transfer;
+  bool grant;
+  if (pre_vote) {
+    // Equal terms: the candidate's view of a finished election; nothing can come of it.
+    grant = up_to_date && free && m.term > term() && !InLeaderLease();
+    if (grant) reply.term = m.term;
+    reply.reject = !grant;
+    Send(std::move(reply));
+    return;
+  }
+  bool can_vote = hard_state_.vote == m.from || (!hard_state_.vote && !leader_);
+  grant = up_to_date && free && can_vote;
+  if (grant) {
+    hard_state_.vote = m.from;
+    ResetElectionTimer();
+  }
+  reply.reject = !grant;
+  SendAfterPersist(std::move(reply));
+}
+
+void Core::HandleVoteReply(const Message& m) {
+  bool pre_vote = m.type == MessageType::kPreVoteReply;
+  if (role_ != (pre_vote ? Role::kPreCandidate : Role::kCandidate)) return;
+  // A grant answers the question that was asked: of an earlier attempt it is void.
+  if (!m.reject && m.term != (pre_vote ? term() + 1 : term())) return;
+  votes_.emplace(m.from, m.reject ? -1 : 1);
+  TallyVotes();
+}
+
+void Core::TallyVotes() {
+  auto of = [&](ReplicaId id) {
+    auto it = votes_.find(id);
+    return it == votes_.end() ? 0 : it->second;
+  };
+  switch (CountVotes(configuration(), of)) {
+    case VoteResult::kPending: return;
+    case VoteResult::kWon:
+      if (role_ == Role::kPreCandidate) {
+        StartElection(/*pre_vote=*/false, /*transfer=*/false);
+      } else {
+        BecomeLeader();
+      }
+      return;
+    case VoteResult::kLost: BecomeFollower(term(), ReplicaId()); return;
+  }
+}
+
+void Core::HandleTimeoutNow(const Message&) {
+  if (!IsVoter() || role_ == Role::kLeader) return;
+  StartElection(/*pre_vote=*/false, /*transfer=*/true);
+}
+
+// A leader that can't reach a quorum serves nobody and keeps others from trying: it steps down.
+void Core::CheckQuorum() {
+  auto contact = QuorumValue(configuration(), [&](ReplicaId id) {
+    if (id == id_) return now_;
+    auto it = progress_.find(id);
+    return it == progress_.end() ? kLongAgo : std::max(it->second.last_contact, led_since_);
+  });
+  if (now_ - contact >= options_.election_timeout_min) BecomeFollower(term(), ReplicaId());
+}
+
+absl::Status Core::TransferLeadership(MonotonicTime now, ReplicaId target) {
+  SetNow(now);
+  if (role_ != Role::kLeader) return absl::UnavailableError("not the leader");
+  if (target == id_) return absl::OkStatus();
+  auto it = progress_.find(target);
+  if (it == progress_.end() || !configuration().IsVoter(target)) {
+    return absl::InvalidArgumentError("replica " + target.ToString() + " is not a voter");
+  }
+  if (transfer_target_) {
+    return absl::FailedPreconditionError("a transfer to replica " + transfer_target_.ToString() +
+                                         " is under way");
+  }
+  transfer_target_ = target;
+  transfer_deadline_ = now_ + options_.election_timeout_min;
+  MaybeFinishTransfer(target, it->second);
+  if (transfer_target_) MaybeSendAppend(target, it->second, /*send_empty=*/true);
+  return absl::OkStatus();
+}
+
+void Core::MaybeFinishTransfer(ReplicaId to, const Progress& progress) {
+  if (transfer_target_ != to || progress.match() != log_.last_index()) return;
+  // From here on the target may win at any moment, whatever the lease says.
+  lease_forfeited_ = true;
+  Send(Envelope(MessageType::kTimeoutNow, to));
+}
+
+}  // namespace kvd::raft

@@ -1,0 +1,155 @@
+// Leading: proposals, replication, commit (thesis, 3.5, 3.6.2, 10.2.1).
+#include "proto/check.h"
+#include "proto/error.h"
+#include "raft/core/core.h"
+
+namespace kvd::raft {
+
+absl::StatusOr<Index> Core::Propose(MonotonicTime now, std::string command) {
+  SetNow(now);
+  if (role_ != Role::kLeader) return absl::UnavailableError("not the leader");
+  if (command.size() > options_.proposal_bytes_max) {
+    return LimitError("proposal", options_.proposal_bytes_max, command.size(), "bytes");
+  }
+  // A proposal accepted now would only delay the hand-over.
+  if (transfer_target_) return absl::UnavailableError("leadership is being transferred");
+  if (uncommitted_bytes_ >= options_.uncommitted_bytes_max) {
+    return BusyError("too many bytes are waiting to be committed", 50);
+  }
+  AppendAsLeader(EntryType::kCommand, std::move(command));
+  return log_.last_index();
+}
+
+void Core::AppendAsLeader(EntryType type, std::string data) {
+  auto entry = std::make_shared<Entry>();
+  entry->term = term();
+  entry->index = log_.last_index() + 1;
+  entry->type = type;
+  entry->data = std::move(data);
+  uncommitted_bytes_ += entry->Bytes();
+  log_.Append(entry);
+  output_.entries.push_back(std::move(entry));
+}
+
+void Core::BroadcastAppend() {
+  for (auto& [peer, progress] : progress_) MaybeSendAppend(peer, progress, /*send_empty=*/false);
+}
+
+void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
+  while (!progress.IsPaused()) {
+    Index previous = progress.next() - 1;
+    if (previous < log_.start() || !log_.TermAt(previous).has_value()) {
+      progress.BecomeSnapshot(log_.start());
+      output_.snapshots.push_back({to});
+      return;
+    }
+    Message m = Envelope(MessageType::kAppend, to);
+    m.index = previous;
+    m.log_term = *log_.TermAt(previous);
+    m.entries = log_.Slice(progress.next(), log_.last_index() + 1, options_.append_bytes_max);
+    if (m.entries.empty() && !send_empty) return;
+    m.commit = commit_index();
+    m.round = round_;
+    m.sent_at = now_;
+    size_t bytes = 0;
+    for (const EntryPtr& entry : m.entries) bytes += entry->Bytes();
+    progress.sent_commit = m.commit;
+    progress.Sent(m.index + m.entries.size(), bytes);
+    bool more = !m.entries.empty();
+    Send(std::move(m));
+    if (!more) return;
+    send_empty = false;
+  }
+}
+
+void Core::BroadcastHeartbeat() {
+  next_heartbeat_ = now_ + options_.heartbeat_interval;
+  bool lease = KnowsCommitted() && HoldsLease(now_);
+  for (auto& [peer, progress] : progress_) {
+    Message m = Envelope(MessageType::kHeartbeat, peer);
+    m.commit = std::min(commit_index(), progress.match());
+    m.round = round_;
+    m.sent_at = now_;
+    if (lease) {
+      m.closed_index = commit_index();
+      m.follower_sent_at = progress.peer_clock;
+      m.follower_life = progress.peer_life;
+    }
+    Send(std::move(m));
+  }
+}
+
+void Core::NoteContact(const Message& m, Progress& progress) {
+  progress.last_contact = now_;
+  progress.acked_sent_at = std::max(progress.acked_sent_at, m.sent_at);
+  progress.acked_round = std::max(progress.acked_round, m.round);
+  progress.peer_clock = m.follower_sent_at;
+  progress.peer_life = m.follower_life;
+  ConfirmReads();
+}
+
+void Core::HandleAppendReply(const Message& m) {
+  if (role_ != Role::kLeader) return;
+  auto it = progress_.find(m.from);
+  if (it == progress_.end()) return;
+  Progress& progress = it->second;
+  NoteContact(m, progress);
+  if (m.reject) {
+    // Below the hint, skip whole terms of ours that the follower can't have (thesis, 3.5).
+    Index hint = log_.FindConflict(m.hint_index, m.hint_term);
+    if (progress.Rejected(m.index, hint)) MaybeSendAppend(m.from, progress, /*send_empty=*/true);
+    return;
+  }
+  if (m.index > log_.last_index()) return;  // can't be: the reply is damaged or of another log
+  if (!progress.Acked(m.index)) return;
+  MaybeCommit();
+  // Committing a configuration can end this leader's office, or the peer's membership.
+  it = progress_.find(m.from);
+  if (it != progress_.end()) MaybeFinishTransfer(m.from, it->second);
+}
+
+void Core::HandleHeartbeatReply(const Message& m) {
+  if (role_ != Role::kLeader) return;
+  auto it = progress_.find(m.from);
+  if (it == progress_.end()) return;
+  Progress& progress = it->second;
+  NoteContact(m, progress);
+  progress.HeartbeatAcked();
+  // Something was sent and never answered: an empty append finds out what is missing.
+  if (progress.match() < log_.last_index()) {
+    MaybeSendAppend(m.from, progress, /*send_empty=*/true);
+  }
+}
+
+void Core::MaybeCommit() {
+  Index quorum = QuorumValue(configuration(), [&](ReplicaId id) {
+    if (id == id_) return log_.stable();
+    auto it = progress_.find(id);
+    return it == progress_.end() ? Index() : it->second.match();
+  });
+  // Only entries of the own term commit by counting (thesis, 3.6.2).
+  if (quorum <= commit_index() || log_.TermAt(quorum) != term()) return;
+  for (const EntryPtr& entry : log_.Slice(commit_index() + 1, quorum + 1, ~size_t{0})) {
+    if (entry->term != term()) continue;
+    uncommitted_bytes_ -= std::min<uint64_t>(uncommitted_bytes_, entry->Bytes());
+  }
+  hard_state_.commit = quorum;
+  OnCommittedConfiguration();
+  if (role_ == Role::kLeader && !reads_.empty()) ConfirmReads();
+}
+
+void Core::OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index) {
+  SetNow(now);
+  auto it = progress_.find(to);
+  if (role_ != Role::kLeader || it == progress_.end()) return;
+  if (it->second.state() != Progress::State::kSnapshot) return;
+  if (installed && index <= log_.last_index()) {
+    it->second.BecomeSnapshot(index);
+    it->second.Acked(index);
+    MaybeCommit();
+  } else {
+    it->second.BecomeProbe();
+  }
+}
+
+}  // namespace kvd::raft

@@ -1,0 +1,135 @@
+// What the consensus core speaks in: entries, configurations, messages. Values without behaviour.
+// Source: Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("the thesis"), figures 3.1, 4.1.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proto/ids.h"
+#include "raft/runtime/time.h"
+
+namespace kvd::raft {
+
+enum class EntryType : uint8_t {
+  kEmpty = 0,          // a new leader's first entry
+  kCommand = 1,        // for the state machine
+  kConfiguration = 2,  // data is an encoded Configuration
+};
+
+struct Entry {
+  Term term;
+  Index index;
+  EntryType type = EntryType::kEmpty;
+  std::string data;
+
+  // What it counts for in limits, in bytes.
+  size_t Bytes() const { return data.size() + 32; }
+};
+
+// Immutable once made, so the cache, messages in flight and the disk share one copy.
+using EntryPtr = std::shared_ptr<const Entry>;
+
+// What must be on disk before a message that depends on it leaves. The commit index is a hint that
+// shortens recovery; safety never depends on it.
+struct HardState {
+  Term term;
+  ReplicaId vote;
+  Index commit;
+
+  bool operator==(const HardState&) const = default;
+};
+
+struct Member {
+  ReplicaId replica;
+  StoreId store;
+
+  auto operator<=>(const Member&) const = default;
+};
+
+// Who decides. While `outgoing` is not empty the configuration is joint: a decision needs a majority
+// of `voters` and one of `outgoing` (thesis, 4.3). Each list is sorted by replica id.
+struct Configuration {
+  std::vector<Member> voters;
+  std::vector<Member> outgoing;
+  std::vector<Member> learners;
+
+  bool IsJoint() const { return !outgoing.empty(); }
+  bool IsVoter(ReplicaId id) const;
+  bool IsLearner(ReplicaId id) const;
+  bool Contains(ReplicaId id) const { return IsVoter(id) || IsLearner(id); }
+  // Every member once, sorted.
+  std::vector<Member> Members() const;
+  // 0 if not a member.
+  StoreId StoreOf(ReplicaId id) const;
+  ReplicaId ReplicaOn(StoreId store) const;
+
+  std::string Encode() const;
+  // False, leaving `out` unspecified, if the bytes are malformed.
+  static bool Decode(std::string_view bytes, Configuration* out);
+
+  std::string ToString() const;
+  bool operator==(const Configuration&) const = default;
+};
+
+// A point of the log that a state machine's state corresponds to.
+struct SnapshotMeta {
+  Index index;
+  Term term;
+  Configuration configuration;
+};
+
+enum class MessageType : uint8_t {
+  kAppend = 1,
+  kAppendReply = 2,
+  kHeartbeat = 3,
+  kHeartbeatReply = 4,
+  kVote = 5,
+  kVoteReply = 6,
+  kPreVote = 7,
+  kPreVoteReply = 8,
+  kTimeoutNow = 9,   // start an election at once (thesis, 3.10)
+  kRemoved = 10,     // the receiver is no longer a member
+};
+
+const char* ToString(MessageType type);
+
+struct Message {
+  MessageType type = MessageType::kAppend;
+  ReplicaId from;
+  ReplicaId to;
+  Term term;
+  // Append: position before the first entry. Vote: the candidate's last entry. Reply to an append:
+  // the highest index that is known to match, or the rejected position.
+  Index index;
+  Term log_term;
+  std::vector<EntryPtr> entries;
+  Index commit;
+  bool reject = false;
+  // Of a rejected append: the last position that can match, and its term there.
+  Index hint_index;
+  Term hint_term;
+  // Of a heartbeat, echoed: orders ReadIndex rounds.
+  uint64_t round = 0;
+  // The leader's clock when it sent this round, echoed: the lease counts from here.
+  MonotonicTime sent_at = kLongAgo;
+  // The follower's clock when it sent its last reply, echoed in heartbeats; with closed_index it
+  // proves that everything committed before that moment is at or below that index.
+  MonotonicTime follower_sent_at = kLongAgo;
+  uint64_t follower_life = 0;
+  Index closed_index;
+  // A vote asked for by the leader itself; overrides its lease.
+  bool transfer = false;
+  // Sender's wall clock, milliseconds since the Unix epoch. For the state machine's timestamps.
+  uint64_t wall_ms = 0;
+  // The sending replica's store.
+  StoreId from_store;
+};
+
+enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+
+const char* ToString(Role role);
+
+}  // namespace kvd::raft
