@@ -129,6 +129,7 @@ class Core {
   bool IsLeader() const { return role_ == Role::kLeader; }
   Term term() const { return hard_state_.term; }
   ReplicaId leader() const { return leader_; }
+  ReplicaId vote() const { return hard_state_.vote; }
   Index commit_index() const { return hard_state_.commit; }
   Index applied_index() const { return applied_; }
   const Log& log() const { return log_; }

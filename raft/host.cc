@@ -1,0 +1,348 @@
+#include "raft/host.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "proto/error.h"
+#include "raft/host_group.h"
+
+namespace kvd::raft {
+
+Host::Host(Loop* loop, LogStore* log_store, Transport* transport, const HostOptions& options)
+    : loop_(loop), log_store_(log_store), transport_(transport), options_(options) {
+  next_truncate_ = loop_->Now() + options_.truncate_interval;
+  tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
+}
+
+Host::~Host() {
+  for (auto& [id, group] : groups_) FailProposals(*group);
+}
+
+void Host::CreateGroup(GroupId group, ReplicaId replica, const Configuration& configuration,
+                       Task done) {
+  LogWrite write;
+  write.group = group;
+  write.replica = replica;
+  write.reset = SnapshotMeta{Index(), Term(), configuration};
+  write.hard_state = HardState();
+  InFlightWrite flight;
+  flight.then.push_back(std::move(done));
+  std::vector<LogWrite> writes;
+  writes.push_back(std::move(write));
+  SubmitWrite(std::move(writes), std::move(flight));
+}
+
+absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
+  KVD_CHECK(!groups_.contains(log.group));
+  if (state_machine->replica() != log.replica) {
+    absl::Status wiped = state_machine->Wipe(log.replica);
+    if (!wiped.ok()) return wiped;
+  }
+  SnapshotMeta applied = state_machine->applied();
+  Index last = log.start.index + log.entries.size();
+  if (applied.index < log.start.index) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "group ", log.group.value(), ": the state ends at index ", applied.index.value(),
+        " but the log begins behind ", log.start.index.value(),
+        "; the data directory is damaged: remove this replica and let the store join anew"));
+  }
+  if (applied.index > last) {
+    // The process ended between installing a snapshot and resetting the log behind it.
+    log.start = applied;
+    log.entries.clear();
+    log.hard_state.commit = applied.index;
+    LogWrite write;
+    write.group = log.group;
+    write.replica = log.replica;
+    write.reset = applied;
+    write.hard_state = log.hard_state;
+    std::vector<LogWrite> writes;
+    writes.push_back(std::move(write));
+    SubmitWrite(std::move(writes), {});
+  }
+  auto group = std::make_unique<Group>();
+  group->id = log.group;
+  group->log_store = log_store_;
+  group->state_machine = state_machine;
+  group->tombstone_written = log.removed;
+  for (const EntryPtr& entry : log.entries) group->log_bytes += entry->Bytes();
+  InitialState initial;
+  initial.hard_state = log.hard_state;
+  initial.start = log.start;
+  initial.entries = std::move(log.entries);
+  initial.applied = applied.index;
+  initial.restarted = log.hard_state.term > Term();
+  group->core = std::make_unique<Core>(log.replica, options_.core, std::move(initial), group.get(),
+                                       loop_->Now(), loop_->random().Next());
+  if (!log.removed) Schedule(*group);
+  groups_.emplace(log.group, std::move(group));
+  return absl::OkStatus();
+}
+
+absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Proposal> proposal) {
+  Group* group = Find(id);
+  if (group == nullptr || group->installing) {
+    return absl::UnavailableError(absl::StrCat("no replica of group ", id.value(), " here"));
+  }
+  if (group->proposals.size() >= options_.proposals_max) {
+    return BusyError("too many commands wait to be committed", 20);
+  }
+  auto index = group->core->Propose(loop_->Now(), std::move(command));
+  if (!index.ok()) return index.status();
+  ++counters_.proposals;
+  group->proposals.push_back({*index, group->core->term(), std::move(proposal)});
+  Schedule(*group);
+  return absl::OkStatus();
+}
+
+void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
+  Group* group = Find(id);
+  if (group == nullptr || !group->core->IsLeader()) {
+    return read(NotLeaderError(id, LeaderStore(id), ""));
+  }
+  auto now = loop_->Now();
+  Core& core = *group->core;
+  if (mode == ReadMode::kLease && core.HoldsLease(now)) {
+    ReadTicket ticket{ReadMode::kLease, core.term()};
+    if (core.applied_index() >= core.commit_index()) return read(ticket);
+    group->waiting_reads.push_back({core.commit_index(), ticket, std::move(read)});
+    return;
+  }
+  uint64_t read_id = group->next_read_id++;
+  group->index_reads.emplace(read_id, std::move(read));
+  KVD_CHECK(core.ReadIndex(now, read_id).ok());
+  Schedule(*group);
+}
+
+bool Host::Confirm(GroupId id, const ReadTicket& ticket) const {
+  const Group* group = Find(id);
+  if (group == nullptr) return false;
+  if (ticket.mode == ReadMode::kReadIndex) return true;
+  return group->core->term() == ticket.term && group->core->HoldsLease(loop_->Now());
+}
+
+void Host::ChangeMembership(GroupId id, const MembershipChange& change,
+                            std::function<void(absl::Status)> done) {
+  Group* group = Find(id);
+  if (group == nullptr) return done(absl::UnavailableError("no replica of this group here"));
+  if (group->membership_done) {
+    return done(absl::FailedPreconditionError("another membership change is under way"));
+  }
+  auto index = group->core->ChangeMembership(loop_->Now(), change);
+  if (!index.ok()) return done(index.status());
+  group->membership_done = std::move(done);
+  group->membership_index = *index;
+  Schedule(*group);
+}
+
+absl::Status Host::TransferLeadership(GroupId id, ReplicaId target) {
+  Group* group = Find(id);
+  if (group == nullptr) return absl::UnavailableError("no replica of this group here");
+  absl::Status status = group->core->TransferLeadership(loop_->Now(), target);
+  Schedule(*group);
+  return status;
+}
+
+void Host::Campaign(GroupId id) {
+  Group* group = Find(id);
+  KVD_CHECK(group != nullptr);
+  group->core->Campaign(loop_->Now());
+  Schedule(*group);
+}
+
+void Host::Schedule(Group& group) {
+  if (!group.dirty) {
+    group.dirty = true;
+    dirty_.push_back(group.id);
+  }
+  if (turn_scheduled_) return;
+  turn_scheduled_ = true;
+  loop_->Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) RunTurn();
+  });
+}
+
+// One turn: what all dirty groups want leaves together, then committed entries are applied while
+// the disk and the network work.
+void Host::RunTurn() {
+  turn_scheduled_ = false;
+  std::vector<GroupId> ids;
+  ids.swap(dirty_);
+  std::vector<LogWrite> writes;
+  InFlightWrite flight;
+  std::vector<std::pair<Group*, std::vector<EntryPtr>>> to_apply;
+  for (GroupId id : ids) {
+    Group& group = *groups_.at(id);
+    group.dirty = false;
+    if (group.installing) continue;
+    Output output = group.core->TakeOutput();
+    for (Message& m : output.messages) Queue(id, std::move(m));
+    for (Message& m : output.messages_after_persist) flight.after.emplace_back(id, std::move(m));
+    if (output.NeedsWrite() || (group.core->removed() && !group.tombstone_written)) {
+      LogWrite write;
+      write.group = id;
+      write.hard_state = output.hard_state;
+      write.entries = std::move(output.entries);
+      write.removed = group.tombstone_written = group.core->removed();
+      for (const EntryPtr& entry : write.entries) {
+        group.log_bytes += entry->Bytes();
+        ++counters_.entries_written;
+        if (group.size_marks.empty() ||
+            group.log_bytes - group.size_marks.back().bytes >= (1 << 20)) {
+          group.size_marks.push_back({entry->index, group.log_bytes});
+        }
+      }
+      if (!write.entries.empty()) {
+        flight.parts.push_back({id, write.entries.back()->index, write.entries.back()->term});
+      }
+      writes.push_back(std::move(write));
+    }
+    for (const ReadState& read : output.reads) {
+      auto node = group.index_reads.extract(read.id);
+      ReadTicket ticket{ReadMode::kReadIndex, group.core->term()};
+      group.waiting_reads.push_back({read.index, ticket, std::move(node.mapped())});
+    }
+    for (uint64_t read_id : output.failed_reads) {
+      auto node = group.index_reads.extract(read_id);
+      node.mapped()(NotLeaderError(id, LeaderStore(id), ""));
+    }
+    for (const SnapshotRequest& request : output.snapshots) StartSnapshot(group, request.to);
+    to_apply.emplace_back(&group, std::move(output.committed));
+  }
+  FlushMessages();
+  SubmitWrite(std::move(writes), std::move(flight));
+  for (auto& [group, committed] : to_apply) {
+    OnRoleChange(*group);
+    ApplyCommitted(*group, committed);
+    FinishReads(*group);
+    CheckMembershipDone(*group);
+  }
+  if (after_turn) after_turn();
+}
+
+void Host::SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight) {
+  if (writes.empty()) {
+    if (writes_in_flight_.empty()) {
+      for (auto& [group, message] : flight.after) Queue(group, std::move(message));
+      FlushMessages();
+      return;
+    }
+    // Nothing new to write, but what the messages promise may still be on its way to the disk.
+    auto& last = writes_in_flight_.back().after;
+    for (auto& item : flight.after) last.push_back(std::move(item));
+    return;
+  }
+  writes_in_flight_.push_back(std::move(flight));
+  ++counters_.log_writes;
+  log_store_->Write(std::move(writes), [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) OnWritten();
+  });
+}
+
+void Host::OnWritten() {
+  InFlightWrite flight = std::move(writes_in_flight_.front());
+  writes_in_flight_.pop_front();
+  for (auto& [group, message] : flight.after) Queue(group, std::move(message));
+  FlushMessages();
+  for (const auto& part : flight.parts) {
+    Group* group = Find(part.group);
+    if (group == nullptr || group->installing) continue;
+    group->core->OnPersisted(loop_->Now(), part.index, part.term);
+    Schedule(*group);
+  }
+  for (Task& task : flight.then) task();
+}
+
+void Host::Queue(GroupId id, Message message) {
+  Group* group = Find(id);
+  if (group == nullptr) return;
+  StoreId to = group->core->configuration().StoreOf(message.to);
+  // A candidate outside the own, perhaps outdated, configuration still gets its answer.
+  if (!to) to = message.from_store;
+  if (!to) return;
+  message.from_store = options_.store;
+  message.wall_ms = loop_->WallMillis();
+  ++counters_.messages_sent;
+  outgoing_[to].push_back({id, std::move(message)});
+}
+
+void Host::FlushMessages() {
+  for (auto& [store, messages] : outgoing_) {
+    if (messages.empty()) continue;
+    transport_->Send(store, std::move(messages));
+    messages.clear();
+  }
+}
+
+void Host::OnMessages(std::vector<GroupMessage> messages) {
+  for (GroupMessage& item : messages) {
+    const Message& m = item.message;
+    walls_[m.from_store] = {m.wall_ms, loop_->Now()};
+    Group* group = Find(item.group);
+    if (group == nullptr || group->installing || group->tombstone_written) continue;
+    group->core->Step(loop_->Now(), m);
+    Schedule(*group);
+  }
+}
+
+void Host::Tick() {
+  tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
+  auto now = loop_->Now();
+  bool truncate = now >= next_truncate_;
+  if (truncate) next_truncate_ = now + options_.truncate_interval;
+  for (auto& [id, group] : groups_) {
+    if (group->installing || group->tombstone_written) continue;
+    group->core->Tick(now);
+    if (truncate) MaybeTruncate(*group);
+    Schedule(*group);
+  }
+}
+
+Host::Group* Host::Find(GroupId id) {
+  auto it = groups_.find(id);
+  return it == groups_.end() ? nullptr : it->second.get();
+}
+
+const Host::Group* Host::Find(GroupId id) const { return const_cast<Host*>(this)->Find(id); }
+
+const Core& Host::core(GroupId id) const {
+  const Group* group = Find(id);
+  KVD_CHECK(group != nullptr);
+  return *group->core;
+}
+
+std::vector<GroupId> Host::groups() const {
+  std::vector<GroupId> ids;
+  for (const auto& [id, group] : groups_) ids.push_back(id);
+  return ids;
+}
+
+StoreId Host::LeaderStore(GroupId id) const {
+  const Group* group = Find(id);
+  if (group == nullptr || !group->core->leader()) return StoreId();
+  return group->core->configuration().StoreOf(group->core->leader());
+}
+
+size_t Host::pending_proposals(GroupId id) const {
+  const Group* group = Find(id);
+  return group == nullptr ? 0 : group->proposals.size();
+}
+
+uint64_t Host::MedianWallMillis(GroupId id) const {
+  const Group* group = Find(id);
+  std::vector<uint64_t> walls = {loop_->WallMillis()};
+  if (group != nullptr) {
+    auto now = loop_->Now();
+    for (const Member& m : group->core->configuration().voters) {
+      auto it = walls_.find(m.store);
+      if (m.store == options_.store || it == walls_.end()) continue;
+      auto age = std::chrono::duration_cast<milliseconds>(now - it->second.at).count();
+      walls.push_back(it->second.millis + static_cast<uint64_t>(age));
+    }
+  }
+  std::sort(walls.begin(), walls.end());
+  return walls[(walls.size() - 1) / 2];
+}
+
+}  // namespace kvd::raft

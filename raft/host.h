@@ -1,0 +1,166 @@
+// Runs the groups of a store on one loop: feeds their cores with time, messages and completions, and
+// carries out what they ask for. All groups' log entries of a turn go to disk in one write; messages
+// to one store travel in one batch; followers are sent to while the own write runs.
+//
+// Lives on its loop; nothing here is thread-safe.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "raft/core/core.h"
+#include "raft/log_store.h"
+#include "raft/snapshot_sender.h"
+#include "raft/state_machine.h"
+#include "raft/transport.h"
+
+namespace kvd::raft {
+
+enum class ReadMode { kLease, kReadIndex };
+
+struct HostOptions {
+  StoreId store;
+  CoreOptions core;
+  SnapshotOptions snapshot;
+  Duration tick_interval = milliseconds(20);
+  // Log kept behind the durable state for followers that lag; beyond it they get a snapshot.
+  uint64_t log_entries_kept = 10'000;
+  uint64_t log_bytes_kept = 128 << 20;
+  Duration truncate_interval = milliseconds(1000);
+  size_t proposals_max = 65'536;  // waiting, per group
+};
+
+// Proves, after a read, that it was linearizable; see Host::Confirm.
+struct ReadTicket {
+  ReadMode mode = ReadMode::kLease;
+  Term term;
+};
+
+using ReadCallback = std::function<void(absl::StatusOr<ReadTicket>)>;
+
+struct HostCounters {
+  uint64_t log_writes = 0;       // each with one sync
+  uint64_t entries_written = 0;
+  uint64_t messages_sent = 0;
+  uint64_t entries_applied = 0;
+  uint64_t proposals = 0;
+  uint64_t elections_won = 0;
+  uint64_t snapshots_sent = 0;
+  uint64_t snapshots_installed = 0;
+};
+
+class Host : public TransportHandler {
+ public:
+  // Everything given outlives the host.
+  Host(Loop* loop, LogStore* log_store, Transport* transport, const HostOptions& options);
+  ~Host() override;
+
+  // Makes a new replica known to the log store; `done` once that is durable. `configuration` is
+  // empty for a replica that joins an existing group.
+  void CreateGroup(GroupId group, ReplicaId replica, const Configuration& configuration, Task done);
+
+  // Starts a replica from its log and state. FAILED_PRECONDITION if the two don't fit together.
+  absl::Status StartGroup(GroupLog log, StateMachine* state_machine);
+
+  // Proposes a command. A failure to accept it is returned, and `proposal` is dropped unfinished;
+  // else `proposal` is finished later.
+  absl::Status Propose(GroupId group, std::string command, std::unique_ptr<Proposal> proposal);
+
+  // Calls `read`, perhaps at once, when the state machine reflects every write acknowledged before
+  // now; it reads, then asks Confirm before it answers.
+  void Read(GroupId group, ReadMode mode, ReadCallback read);
+  // Whether what was just read may be answered. If not: read again with kReadIndex.
+  bool Confirm(GroupId group, const ReadTicket& ticket) const;
+
+  // `done` once committed (a joint change: once left again), or with the reason why not.
+  void ChangeMembership(GroupId group, const MembershipChange& change,
+                        std::function<void(absl::Status)> done);
+  absl::Status TransferLeadership(GroupId group, ReplicaId target);
+  // Starts an election at once; for the only voter of a group.
+  void Campaign(GroupId group);
+
+  bool Has(GroupId group) const { return groups_.contains(group); }
+  // Requires: Has(group).
+  const Core& core(GroupId group) const;
+  std::vector<GroupId> groups() const;
+  // The store whose replica leads, 0 if unknown.
+  StoreId LeaderStore(GroupId group) const;
+  // Lower median of the voters' wall clocks, milliseconds since the Unix epoch.
+  uint64_t MedianWallMillis(GroupId group) const;
+  // Proposals that wait to be applied.
+  size_t pending_proposals(GroupId group) const;
+  const HostCounters& counters() const { return counters_; }
+
+  void OnMessages(std::vector<GroupMessage> messages) override;
+  void OnChunk(StoreId from, SnapshotChunk chunk) override;
+  void OnAck(SnapshotAck ack) override;
+
+  // Called after every turn that changed something; for invariant checks and metrics.
+  std::function<void()> after_turn;
+
+ private:
+  struct Group;
+  struct InFlightWrite {
+    struct Part {
+      GroupId group;
+      Index index;
+      Term term;
+    };
+    std::vector<Part> parts;
+    std::vector<std::pair<GroupId, Message>> after;
+    std::vector<Task> then;
+  };
+
+  // host.cc
+  void Schedule(Group& group);
+  void RunTurn();
+  void Collect(Group& group, std::vector<LogWrite>& writes, InFlightWrite& flight);
+  void SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight);
+  void OnWritten();
+  void Queue(GroupId group, Message message);
+  void FlushMessages();
+  void Tick();
+  Group* Find(GroupId group);
+  const Group* Find(GroupId group) const;
+
+  // host_apply.cc
+  void ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed);
+  void FinishReads(Group& group);
+  void OnRoleChange(Group& group);
+  void FailProposals(Group& group);
+  void CheckMembershipDone(Group& group);
+  void MaybeTruncate(Group& group);
+
+  // host_snapshot.cc
+  void StartSnapshot(Group& group, ReplicaId to);
+  void Install(Group& group, const SnapshotChunk& last);
+  void Acknowledge(StoreId to, const SnapshotChunk& chunk, uint64_t next, bool reject,
+                   bool installed);
+
+  Loop* const loop_;
+  LogStore* const log_store_;
+  Transport* const transport_;
+  const HostOptions options_;
+
+  std::map<GroupId, std::unique_ptr<Group>> groups_;
+  std::vector<GroupId> dirty_;
+  bool turn_scheduled_ = false;
+  std::deque<InFlightWrite> writes_in_flight_;
+  std::map<StoreId, std::vector<GroupMessage>> outgoing_;
+  struct WallReading {
+    uint64_t millis;
+    MonotonicTime at;
+  };
+  std::map<StoreId, WallReading> walls_;
+  std::unique_ptr<Timer> tick_timer_;
+  MonotonicTime next_truncate_;
+  HostCounters counters_;
+  // Completions that arrive after the host is gone find this expired.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace kvd::raft

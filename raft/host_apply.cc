@@ -1,0 +1,115 @@
+// The host's dealings with state machines: apply, answer, truncate.
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "proto/error.h"
+#include "raft/host_group.h"
+
+namespace kvd::raft {
+
+void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) {
+  if (committed.empty()) return;
+  std::vector<ApplyItem> items;
+  items.reserve(committed.size());
+  std::vector<std::pair<std::unique_ptr<Proposal>, bool>> finished;  // with: applied
+  for (const EntryPtr& entry : committed) {
+    Proposal* mine = nullptr;
+    while (!group.proposals.empty() && group.proposals.front().index <= entry->index) {
+      Group::Pending pending = std::move(group.proposals.front());
+      group.proposals.pop_front();
+      bool applied = pending.index == entry->index && pending.term == entry->term;
+      if (applied) mine = pending.proposal.get();
+      finished.emplace_back(std::move(pending.proposal), applied);
+    }
+    items.push_back({entry.get(), mine});
+  }
+  group.state_machine->Apply(items);
+  counters_.entries_applied += items.size();
+  group.core->OnApplied(committed.back()->index);
+  for (auto& [proposal, applied] : finished) {
+    proposal->Finish(applied ? absl::OkStatus()
+                             : NotLeaderError(group.id, LeaderStore(group.id), ""));
+  }
+  // More may be committed than one output carries.
+  Schedule(group);
+}
+
+void Host::FinishReads(Group& group) {
+  if (group.waiting_reads.empty()) return;
+  std::vector<Group::WaitingRead> waiting;
+  waiting.swap(group.waiting_reads);
+  for (Group::WaitingRead& item : waiting) {
+    if (group.core->applied_index() >= item.index) {
+      item.read(item.ticket);
+    } else if (!group.core->IsLeader()) {
+      item.read(NotLeaderError(group.id, LeaderStore(group.id), ""));
+    } else {
+      group.waiting_reads.push_back(std::move(item));
+    }
+  }
+}
+
+void Host::OnRoleChange(Group& group) {
+  bool leads = group.core->IsLeader();
+  if (leads == group.led && (!leads || group.led_term == group.core->term())) return;
+  if (group.led) {
+    FailProposals(group);
+    group.senders.clear();
+    if (group.membership_done) {
+      auto done = std::move(group.membership_done);
+      group.membership_done = nullptr;
+      done(OutcomeUnknownError("leadership was lost during the membership change"));
+    }
+  }
+  group.led = leads;
+  group.led_term = group.core->term();
+  if (leads) ++counters_.elections_won;
+  group.state_machine->OnRoleChange(leads, group.core->term());
+}
+
+void Host::FailProposals(Group& group) {
+  // In the log of the old term they may still be committed by a new leader.
+  std::deque<Group::Pending> proposals;
+  proposals.swap(group.proposals);
+  for (Group::Pending& pending : proposals) {
+    pending.proposal->Finish(OutcomeUnknownError("leadership was lost before the command was committed"));
+  }
+}
+
+void Host::CheckMembershipDone(Group& group) {
+  if (!group.membership_done) return;
+  if (group.core->applied_index() < group.membership_index || group.core->configuration().IsJoint()) {
+    return;
+  }
+  auto done = std::move(group.membership_done);
+  group.membership_done = nullptr;
+  done(absl::OkStatus());
+}
+
+void Host::MaybeTruncate(Group& group) {
+  const Log& log = group.core->log();
+  bool many = log.last_index() - log.start() > 2 * options_.log_entries_kept;
+  bool large = !group.size_marks.empty() &&
+               group.log_bytes - group.size_marks.front().bytes > 2 * options_.log_bytes_kept;
+  if (!many && !large) return;
+  Index target = log.start();
+  if (many) target = log.last_index() - options_.log_entries_kept;
+  while (large && !group.size_marks.empty() &&
+         group.log_bytes - group.size_marks.front().bytes > options_.log_bytes_kept) {
+    target = std::max(target, group.size_marks.front().index);
+    group.size_marks.pop_front();
+  }
+  // Never past what survives a crash without the log.
+  target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),
+                     log.stable()});
+  if (target <= log.start()) return;
+  SnapshotMeta start{target, *log.TermAt(target), group.core->ConfigurationAt(target)};
+  group.core->Compact(target);
+  LogWrite write;
+  write.group = group.id;
+  write.truncate = std::move(start);
+  std::vector<LogWrite> writes;
+  writes.push_back(std::move(write));
+  SubmitWrite(std::move(writes), {});
+}
+
+}  // namespace kvd::raft

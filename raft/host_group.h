@@ -1,0 +1,62 @@
+// The host's book-keeping for one group. Private to the host.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "raft/host.h"
+
+namespace kvd::raft {
+
+struct Host::Group : public LogReader {
+  struct Pending {
+    Index index;
+    Term term;
+    std::unique_ptr<Proposal> proposal;
+  };
+  struct WaitingRead {
+    Index index;
+    ReadTicket ticket;
+    ReadCallback read;
+  };
+  struct Receiving {
+    uint64_t snapshot_id = 0;
+    uint64_t next = 0;
+    std::unique_ptr<SnapshotStage> stage;
+  };
+  // Where in the log a megabyte of entries ends: to bound the log by bytes.
+  struct SizeMark {
+    Index index;
+    uint64_t bytes;  // of the log up to here, since the start of the process
+  };
+
+  std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override {
+    return log_store->Read(id, from, end, bytes_max);
+  }
+  std::optional<Term> TermAt(Index index) const override { return log_store->TermAt(id, index); }
+
+  GroupId id;
+  const LogStore* log_store = nullptr;
+  StateMachine* state_machine = nullptr;
+  std::unique_ptr<Core> core;
+  bool dirty = false;
+  bool led = false;
+  Term led_term;
+  bool tombstone_written = false;
+  // A snapshot is being installed: nothing else may touch the core.
+  bool installing = false;
+  std::deque<Pending> proposals;
+  std::map<uint64_t, ReadCallback> index_reads;  // by ReadIndex id
+  uint64_t next_read_id = 1;
+  std::vector<WaitingRead> waiting_reads;
+  std::map<ReplicaId, std::unique_ptr<SnapshotSender>> senders;
+  Receiving receiving;
+  std::function<void(absl::Status)> membership_done;
+  Index membership_index;
+  uint64_t log_bytes = 0;
+  std::deque<SizeMark> size_marks;
+};
+
+}  // namespace kvd::raft

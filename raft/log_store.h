@@ -1,0 +1,58 @@
+// Where the logs of all groups of a store are kept. One write covers all groups of a loop turn and
+// costs one sync. Owned by a store; calls come from one loop.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "raft/core/log.h"
+#include "raft/core/types.h"
+#include "raft/runtime/loop.h"
+
+namespace kvd::raft {
+
+// Everything a log store knows of one group.
+struct GroupLog {
+  GroupId group;
+  ReplicaId replica;
+  HardState hard_state;
+  SnapshotMeta start;  // the log begins behind it
+  std::vector<EntryPtr> entries;
+  // The replica was removed from its group; it never votes again.
+  bool removed = false;
+};
+
+// Part of one write, for one group, applied in the order of the fields.
+struct LogWrite {
+  GroupId group;
+  // Makes the group known, with an empty log behind this position; erases what was there.
+  std::optional<SnapshotMeta> reset;
+  ReplicaId replica;  // with `reset`
+  std::optional<HardState> hard_state;
+  // Replace whatever is stored from entries.front()->index on.
+  std::vector<EntryPtr> entries;
+  // Forget everything up to this position.
+  std::optional<SnapshotMeta> truncate;
+  bool removed = false;
+};
+
+class LogStore {
+ public:
+  virtual ~LogStore() = default;
+
+  // All groups, as of the last completed write. DATA_LOSS if something is damaged.
+  virtual absl::StatusOr<std::vector<GroupLog>> Load() = 0;
+
+  // Writes atomically and syncs, then posts `done` to the loop; completions come in the order of the
+  // calls. A failed write or sync ends the process: it can't be known what is on the disk.
+  virtual void Write(std::vector<LogWrite> writes, Task done) = 0;
+
+  // As LogReader, for entries whose write is completed.
+  virtual std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
+                                     size_t bytes_max) const = 0;
+  virtual std::optional<Term> TermAt(GroupId group, Index index) const = 0;
+};
+
+}  // namespace kvd::raft
