@@ -75,6 +75,7 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
   initial.restarted = log.hard_state.term > Term();
   group->core = std::make_unique<Core>(log.replica, options_.core, std::move(initial), group.get(),
                                        loop_->Now(), loop_->random().Next());
+  state_machine->OnStart(group->core->ConfigurationAt(applied.index));
   if (!log.removed) Schedule(*group);
   groups_.emplace(log.group, std::move(group));
   return absl::OkStatus();

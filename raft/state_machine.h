@@ -58,6 +58,9 @@ class StateMachine {
   // Up to here the state survives a crash without the log. May read the disk.
   virtual Index DurableIndex() = 0;
 
+  // The configuration at the applied position, as the log tells it. Called once, before Apply.
+  virtual void OnStart(const Configuration& configuration) = 0;
+
   // Erases all state, durably, and starts as `replica` at position 0.
   virtual absl::Status Wipe(ReplicaId replica) = 0;
 

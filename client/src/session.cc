@@ -1,0 +1,227 @@
+#include "client/src/session.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "proto/error.h"
+
+namespace kvd::client {
+namespace {
+
+v1::RequestHeader* MutableHeader(RequestItem& item) {
+  switch (item.request_case()) {
+    case RequestItem::kGet: return item.mutable_get()->mutable_header();
+    case RequestItem::kMultiGet: return item.mutable_multi_get()->mutable_header();
+    case RequestItem::kPut: return item.mutable_put()->mutable_header();
+    case RequestItem::kAppend: return item.mutable_append()->mutable_header();
+    case RequestItem::kDelete: return item.mutable_delete_()->mutable_header();
+    case RequestItem::kIncrement: return item.mutable_increment()->mutable_header();
+    case RequestItem::kDeleteRange: return item.mutable_delete_range()->mutable_header();
+    case RequestItem::kBatch: return item.mutable_batch()->mutable_header();
+    case RequestItem::REQUEST_NOT_SET: break;
+  }
+  KVD_CHECK(false);
+  return nullptr;
+}
+
+const v1::ResponseHeader& HeaderOf(const ResponseItem& item) {
+  switch (item.response_case()) {
+    case ResponseItem::kGet: return item.get().header();
+    case ResponseItem::kMultiGet: return item.multi_get().header();
+    case ResponseItem::kDeleteRange: return item.delete_range().header();
+    case ResponseItem::kBatch: return item.batch().header();
+    default: return item.write().header();
+  }
+}
+
+bool IsRead(const RequestItem& item) {
+  return item.has_get() || item.has_multi_get();
+}
+
+}  // namespace
+
+struct Session::Call {
+  RequestItem item;
+  bool read = false;
+  MonotonicTime deadline;
+  Callback callback;
+  uint32_t attempt = 0;
+  std::string address;       // of the attempt under way
+  bool waiting_answer = false;
+  // An attempt was sent whose fate is not known: it may be, or still become, applied.
+  bool maybe_applied = false;
+  bool followed_hint = false;
+  std::string last_error;
+  std::unique_ptr<Timer> deadline_timer;
+  std::unique_ptr<Timer> retry_timer;
+};
+
+Session::Session(Loop* loop, Network* network, const SessionOptions& options)
+    : loop_(loop),
+      network_(network),
+      options_(options),
+      client_id_(loop->random().Next() | 1),
+      cluster_(options.cluster),
+      addresses_(options.addresses) {
+  KVD_CHECK(!addresses_.empty());
+  next_address_ = loop_->random().Below(addresses_.size());
+}
+
+Session::~Session() = default;
+
+const std::string& Session::NextAddress() {
+  next_address_ = (next_address_ + 1) % addresses_.size();
+  return addresses_[next_address_];
+}
+
+void Session::NoteLeader(const std::string& address) {
+  if (address.empty()) return;
+  leader_ = address;
+  if (std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end()) {
+    addresses_.push_back(address);
+  }
+}
+
+void Session::Submit(RequestItem item, MonotonicTime deadline, Callback callback) {
+  uint64_t id = next_call_++;
+  auto call = std::make_unique<Call>();
+  call->read = IsRead(item);
+  call->item = std::move(item);
+  call->item.set_id(id);
+  call->deadline = deadline;
+  call->callback = std::move(callback);
+  if (!call->read) {
+    v1::Writer* writer = MutableHeader(call->item)->mutable_writer();
+    writer->set_client_id(client_id_.value());
+    writer->set_sequence(next_sequence_++);
+    // Above every write this client knows of, and below whatever this one will become.
+    writer->set_token(token_.value());
+  }
+  call->deadline_timer = loop_->After(deadline - loop_->Now(), [this, id] { OnDeadline(id); });
+  calls_.emplace(id, std::move(call));
+  Send(id);
+}
+
+void Session::Send(uint64_t id) {
+  Call& call = *calls_.at(id);
+  v1::RequestHeader* header = MutableHeader(call.item);
+  header->set_cluster_id(cluster_.value());
+  ++call.attempt;
+  if (!call.read) header->mutable_writer()->set_attempt(call.attempt);
+  call.address = leader_.empty() ? NextAddress() : leader_;
+  call.waiting_answer = true;
+  Duration timeout = std::min(options_.attempt_timeout, call.deadline - loop_->Now());
+  network_->Call(call.address, call.item, timeout,
+                 [this, id, attempt = call.attempt, alive = std::weak_ptr<bool>(alive_)](
+                     absl::StatusOr<ResponseItem> answer) {
+                   if (!alive.expired()) OnAnswer(id, attempt, std::move(answer));
+                 });
+}
+
+void Session::OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseItem> answer) {
+  auto it = calls_.find(id);
+  if (it == calls_.end() || it->second->attempt != attempt || !it->second->waiting_answer) return;
+  Call& call = *it->second;
+  call.waiting_answer = false;
+  if (!answer.ok()) {
+    // The store did not answer: another may.
+    if (leader_ == call.address) leader_.clear();
+    if (!absl::IsUnavailable(answer.status())) call.maybe_applied = true;
+    call.last_error = absl::StrCat(call.address, ": ", std::string(answer.status().message()));
+    return RetryAfter(id, call, Backoff(call));
+  }
+  if (answer->has_error()) {
+    return OnError(id, call, ParseStatus(answer->error().SerializeAsString()));
+  }
+  const v1::ResponseHeader& header = HeaderOf(*answer);
+  if (!cluster_) cluster_ = ClusterId(header.cluster_id());
+  NoteToken(Timestamp(header.token()));
+  NoteLeader(header.leader_address());
+  Finish(id, std::move(answer));
+}
+
+void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
+  ErrorInfo info = InfoOf(error);
+  call.last_error = absl::StrCat(call.address, ": ", std::string(error.message()));
+  switch (info.kind) {
+    case ErrorKind::kNotLeader:
+    case ErrorKind::kShardMoved: {
+      // Refused before anything was logged. A fresh hint is followed at once, but not in circles.
+      bool hint = !info.leader_address.empty() && info.leader_address != call.address;
+      if (hint) {
+        NoteLeader(info.leader_address);
+      } else if (leader_ == call.address) {
+        leader_.clear();
+      }
+      bool at_once = hint && !call.followed_hint;
+      call.followed_hint = at_once;
+      return RetryAfter(id, call, at_once ? Duration::zero() : Backoff(call));
+    }
+    case ErrorKind::kBusy:
+      return RetryAfter(id, call,
+                        std::max<Duration>(milliseconds(info.retry_after_ms), Backoff(call)));
+    case ErrorKind::kOutcomeUnknown:
+      call.maybe_applied = true;
+      if (leader_ == call.address) leader_.clear();
+      return RetryAfter(id, call, Backoff(call));
+    case ErrorKind::kSessionExpired:
+      NoteToken(info.fresh_token);
+      if (call.maybe_applied) return Finish(id, OutcomeUnknownError(std::string(error.message())));
+      // Nothing of this write can be anywhere: start anew above the safe point.
+      MutableHeader(call.item)->mutable_writer()->set_token(info.fresh_token.value());
+      return RetryAfter(id, call, Duration::zero());
+    case ErrorKind::kCorruption:
+    case ErrorKind::kLimitExceeded:
+    case ErrorKind::kWrongCluster:
+    case ErrorKind::kConflict:
+    case ErrorKind::kNone: break;
+  }
+  if (absl::IsUnavailable(error)) return RetryAfter(id, call, Backoff(call));
+  bool verdict = error.code() == absl::StatusCode::kInvalidArgument ||
+                 error.code() == absl::StatusCode::kFailedPrecondition ||
+                 error.code() == absl::StatusCode::kOutOfRange;
+  // A refusal says nothing of an attempt that is still on its way.
+  if (!verdict && call.maybe_applied && !call.read) {
+    return Finish(id, OutcomeUnknownError(std::string(error.message())));
+  }
+  Finish(id, error);
+}
+
+Duration Session::Backoff(const Call& call) {
+  // Doubles up to the maximum, with jitter, so that clients do not return in step.
+  auto ceiling = options_.backoff_min * (int64_t{1} << std::min<uint32_t>(call.attempt, 16));
+  auto bounded = static_cast<uint64_t>(std::min<Duration>(ceiling, options_.backoff_max).count());
+  return Duration(static_cast<int64_t>(loop_->random().Between(bounded / 2, bounded)));
+}
+
+void Session::RetryAfter(uint64_t id, Call& call, Duration delay) {
+  if (loop_->Now() + delay >= call.deadline) return;  // the deadline's timer ends it
+  call.retry_timer = loop_->After(delay, [this, id] {
+    if (calls_.contains(id)) Send(id);
+  });
+}
+
+void Session::OnDeadline(uint64_t id) {
+  auto it = calls_.find(id);
+  if (it == calls_.end()) return;
+  Finish(id, Unanswered(*it->second));
+}
+
+absl::Status Session::Unanswered(const Call& call) const {
+  std::string why = absl::StrCat("no answer after ", call.attempt,
+                                 call.attempt == 1 ? " attempt" : " attempts");
+  if (!call.last_error.empty()) absl::StrAppend(&why, "; last: ", call.last_error);
+  if (!call.read && (call.maybe_applied || call.waiting_answer)) return OutcomeUnknownError(why);
+  return absl::DeadlineExceededError(why);
+}
+
+void Session::Finish(uint64_t id, absl::StatusOr<ResponseItem> result) {
+  auto node = calls_.extract(id);
+  // Not while one of its timers runs.
+  std::shared_ptr<Call> call(std::move(node.mapped()));
+  loop_->Post([call] {});
+  call->callback(std::move(result));
+}
+
+}  // namespace kvd::client

@@ -1,0 +1,94 @@
+// The client's decisions: which store to ask, when to try again, and what an answer or its absence
+// means, such that a retry never executes a write twice and an unknown outcome is never called a
+// failure (design, 6). Reactive: the same code runs on a thread over gRPC and in the simulator.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kvd/v1/kv.pb.h"
+#include "proto/ids.h"
+#include "proto/timestamp.h"
+#include "raft/runtime/loop.h"
+
+namespace kvd::client {
+
+using RequestItem = v1::PipelineRequest::Item;
+using ResponseItem = v1::PipelineResponse::Item;
+
+// The way to the stores. Calls back once. UNAVAILABLE: certainly not executed; any other error: not
+// known.
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual void Call(const std::string& address, RequestItem item, Duration timeout,
+                    std::function<void(absl::StatusOr<ResponseItem>)> done) = 0;
+};
+
+struct SessionOptions {
+  std::vector<std::string> addresses;  // at least one, host:port
+  ClusterId cluster;                   // 0: whichever answers first
+  // One attempt waits this long for its answer before another store is tried.
+  Duration attempt_timeout = milliseconds(2000);
+  Duration backoff_min = milliseconds(10);
+  Duration backoff_max = milliseconds(500);
+};
+
+class Session {
+ public:
+  using Callback = std::function<void(absl::StatusOr<ResponseItem>)>;
+
+  // Both outlive the session. Draws its client id from the loop's randomness.
+  Session(Loop* loop, Network* network, const SessionOptions& options);
+  ~Session();
+
+  // Executes a request, exactly once if it is a write, and calls back by `deadline`.
+  // UNKNOWN (OutcomeUnknown): a write that may or may not have been applied, now or later.
+  // DEADLINE_EXCEEDED: a read, or a write that was never sent. Fills the request's header.
+  void Submit(RequestItem item, MonotonicTime deadline, Callback callback);
+
+  // Highest timestamp seen in any answer.
+  Timestamp token() const { return token_; }
+  ClientId client_id() const { return client_id_; }
+  ClusterId cluster() const { return cluster_; }
+  // The store believed to lead.
+  const std::string& leader() const { return leader_; }
+  // A store to try when the believed leader did not answer.
+  const std::string& NextAddress();
+  void NoteLeader(const std::string& address);
+  void NoteToken(Timestamp token) { token_ = std::max(token_, token); }
+  size_t in_flight() const { return calls_.size(); }
+
+ private:
+  struct Call;
+
+  void Send(uint64_t id);
+  void OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseItem> answer);
+  // What to do about an error; true if the call goes on.
+  void OnError(uint64_t id, Call& call, const absl::Status& error);
+  void RetryAfter(uint64_t id, Call& call, Duration delay);
+  void OnDeadline(uint64_t id);
+  void Finish(uint64_t id, absl::StatusOr<ResponseItem> result);
+  absl::Status Unanswered(const Call& call) const;
+  Duration Backoff(const Call& call);
+
+  Loop* const loop_;
+  Network* const network_;
+  const SessionOptions options_;
+  const ClientId client_id_;
+  ClusterId cluster_;
+  uint64_t next_sequence_ = 1;
+  uint64_t next_call_ = 1;
+  Timestamp token_;
+  std::string leader_;
+  std::vector<std::string> addresses_;  // given and learnt
+  size_t next_address_ = 0;
+  std::map<uint64_t, std::unique_ptr<Call>> calls_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace kvd::client

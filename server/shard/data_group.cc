@@ -1,0 +1,279 @@
+#include "server/shard/data_group.h"
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "proto/error.h"
+#include "proto/limits.h"
+
+namespace kvd::shard {
+
+class DataGroup::CommandProposal : public raft::Proposal {
+ public:
+  explicit CommandProposal(CommandCallback callback) : callback_(std::move(callback)) {}
+
+  void Finish(absl::Status status) override {
+    if (!status.ok()) return callback_(std::move(status));
+    if (!result.status.ok()) return callback_(result.status);
+    callback_(std::move(result));
+  }
+
+  CommandResult result;
+
+ private:
+  CommandCallback callback_;
+};
+
+absl::StatusOr<std::unique_ptr<DataGroup>> DataGroup::Open(storage::Engine* engine, GroupId group,
+                                                           const DataGroupOptions& options) {
+  auto meta = GroupMeta::Load(*engine, group);
+  if (!meta.ok()) return meta.status();
+  return std::unique_ptr<DataGroup>(new DataGroup(engine, group, options, *std::move(meta)));
+}
+
+DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options,
+                     GroupMeta meta)
+    : engine_(engine),
+      group_(group),
+      options_(options),
+      meta_(std::move(meta)),
+      writers_(options.clients_max) {
+  writers_.Restart(meta_.clock);
+}
+
+DataGroup::~DataGroup() = default;
+
+void DataGroup::Attach(Loop* loop, raft::Host* host) {
+  loop_ = loop;
+  host_ = host;
+  duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
+}
+
+void DataGroup::Fatal(const absl::Status& status) {
+  if (on_fatal) return on_fatal(status);
+  CheckFailed(__FILE__, __LINE__, "the state can be read and written", status.ToString());
+}
+
+void DataGroup::OnRoleChange(bool leads, Term term) {
+  leads_ = leads;
+  term_ = term;
+  clock_.Restart();
+  duty_proposed_ = false;
+  std::vector<Waiting> waiting;
+  waiting.swap(waiting_);
+  for (Waiting& item : waiting) {
+    item.callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
+  }
+}
+
+uint64_t DataGroup::PhysicalMillis() {
+  return clock_.Millis(host_->MedianWallMillis(group_), loop_->Now());
+}
+
+Timestamp DataGroup::AheadMax() {
+  uint64_t now = std::max(PhysicalMillis(), MillisOf(meta_.clock));
+  return TimestampFromMillis(now + kTimestampAheadMillisMax);
+}
+
+void DataGroup::Submit(Command command, CommandCallback callback) {
+  absl::Status valid = Validate(command);
+  if (!valid.ok()) return callback(std::move(valid));
+  if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
+  if (!ready()) {
+    if (waiting_.size() >= options_.waiting_max) {
+      return callback(BusyError("too many commands wait for a new leader", 50));
+    }
+    waiting_.push_back({std::move(command), std::move(callback)});
+    return;
+  }
+  ProposeNow(std::move(command), std::move(callback));
+}
+
+void DataGroup::ProposeNow(Command command, CommandCallback callback) {
+  Timestamp ahead = AheadMax();
+  if (std::max(command.token, command.timestamp) > ahead) {
+    return callback(LimitError("token", ahead.value(),
+                               std::max(command.token, command.timestamp).value(),
+                               "(a timestamp, over an hour ahead of the cluster's clock)"));
+  }
+  last_assigned_ = std::max({last_assigned_ + 1, meta_.clock + 1, command.token + 1,
+                             command.timestamp, TimestampFromMillis(PhysicalMillis())});
+  command.timestamp = last_assigned_;
+  // Kept, since a refused proposal is dropped with its callback.
+  auto shared = std::make_shared<CommandCallback>(std::move(callback));
+  auto proposal = std::make_unique<CommandProposal>(
+      [shared](absl::StatusOr<CommandResult> result) { (*shared)(std::move(result)); });
+  absl::Status accepted = host_->Propose(group_, Encode(command), std::move(proposal));
+  if (accepted.ok()) return;
+  if (absl::IsUnavailable(accepted)) {
+    accepted = NotLeaderError(group_, host_->LeaderStore(group_), "");
+  }
+  (*shared)(std::move(accepted));
+}
+
+void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
+  for (const raft::ApplyItem& item : items) ApplyOne(item);
+  if (!ready() || waiting_.empty()) return;
+  std::vector<Waiting> waiting;
+  waiting.swap(waiting_);
+  for (Waiting& w : waiting) ProposeNow(std::move(w.command), std::move(w.callback));
+}
+
+// One entry: its effects, the position and the clock in one batch.
+void DataGroup::ApplyOne(const raft::ApplyItem& item) {
+  const raft::Entry& entry = *item.entry;
+  KVD_CHECK(entry.index == meta_.applied.index + 1);
+  auto batch = engine_->NewBatch();
+  CommandResult result;
+  if (entry.type == raft::EntryType::kConfiguration) {
+    KVD_CHECK(raft::Configuration::Decode(entry.data, &meta_.applied.configuration));
+    meta_.StoreConfiguration(*batch, group_);
+  } else if (entry.type == raft::EntryType::kCommand) {
+    auto command = DecodeCommand(entry.data);
+    if (!command.ok()) return Fatal(command.status());
+    Timestamp timestamp = std::max(command->timestamp, meta_.clock + 1);
+    auto executed = Execute(*command, timestamp, *batch);
+    if (!executed.ok()) return Fatal(executed.status());
+    result = *std::move(executed);
+    meta_.clock = timestamp;
+    if (command->kind == CommandKind::kClockAdvance) ExecuteClock(*batch);
+    result.applied_at = timestamp;
+  }
+  meta_.applied.index = entry.index;
+  meta_.applied.term = entry.term;
+  meta_.StoreApplied(*batch, group_);
+  absl::Status written = engine_->Write(*batch);
+  if (!written.ok()) return Fatal(written);
+  if (on_applied) on_applied(entry, result);
+  if (item.proposal != nullptr) {
+    static_cast<CommandProposal*>(item.proposal)->result = std::move(result);
+  }
+}
+
+absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timestamp timestamp,
+                                                 storage::WriteBatch& batch) {
+  CommandResult result;
+  Executor executor(group_, engine_, &meta_, &writers_, &batch);
+  switch (command.kind) {
+    case CommandKind::kWrite: return executor.Write(command, timestamp);
+    case CommandKind::kDeleteRange: return executor.DeleteRange(command, timestamp);
+    case CommandKind::kClockAdvance: break;
+    case CommandKind::kSafePoint:
+      if (command.safe_point > meta_.safe_point && command.safe_point < timestamp) {
+        meta_.safe_point = command.safe_point;
+        meta_.StoreSafePoint(batch, group_);
+      }
+      break;
+    case CommandKind::kBootstrap:
+    case CommandKind::kJoin:
+    case CommandKind::kStoreAddress:
+    case CommandKind::kForgetStore: ExecuteMembers(command, &result, batch); break;
+  }
+  return result;
+}
+
+void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
+                               storage::WriteBatch& batch) {
+  switch (command.kind) {
+    case CommandKind::kBootstrap:
+      if (!meta_.shards.empty()) {
+        result->status = absl::FailedPreconditionError("the cluster is bootstrapped already");
+        return;
+      }
+      meta_.cluster = command.cluster;
+      meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
+      meta_.stores[command.store] = {command.address, command.nonce};
+      meta_.next_store = command.store + 1;
+      meta_.next_replica = command.replica + 1;
+      meta_.StoreShards(batch, group_);
+      break;
+    case CommandKind::kJoin: {
+      // A store that asks again, having missed the answer, keeps its id; its replica id is new only
+      // if the old one was removed.
+      for (const auto& [id, record] : meta_.stores) {
+        if (record.nonce == command.nonce) result->store = id;
+      }
+      if (!result->store) {
+        result->store = meta_.next_store;
+        ++meta_.next_store;
+      }
+      meta_.stores[result->store] = {command.address, command.nonce};
+      result->replica = meta_.applied.configuration.ReplicaOn(result->store);
+      if (!result->replica) {
+        result->replica = meta_.next_replica;
+        ++meta_.next_replica;
+      }
+      break;
+    }
+    case CommandKind::kStoreAddress:
+      if (!meta_.stores.contains(command.store)) {
+        result->status = absl::NotFoundError(
+            absl::StrCat("store ", command.store.value(), " is not known to the cluster"));
+        return;
+      }
+      meta_.stores[command.store].address = command.address;
+      break;
+    default: meta_.stores.erase(command.store); break;
+  }
+  meta_.StoreStores(batch, group_);
+}
+
+void DataGroup::ExecuteClock(storage::WriteBatch& batch) {
+  batch.DeleteRange(ExpiryKey(group_, Timestamp()), ExpiryKey(group_, meta_.clock));
+}
+
+Index DataGroup::DurableIndex() {
+  auto index = DecodeAppliedIndex(engine_->GetPersisted(AppliedKey(group_)).value_or(std::nullopt));
+  return index.ok() ? *index : Index();
+}
+
+absl::Status DataGroup::Wipe(ReplicaId replica) {
+  auto [begin, end] = storage::GroupBounds(group_);
+  auto batch = engine_->NewBatch();
+  batch->DeleteRange(begin, end);
+  meta_ = GroupMeta();
+  meta_.replica = replica;
+  writers_.Restart(Timestamp());
+  meta_.StoreApplied(*batch, group_);
+  absl::Status written = engine_->Write(*batch);
+  return written.ok() ? engine_->Flush() : written;
+}
+
+Timestamp DataGroup::NextExpiry() const {
+  storage::IterateOptions options;
+  options.lower = ExpiryKey(group_, Timestamp());
+  options.upper = ExpiryKey(group_, kTimestampMax);
+  auto it = engine_->NewIterator(options);
+  it->Seek(options.lower);
+  return it->Valid() ? ExpiryOf(it->key()) : Timestamp();
+}
+
+// What a leader does without being asked: lets time pass in an idle group when an expiry falls due,
+// and gives up old history.
+void DataGroup::Duty() {
+  duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
+  if (!ready() || duty_proposed_) return;
+  Timestamp now = TimestampFromMillis(PhysicalMillis());
+  Command command;
+  Timestamp expiry = NextExpiry();
+  auto retention = static_cast<uint64_t>(
+      std::chrono::duration_cast<milliseconds>(options_.retention).count());
+  uint64_t step = std::max<uint64_t>(retention / 10, 100);
+  if (expiry && expiry < now) {
+    command.kind = CommandKind::kClockAdvance;
+  } else if (MillisOf(now) > retention + step &&
+             TimestampFromMillis(MillisOf(now) - retention - step) > meta_.safe_point &&
+             meta_.clock > meta_.safe_point + (step << kTimestampCounterBits)) {
+    // An idle group has nothing to forget: its clock stands still, and so does the safe point.
+    command.kind = CommandKind::kSafePoint;
+    command.safe_point = std::min(TimestampFromMillis(MillisOf(now) - retention), meta_.clock);
+    if (command.safe_point <= meta_.safe_point) return;
+  } else {
+    return;
+  }
+  duty_proposed_ = true;
+  ProposeNow(std::move(command), [this, alive = std::weak_ptr<bool>(alive_)](const auto&) {
+    if (!alive.expired()) duty_proposed_ = false;
+  });
+}
+
+}  // namespace kvd::shard

@@ -1,0 +1,135 @@
+// The replicated state machine of a data group: applies its log to MVCC storage, assigns timestamps
+// while it leads, says at which timestamp a read may be answered, and keeps the clock and the safe
+// point moving. Lives on the host's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "raft/host.h"
+#include "raft/state_machine.h"
+#include "server/shard/command.h"
+#include "server/shard/executor.h"
+#include "server/shard/group_clock.h"
+#include "server/shard/group_meta.h"
+#include "server/shard/writer_table.h"
+
+namespace kvd::shard {
+
+struct DataGroupOptions {
+  // History older than this is given up.
+  Duration retention = std::chrono::minutes(10);
+  Duration duty_interval = milliseconds(100);
+  size_t snapshot_chunk_bytes = 256 << 10;
+  size_t clients_max = 100'000;
+  size_t waiting_max = 16'384;  // commands held while a new leader gets ready
+  raft::ReadMode read_mode = raft::ReadMode::kLease;
+};
+
+enum class Consistency { kLinearizable, kSnapshot, kBoundedStale };
+
+struct ReadSpec {
+  Consistency consistency = Consistency::kLinearizable;
+  Timestamp timestamp;                      // kSnapshot; 0: now
+  Duration staleness_max = milliseconds(0); // kBoundedStale
+  std::optional<raft::ReadMode> mode;
+};
+
+// Where a read may look. Confirm it after reading, before answering.
+struct ReadPoint {
+  Timestamp at;
+  std::optional<raft::ReadTicket> ticket;  // none: needs no confirmation
+};
+
+using ReadPointCallback = std::function<void(absl::StatusOr<ReadPoint>)>;
+
+class DataGroup : public raft::StateMachine {
+ public:
+  // Loads what the engine holds of the group. The engine outlives it.
+  static absl::StatusOr<std::unique_ptr<DataGroup>> Open(storage::Engine* engine, GroupId group,
+                                                         const DataGroupOptions& options);
+  ~DataGroup() override;
+
+  // Before the host starts the group.
+  void Attach(Loop* loop, raft::Host* host);
+
+  // Replicates a command and calls back with what came of it, or with why it was not applied.
+  // INVALID_ARGUMENT for a command beyond the limits.
+  void Submit(Command command, CommandCallback callback);
+
+  // Finds where a read of this kind may look now; calls back at once if it can.
+  void PrepareRead(const ReadSpec& spec, ReadPointCallback callback);
+  // Whether what was read at the point may be answered; if not, prepare again with kReadIndex.
+  bool Confirm(const ReadPoint& point) const;
+
+  GroupId group() const { return group_; }
+  const GroupMeta& meta() const { return meta_; }
+  const storage::Engine& engine() const { return *engine_; }
+  storage::MvccReader reader() const { return storage::MvccReader(engine_, group_); }
+  bool leads() const { return leads_; }
+  // Leads and has applied an entry of its term.
+  bool ready() const { return leads_ && meta_.applied.term == term_; }
+
+  // raft::StateMachine
+  ReplicaId replica() const override { return meta_.replica; }
+  raft::SnapshotMeta applied() const override { return meta_.applied; }
+  Index DurableIndex() override;
+  void OnStart(const raft::Configuration& configuration) override {
+    meta_.applied.configuration = configuration;
+  }
+  absl::Status Wipe(ReplicaId replica) override;
+  void Apply(absl::Span<const raft::ApplyItem> items) override;
+  absl::StatusOr<std::unique_ptr<raft::SnapshotReader>> TakeSnapshot() override;
+  absl::StatusOr<std::unique_ptr<raft::SnapshotStage>> StageSnapshot() override;
+  absl::Status InstallSnapshot(std::unique_ptr<raft::SnapshotStage> stage,
+                               const raft::SnapshotMeta& meta, ReplicaId replica) override;
+  void OnRoleChange(bool leads, Term term) override;
+
+  // Called when the state can no longer be trusted (a failed read or write while applying). The
+  // default ends the process.
+  std::function<void(const absl::Status&)> on_fatal;
+  // Told of every applied command: for checkers and metrics.
+  std::function<void(const raft::Entry&, const CommandResult&)> on_applied;
+
+ private:
+  class CommandProposal;
+  struct Waiting {
+    Command command;
+    CommandCallback callback;
+  };
+
+  DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options, GroupMeta meta);
+
+  void ApplyOne(const raft::ApplyItem& item);
+  absl::StatusOr<CommandResult> Execute(const Command& command, Timestamp timestamp,
+                                        storage::WriteBatch& batch);
+  void ExecuteMembers(const Command& command, CommandResult* result, storage::WriteBatch& batch);
+  void ExecuteClock(storage::WriteBatch& batch);
+  uint64_t PhysicalMillis();
+  Timestamp AheadMax();
+  void ProposeNow(Command command, CommandCallback callback);
+  void Duty();
+  Timestamp NextExpiry() const;
+  void PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback);
+  void Fatal(const absl::Status& status);
+
+  storage::Engine* const engine_;
+  const GroupId group_;
+  const DataGroupOptions options_;
+  GroupMeta meta_;
+  WriterTable writers_;
+  GroupClock clock_;
+  Loop* loop_ = nullptr;
+  raft::Host* host_ = nullptr;
+
+  bool leads_ = false;
+  Term term_;
+  Timestamp last_assigned_;
+  std::vector<Waiting> waiting_;
+  bool duty_proposed_ = false;
+  std::unique_ptr<Timer> duty_timer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace kvd::shard

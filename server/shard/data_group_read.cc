@@ -1,0 +1,60 @@
+// Where a read may look (design, 6).
+#include "absl/strings/str_cat.h"
+#include "proto/error.h"
+#include "proto/limits.h"
+#include "server/shard/data_group.h"
+
+namespace kvd::shard {
+
+void DataGroup::PrepareRead(const ReadSpec& spec, ReadPointCallback callback) {
+  raft::ReadMode mode = spec.mode.value_or(options_.read_mode);
+  if (spec.consistency == Consistency::kBoundedStale) {
+    bool fresh = loop_->Now() - host_->core(group_).fresh_as_of() <= spec.staleness_max;
+    if (fresh) return callback(ReadPoint{meta_.clock, std::nullopt});
+    // The leader is always fresh enough; elsewhere the caller goes on to it.
+    if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
+  }
+  if (spec.consistency == Consistency::kSnapshot && spec.timestamp) {
+    return PrepareSnapshotRead(spec.timestamp, mode, std::move(callback));
+  }
+  host_->Read(group_, mode, [this, callback = std::move(callback)](auto ticket) {
+    if (!ticket.ok()) return callback(ticket.status());
+    callback(ReadPoint{meta_.clock, *ticket});
+  });
+}
+
+void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback) {
+  if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
+  if (at < meta_.safe_point) {
+    return callback(absl::OutOfRangeError(
+        absl::StrCat("timestamp ", at.value(), " is older than the history kept, which begins at ",
+                     meta_.safe_point.value())));
+  }
+  Timestamp ahead = AheadMax();
+  if (at > ahead) {
+    return callback(LimitError("timestamp", ahead.value(), at.value(),
+                               "(over an hour ahead of the cluster's clock)"));
+  }
+  if (at > meta_.clock) {
+    // No later write may take a timestamp at or below it.
+    Command advance;
+    advance.kind = CommandKind::kClockAdvance;
+    advance.timestamp = at;
+    Submit(std::move(advance), [this, at, mode, callback = std::move(callback)](auto result) {
+      if (!result.ok()) return callback(result.status());
+      PrepareSnapshotRead(at, mode, callback);
+    });
+    return;
+  }
+  host_->Read(group_, mode, [this, at, callback = std::move(callback)](auto ticket) {
+    if (!ticket.ok()) return callback(ticket.status());
+    if (at < meta_.safe_point) return callback(absl::OutOfRangeError("the history was given up"));
+    callback(ReadPoint{at, *ticket});
+  });
+}
+
+bool DataGroup::Confirm(const ReadPoint& point) const {
+  return !point.ticket.has_value() || host_->Confirm(group_, *point.ticket);
+}
+
+}  // namespace kvd::shard

@@ -1,0 +1,174 @@
+#include "server/shard/group_meta.h"
+
+#include "proto/codec.h"
+#include "server/storage/mvcc_key.h"
+
+namespace kvd::shard {
+
+using storage::MetaKey;
+
+namespace {
+
+absl::Status Damaged(const char* what) {
+  return absl::DataLossError(std::string("the group's record '") + what + "' is malformed");
+}
+
+bool DecodeApplied(Reader& r, GroupMeta* meta) {
+  meta->applied.index = Index(r.Fixed64());
+  meta->applied.term = Term(r.Fixed64());
+  meta->clock = Timestamp(r.Fixed64());
+  meta->replica = ReplicaId(r.Fixed64());
+  meta->cluster = ClusterId(r.Fixed64());
+  return r.Done();
+}
+
+bool DecodeShards(Reader& r, std::vector<ShardDescriptor>* shards) {
+  shards->resize(r.Count());
+  for (ShardDescriptor& s : *shards) {
+    s.id = r.Id<ShardId>();
+    s.range.start = r.Bytes();
+    s.range.end = r.Bytes();
+    s.epoch = r.Id<Epoch>();
+    s.state = static_cast<ShardState>(r.Byte());
+  }
+  return r.Done();
+}
+
+bool DecodeStores(Reader& r, GroupMeta* meta) {
+  meta->next_store = r.Id<StoreId>();
+  meta->next_replica = r.Id<ReplicaId>();
+  for (uint64_t n = r.Count(); n > 0; --n) {
+    auto id = r.Id<StoreId>();
+    StoreRecord& record = meta->stores[id];
+    record.address = r.Bytes();
+    record.nonce = r.Fixed64();
+  }
+  return r.Done();
+}
+
+}  // namespace
+
+std::string AppliedKey(GroupId group) { return MetaKey(group, "applied"); }
+std::string ConfigurationKey(GroupId group) { return MetaKey(group, "config"); }
+std::string SafePointKey(GroupId group) { return MetaKey(group, "safe"); }
+
+std::string ExpiryKey(GroupId group, Timestamp expiry) {
+  std::string key = MetaKey(group, "x");
+  Writer(&key).Fixed64(expiry.value());
+  return key;
+}
+
+Timestamp ExpiryOf(std::string_view expiry_key) {
+  return Timestamp(Reader(expiry_key.substr(storage::kSpacePrefixBytes + 1)).Fixed64());
+}
+
+const ShardDescriptor* GroupMeta::Serving(std::string_view key) const {
+  for (const ShardDescriptor& s : shards) {
+    if (s.state == ShardState::kServing && s.range.Contains(key)) return &s;
+  }
+  return nullptr;
+}
+
+bool GroupMeta::ServesRange(const KeyRange& range) const {
+  for (const ShardDescriptor& s : shards) {
+    if (s.state == ShardState::kServing && s.range.Contains(range)) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<GroupMeta> GroupMeta::Load(const storage::View& view, GroupId group) {
+  GroupMeta meta;
+  struct Record {
+    const char* name;
+    std::function<bool(Reader&)> decode;
+  };
+  const Record records[] = {
+      {"applied", [&](Reader& r) { return DecodeApplied(r, &meta); }},
+      {"config",
+       [&](Reader& r) {
+         return raft::Configuration::Decode(r.rest(), &meta.applied.configuration);
+       }},
+      {"safe", [&](Reader& r) { meta.safe_point = Timestamp(r.Fixed64()); return r.Done(); }},
+      {"shards", [&](Reader& r) { return DecodeShards(r, &meta.shards); }},
+      {"stores", [&](Reader& r) { return DecodeStores(r, &meta); }},
+  };
+  for (const Record& record : records) {
+    auto bytes = view.Get(MetaKey(group, record.name));
+    if (!bytes.ok()) return bytes.status();
+    if (!bytes->has_value()) continue;
+    Reader reader(**bytes);
+    if (!record.decode(reader)) return Damaged(record.name);
+  }
+  return meta;
+}
+
+std::string GroupMeta::EncodeApplied() const {
+  std::string out;
+  Writer w(&out);
+  w.Fixed64(applied.index.value());
+  w.Fixed64(applied.term.value());
+  w.Fixed64(clock.value());
+  w.Fixed64(replica.value());
+  w.Fixed64(cluster.value());
+  return out;
+}
+
+void GroupMeta::StoreApplied(storage::WriteBatch& batch, GroupId group) const {
+  batch.Put(AppliedKey(group), EncodeApplied());
+}
+
+void GroupMeta::StoreConfiguration(storage::WriteBatch& batch, GroupId group) const {
+  batch.Put(ConfigurationKey(group), applied.configuration.Encode());
+}
+
+void GroupMeta::StoreSafePoint(storage::WriteBatch& batch, GroupId group) const {
+  std::string out;
+  Writer(&out).Fixed64(safe_point.value());
+  batch.Put(SafePointKey(group), out);
+}
+
+void GroupMeta::StoreShards(storage::WriteBatch& batch, GroupId group) const {
+  std::string out;
+  Writer w(&out);
+  w.Varint(shards.size());
+  for (const ShardDescriptor& s : shards) {
+    w.Varint(s.id);
+    w.Bytes(s.range.start);
+    w.Bytes(s.range.end);
+    w.Varint(s.epoch);
+    w.Byte(static_cast<uint8_t>(s.state));
+  }
+  batch.Put(MetaKey(group, "shards"), out);
+}
+
+void GroupMeta::StoreStores(storage::WriteBatch& batch, GroupId group) const {
+  std::string out;
+  Writer w(&out);
+  w.Varint(next_store);
+  w.Varint(next_replica);
+  w.Varint(stores.size());
+  for (const auto& [id, record] : stores) {
+    w.Varint(id);
+    w.Bytes(record.address);
+    w.Fixed64(record.nonce);
+  }
+  batch.Put(MetaKey(group, "stores"), out);
+}
+
+absl::StatusOr<Index> DecodeAppliedIndex(const std::optional<std::string>& bytes) {
+  if (!bytes.has_value()) return Index();
+  Reader reader(*bytes);
+  Index index(reader.Fixed64());
+  if (!reader.ok()) return Damaged("applied");
+  return index;
+}
+
+absl::StatusOr<Timestamp> DecodeSafePoint(const std::optional<std::string>& bytes) {
+  if (!bytes.has_value()) return Timestamp();
+  Reader reader(*bytes);
+  Timestamp safe_point(reader.Fixed64());
+  if (!reader.Done()) return Damaged("safe");
+  return safe_point;
+}
+
+}  // namespace kvd::shard

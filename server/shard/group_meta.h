@@ -1,0 +1,79 @@
+// A data group's replicated state beside its keys: position, clock, safe point, members, shards,
+// stores. Kept in memory and in the group's meta space, written in the same batch as what changed it.
+// Pure but for the engine it is given.
+//
+//   meta "applied"     index, term, last timestamp, replica id, cluster id
+//   meta "config"      the Raft configuration applied last
+//   meta "safe"        safe point
+//   meta "shards"      descriptors
+//   meta "stores"      store registry, next ids
+//   meta "x" expiry    (8 B big-endian) one per expiry ahead: when the clock has to move
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "raft/core/types.h"
+#include "server/storage/engine.h"
+#include "proto/key_range.h"
+#include "proto/timestamp.h"
+
+namespace kvd::shard {
+
+enum class ShardState : uint8_t { kImporting = 1, kServing = 2, kFrozen = 3 };
+
+struct ShardDescriptor {
+  ShardId id;
+  KeyRange range;
+  Epoch epoch;
+  ShardState state = ShardState::kServing;
+};
+
+struct StoreRecord {
+  std::string address;
+  uint64_t nonce = 0;  // of the store's own making: a join asked again gives the same id
+};
+
+struct GroupMeta {
+  ReplicaId replica;
+  ClusterId cluster;
+  raft::SnapshotMeta applied;
+  Timestamp clock;  // timestamp of the last applied entry
+  Timestamp safe_point;
+  std::vector<ShardDescriptor> shards;
+  std::map<StoreId, StoreRecord> stores;
+  StoreId next_store{1};
+  ReplicaId next_replica{1};
+
+  // The shard that holds the key and serves it; null if none does here.
+  const ShardDescriptor* Serving(std::string_view key) const;
+  // Whether one serving shard holds the whole range.
+  bool ServesRange(const KeyRange& range) const;
+
+  static absl::StatusOr<GroupMeta> Load(const storage::View& view, GroupId group);
+
+  // Each writes one of the records above.
+  void StoreApplied(storage::WriteBatch& batch, GroupId group) const;
+  void StoreConfiguration(storage::WriteBatch& batch, GroupId group) const;
+  void StoreSafePoint(storage::WriteBatch& batch, GroupId group) const;
+  void StoreShards(storage::WriteBatch& batch, GroupId group) const;
+  void StoreStores(storage::WriteBatch& batch, GroupId group) const;
+
+  // Replaces the position and identity in the encoded "applied" record of a snapshot's content.
+  std::string EncodeApplied() const;
+};
+
+std::string AppliedKey(GroupId group);
+std::string ConfigurationKey(GroupId group);
+std::string SafePointKey(GroupId group);
+std::string ExpiryKey(GroupId group, Timestamp expiry);
+// The expiry that such a key stands for.
+Timestamp ExpiryOf(std::string_view expiry_key);
+
+// For what was read with Engine::GetPersisted; 0 if absent.
+absl::StatusOr<Index> DecodeAppliedIndex(const std::optional<std::string>& bytes);
+absl::StatusOr<Timestamp> DecodeSafePoint(const std::optional<std::string>& bytes);
+
+}  // namespace kvd::shard

@@ -1,0 +1,83 @@
+// An ordered map of bytes to bytes, on disk, without a log of its own: what is not flushed is lost
+// in a crash and replayed from the Raft log. Owned by one loop, except where noted.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace kvd::storage {
+
+class WriteBatch {
+ public:
+  virtual ~WriteBatch() = default;
+  virtual void Put(std::string_view key, std::string_view value) = 0;
+  virtual void Delete(std::string_view key) = 0;
+  // Everything in [begin, end).
+  virtual void DeleteRange(std::string_view begin, std::string_view end) = 0;
+};
+
+struct IterateOptions {
+  // Bounds [lower, upper); an empty upper means none.
+  std::string lower;
+  std::string upper;
+  // All keys sought share the MVCC prefix of the first: lets the bloom filter answer.
+  bool one_prefix = false;
+  bool fill_cache = true;
+};
+
+// key() and value() are valid until the iterator moves.
+class Iterator {
+ public:
+  virtual ~Iterator() = default;
+  virtual bool Valid() const = 0;
+  virtual void Seek(std::string_view key) = 0;         // first at or after
+  virtual void SeekForPrev(std::string_view key) = 0;  // last at or before
+  virtual void Next() = 0;
+  virtual void Prev() = 0;
+  virtual std::string_view key() const = 0;
+  virtual std::string_view value() const = 0;
+  // Not OK if the iteration ended because something could not be read.
+  virtual absl::Status status() const = 0;
+};
+
+// A readable state. A view lives no longer than its engine.
+class View {
+ public:
+  virtual ~View() = default;
+  virtual std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const = 0;
+  virtual absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const = 0;
+};
+
+// Sorted pairs on their way into the engine, beside it until ingested. Keys must rise.
+class IngestFile {
+ public:
+  virtual ~IngestFile() = default;
+  virtual absl::Status Put(std::string_view key, std::string_view value) = 0;
+};
+
+class Engine : public View {
+ public:
+  virtual std::unique_ptr<WriteBatch> NewBatch() = 0;
+  // Atomic, not durable. The batch is used up.
+  virtual absl::Status Write(WriteBatch& batch) = 0;
+  // The state as it is now, frozen.
+  virtual std::unique_ptr<View> Snapshot() = 0;
+  // What Get would give after a crash right now. Thread-safe.
+  virtual absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const = 0;
+  // Makes everything written so far durable.
+  virtual absl::Status Flush() = 0;
+  virtual absl::StatusOr<std::unique_ptr<IngestFile>> NewIngestFile() = 0;
+  // Replaces everything in [begin, end) by the file's pairs, durably and in one step. Requires: the
+  // file is not empty and its keys lie in the range.
+  virtual absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
+                              std::string_view end) = 0;
+  // Bytes on disk, about.
+  virtual uint64_t DiskBytes() const = 0;
+};
+
+}  // namespace kvd::storage

@@ -1,0 +1,189 @@
+#include "server/storage/memory_engine.h"
+
+#include <vector>
+
+#include "proto/check.h"
+
+namespace kvd::storage {
+namespace {
+
+using Map = MemoryEngine::Map;
+
+class MemoryIterator : public Iterator {
+ public:
+  MemoryIterator(const Map* map, std::shared_ptr<const Map> owned, const IterateOptions& options)
+      : owned_(std::move(owned)), map_(map), options_(options), it_(map->end()) {}
+
+  bool Valid() const override {
+    return it_ != map_->end() && it_->first >= options_.lower &&
+           (options_.upper.empty() || it_->first < options_.upper);
+  }
+  void Seek(std::string_view key) override {
+    it_ = map_->lower_bound(std::max<std::string_view>(key, options_.lower));
+  }
+  void SeekForPrev(std::string_view key) override {
+    it_ = map_->upper_bound(key);
+    if (!options_.upper.empty() && key >= options_.upper) it_ = map_->lower_bound(options_.upper);
+    Prev();
+  }
+  void Next() override { ++it_; }
+  void Prev() override { it_ = it_ == map_->begin() ? map_->end() : std::prev(it_); }
+  std::string_view key() const override { return it_->first; }
+  std::string_view value() const override { return it_->second; }
+  absl::Status status() const override { return absl::OkStatus(); }
+
+ private:
+  std::shared_ptr<const Map> owned_;
+  const Map* map_;
+  const IterateOptions options_;
+  Map::const_iterator it_;
+};
+
+class MemoryView : public View {
+ public:
+  explicit MemoryView(const Map& map) : map_(std::make_shared<const Map>(map)) {}
+  std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override {
+    return std::make_unique<MemoryIterator>(map_.get(), map_, options);
+  }
+  absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override {
+    auto it = map_->find(key);
+    if (it == map_->end()) return std::nullopt;
+    return it->second;
+  }
+
+ private:
+  std::shared_ptr<const Map> map_;
+};
+
+struct Operation {
+  enum Kind { kPut, kDelete, kDeleteRange } kind;
+  std::string key;
+  std::string value;  // or the end of the range
+};
+
+class MemoryBatch : public WriteBatch {
+ public:
+  void Put(std::string_view key, std::string_view value) override {
+    operations.push_back({Operation::kPut, std::string(key), std::string(value)});
+  }
+  void Delete(std::string_view key) override {
+    operations.push_back({Operation::kDelete, std::string(key), ""});
+  }
+  void DeleteRange(std::string_view begin, std::string_view end) override {
+    operations.push_back({Operation::kDeleteRange, std::string(begin), std::string(end)});
+  }
+  std::vector<Operation> operations;
+};
+
+class MemoryIngestFile : public IngestFile {
+ public:
+  absl::Status Put(std::string_view key, std::string_view value) override {
+    if (!pairs.empty() && key <= pairs.back().first) {
+      return absl::InvalidArgumentError("keys of an ingested file must rise");
+    }
+    pairs.emplace_back(key, value);
+    return absl::OkStatus();
+  }
+  std::vector<std::pair<std::string, std::string>> pairs;
+};
+
+}  // namespace
+
+std::unique_ptr<Iterator> MemoryEngine::NewIterator(const IterateOptions& options) const {
+  return std::make_unique<MemoryIterator>(&map_, nullptr, options);
+}
+
+absl::StatusOr<std::optional<std::string>> MemoryEngine::Get(std::string_view key) const {
+  auto it = map_.find(key);
+  if (it == map_.end()) return std::nullopt;
+  return it->second;
+}
+
+std::unique_ptr<WriteBatch> MemoryEngine::NewBatch() { return std::make_unique<MemoryBatch>(); }
+
+void MemoryEngine::Set(const std::string& key, std::optional<std::string> value) {
+  auto it = map_.find(key);
+  undo_.try_emplace(key, it == map_.end() ? std::nullopt : std::optional(it->second));
+  if (value.has_value()) {
+    map_[key] = *std::move(value);
+  } else if (it != map_.end()) {
+    map_.erase(it);
+  }
+}
+
+void MemoryEngine::DeleteRange(std::string_view begin, std::string_view end) {
+  std::vector<std::string> keys;
+  for (auto it = map_.lower_bound(begin); it != map_.end() && it->first < end; ++it) {
+    keys.push_back(it->first);
+  }
+  for (const std::string& key : keys) Set(key, std::nullopt);
+}
+
+absl::Status MemoryEngine::Write(WriteBatch& batch) {
+  for (Operation& op : static_cast<MemoryBatch&>(batch).operations) {
+    switch (op.kind) {
+      case Operation::kPut: Set(op.key, std::move(op.value)); break;
+      case Operation::kDelete: Set(op.key, std::nullopt); break;
+      case Operation::kDeleteRange: DeleteRange(op.key, op.value); break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<View> MemoryEngine::Snapshot() { return std::make_unique<MemoryView>(map_); }
+
+absl::StatusOr<std::optional<std::string>> MemoryEngine::GetPersisted(std::string_view key) const {
+  auto it = undo_.find(key);
+  if (it != undo_.end()) return it->second;
+  return Get(key);
+}
+
+absl::Status MemoryEngine::Flush() {
+  undo_.clear();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<IngestFile>> MemoryEngine::NewIngestFile() {
+  return std::make_unique<MemoryIngestFile>();
+}
+
+absl::Status MemoryEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
+                                  std::string_view end) {
+  auto& pairs = static_cast<MemoryIngestFile&>(*file).pairs;
+  KVD_CHECK(!pairs.empty() && pairs.front().first >= begin && pairs.back().first < end);
+  // As the real engine: what is in memory and overlaps is flushed first.
+  undo_.clear();
+  DeleteRange(begin, end);
+  for (auto& [key, value] : pairs) map_[key] = std::move(value);
+  undo_.clear();
+  return absl::OkStatus();
+}
+
+uint64_t MemoryEngine::DiskBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [key, value] : map_) bytes += key.size() + value.size();
+  return bytes;
+}
+
+void MemoryEngine::Crash() {
+  auto undo = std::move(undo_);
+  undo_.clear();
+  for (auto& [key, value] : undo) {
+    if (value.has_value()) {
+      map_[key] = *std::move(value);
+    } else {
+      map_.erase(key);
+    }
+  }
+}
+
+void MemoryEngine::Collect(GcFilter filter) {
+  // Dropped pairs leave the durable state too: they are of no use to anyone.
+  std::erase_if(map_, [&](const auto& pair) {
+    if (!filter.Drops(pair.first, pair.second)) return false;
+    undo_.erase(pair.first);
+    return true;
+  });
+}
+
+}  // namespace kvd::storage

@@ -1,0 +1,46 @@
+// An engine in memory with the durability of the real one: what is written survives a crash only
+// once flushed or ingested. For simulation and tests.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "server/storage/engine.h"
+#include "server/storage/gc_filter.h"
+
+namespace kvd::storage {
+
+class MemoryEngine : public Engine {
+ public:
+  using Map = std::map<std::string, std::string, std::less<>>;
+
+  std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override;
+  absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override;
+  std::unique_ptr<WriteBatch> NewBatch() override;
+  absl::Status Write(WriteBatch& batch) override;
+  std::unique_ptr<View> Snapshot() override;
+  absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const override;
+  absl::Status Flush() override;
+  absl::StatusOr<std::unique_ptr<IngestFile>> NewIngestFile() override;
+  absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
+                      std::string_view end) override;
+  uint64_t DiskBytes() const override;
+
+  // Loses what was not durable.
+  void Crash();
+  // A compaction of everything, as the real engine does in the background.
+  void Collect(GcFilter filter);
+
+  const Map& contents() const { return map_; }
+
+ private:
+  void Set(const std::string& key, std::optional<std::string> value);
+  void DeleteRange(std::string_view begin, std::string_view end);
+
+  Map map_;
+  // What the durable state holds instead of map_, where they differ.
+  std::map<std::string, std::optional<std::string>, std::less<>> undo_;
+};
+
+}  // namespace kvd::storage

@@ -1,0 +1,171 @@
+#include "server/storage/mvcc_reader.h"
+
+#include "proto/bytes.h"
+#include "proto/check.h"
+#include "proto/crc32c.h"
+#include "proto/error.h"
+
+namespace kvd::storage {
+namespace {
+
+absl::Status Malformed(std::string_view engine_key) {
+  return CorruptionError("a stored version is malformed",
+                         UserKeyOf(engine_key).value_or(std::string(engine_key)));
+}
+
+absl::Status CheckSum(std::string_view user_key, const Version& v) {
+  if (v.kind != VersionKind::kValue || ValueChecksum(user_key, v.value) == v.crc32c) {
+    return absl::OkStatus();
+  }
+  return CorruptionError("a stored value does not match its checksum", user_key);
+}
+
+IterateOptions OnePrefix(const std::string& prefix) {
+  IterateOptions options;
+  options.lower = prefix;
+  options.upper = PrefixEnd(prefix);
+  options.one_prefix = true;
+  return options;
+}
+
+}  // namespace
+
+StoredVersion::StoredVersion(Timestamp timestamp, std::string bytes_in)
+    : timestamp(timestamp), bytes(std::move(bytes_in)) {
+  auto decoded = DecodeVersion(bytes);
+  KVD_CHECK(decoded.has_value());  // checked by whoever read the bytes
+  version = *decoded;
+}
+
+absl::StatusOr<std::optional<StoredVersion>> MvccReader::Get(std::string_view user_key,
+                                                             Timestamp at) const {
+  std::string sought = VersionsPrefix(group_, user_key);
+  auto it = view_->NewIterator(OnePrefix(sought));
+  AppendTimestamp(&sought, at);
+  for (it->Seek(sought); it->Valid(); it->Next()) {
+    auto version = DecodeVersion(it->value());
+    if (!version) return Malformed(it->key());
+    if (version->kind == VersionKind::kOutcome) continue;
+    if (version->kind == VersionKind::kTombstone || version->IsExpiredAt(at)) return std::nullopt;
+    absl::Status sum = CheckSum(user_key, *version);
+    if (!sum.ok()) return sum;
+    return std::optional<StoredVersion>(std::in_place, TimestampOf(it->key()),
+                                        std::string(it->value()));
+  }
+  if (!it->status().ok()) return it->status();
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<StoredVersion>> MvccReader::FindWriter(std::string_view user_key,
+                                                                    Timestamp after,
+                                                                    const WriterId& writer) const {
+  std::string prefix = VersionsPrefix(group_, user_key);
+  auto it = view_->NewIterator(OnePrefix(prefix));
+  for (it->Seek(prefix); it->Valid() && TimestampOf(it->key()) > after; it->Next()) {
+    auto version = DecodeVersion(it->value());
+    if (!version) return Malformed(it->key());
+    if (version->writer != writer) continue;
+    return std::optional<StoredVersion>(std::in_place, TimestampOf(it->key()),
+                                        std::string(it->value()));
+  }
+  if (!it->status().ok()) return it->status();
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<StoredVersion>> MvccReader::At(std::string_view user_key,
+                                                            Timestamp timestamp) const {
+  auto bytes = view_->Get(VersionKey(group_, user_key, timestamp));
+  if (!bytes.ok()) return bytes.status();
+  if (!bytes->has_value()) return std::nullopt;
+  if (!DecodeVersion(**bytes)) return Malformed(VersionKey(group_, user_key, timestamp));
+  return std::optional<StoredVersion>(std::in_place, timestamp, **std::move(bytes));
+}
+
+absl::Status MvccReader::Scan(const ScanOptions& options, const Row& row) const {
+  if (options.range.Empty()) return absl::OkStatus();
+  return options.reverse ? ScanReverse(options, row) : ScanForward(options, row);
+}
+
+absl::Status MvccReader::ScanForward(const ScanOptions& options, const Row& row) const {
+  IterateOptions iterate;
+  std::tie(iterate.lower, iterate.upper) = VersionBounds(group_, options.range);
+  iterate.fill_cache = options.fill_cache;
+  auto it = view_->NewIterator(iterate);
+  std::string done_prefix;  // of the key that is decided already
+  int skipped = 0;
+  for (it->Seek(iterate.lower); it->Valid();) {
+    std::string_view prefix = PrefixOf(it->key());
+    if (prefix == done_prefix) {
+      // A key with a long history: jump over the rest of it.
+      if (++skipped > 8) {
+        it->Seek(PrefixEnd(done_prefix));
+        skipped = 0;
+      } else {
+        it->Next();
+      }
+      continue;
+    }
+    skipped = 0;
+    Timestamp timestamp = TimestampOf(it->key());
+    if (timestamp > options.at) {
+      std::string sought(prefix);
+      AppendTimestamp(&sought, options.at);
+      it->Seek(sought);
+      continue;
+    }
+    auto version = DecodeVersion(it->value());
+    auto user_key = UserKeyOf(it->key());
+    if (!version || !user_key) return Malformed(it->key());
+    if (version->kind != VersionKind::kOutcome) {
+      done_prefix = prefix;
+      if (version->kind == VersionKind::kValue && !version->IsExpiredAt(options.at)) {
+        absl::Status sum = CheckSum(*user_key, *version);
+        if (!sum.ok()) return sum;
+        if (!row(*user_key, timestamp, *version)) return absl::OkStatus();
+      }
+    }
+    it->Next();
+  }
+  return it->status();
+}
+
+absl::Status MvccReader::ScanReverse(const ScanOptions& options, const Row& row) const {
+  IterateOptions iterate;
+  std::tie(iterate.lower, iterate.upper) = VersionBounds(group_, options.range);
+  iterate.fill_cache = options.fill_cache;
+  auto it = view_->NewIterator(iterate);
+  for (it->SeekForPrev(iterate.upper); it->Valid();) {
+    std::string prefix(PrefixOf(it->key()));
+    auto user_key = UserKeyOf(it->key());
+    if (!user_key) return Malformed(it->key());
+    auto found = Get(*user_key, options.at);
+    if (!found.ok()) return found.status();
+    if (found->has_value() && !row(*user_key, (*found)->timestamp, (*found)->version)) {
+      return absl::OkStatus();
+    }
+    it->SeekForPrev(prefix);
+  }
+  return it->status();
+}
+
+absl::Status MvccReader::DeltaScan(const KeyRange& range, Timestamp after, Timestamp upto,
+                                   const Row& row) const {
+  if (range.Empty()) return absl::OkStatus();
+  IterateOptions iterate;
+  std::tie(iterate.lower, iterate.upper) = VersionBounds(group_, range);
+  iterate.fill_cache = false;
+  auto it = view_->NewIterator(iterate);
+  for (it->Seek(iterate.lower); it->Valid(); it->Next()) {
+    Timestamp timestamp = TimestampOf(it->key());
+    if (timestamp <= after || timestamp > upto) continue;
+    auto version = DecodeVersion(it->value());
+    auto user_key = UserKeyOf(it->key());
+    if (!version || !user_key) return Malformed(it->key());
+    absl::Status sum = CheckSum(*user_key, *version);
+    if (!sum.ok()) return sum;
+    if (!row(*user_key, timestamp, *version)) return absl::OkStatus();
+  }
+  return it->status();
+}
+
+}  // namespace kvd::storage

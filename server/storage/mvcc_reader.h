@@ -1,0 +1,67 @@
+// Reads a group's versions at a timestamp. Checks every value's checksum: damage is DATA_LOSS, never
+// a wrong answer. A reader is cheap to make and lives as long as its view.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/storage/engine.h"
+#include "server/storage/mvcc_key.h"
+#include "server/storage/version.h"
+
+namespace kvd::storage {
+
+// A version with the bytes it consists of.
+struct StoredVersion {
+  Timestamp timestamp;
+  std::string bytes;
+  Version version;  // views into bytes
+
+  StoredVersion(Timestamp timestamp, std::string bytes_in);
+  StoredVersion(const StoredVersion& other) : StoredVersion(other.timestamp, other.bytes) {}
+  StoredVersion& operator=(const StoredVersion&) = delete;
+};
+
+struct ScanOptions {
+  KeyRange range;
+  Timestamp at;
+  bool reverse = false;
+  bool fill_cache = true;
+};
+
+class MvccReader {
+ public:
+  MvccReader(const View* view, GroupId group) : view_(view), group_(group) {}
+
+  // The key's live value at `at`, unless it is missing, deleted or expired then.
+  absl::StatusOr<std::optional<StoredVersion>> Get(std::string_view user_key, Timestamp at) const;
+
+  // The version that `writer` left on the key after `after`.
+  absl::StatusOr<std::optional<StoredVersion>> FindWriter(std::string_view user_key,
+                                                          Timestamp after,
+                                                          const WriterId& writer) const;
+  // The version of exactly this timestamp, of any kind.
+  absl::StatusOr<std::optional<StoredVersion>> At(std::string_view user_key,
+                                                  Timestamp timestamp) const;
+
+  // Calls `row(user_key, timestamp, version)` for each live key in order, until it returns false.
+  // Expired keys count as missing. The arguments are valid during the call.
+  using Row = std::function<bool(const std::string&, Timestamp, const Version&)>;
+  absl::Status Scan(const ScanOptions& options, const Row& row) const;
+
+  // Every version of any kind with after < timestamp <= upto, by key, newest first; the single
+  // source of catch-up, watch, backup and incremental jobs. Until `row` returns false.
+  absl::Status DeltaScan(const KeyRange& range, Timestamp after, Timestamp upto,
+                         const Row& row) const;
+
+ private:
+  absl::Status ScanForward(const ScanOptions& options, const Row& row) const;
+  absl::Status ScanReverse(const ScanOptions& options, const Row& row) const;
+
+  const View* view_;
+  GroupId group_;
+};
+
+}  // namespace kvd::storage
