@@ -259,9 +259,12 @@ void Host::Queue(GroupId id, Message message) {
   Group* group = Find(id);
   if (group == nullptr) return;
   StoreId to = group->core->configuration().StoreOf(message.to);
-  // A candidate outside the own, perhaps outdated, configuration still gets its answer.
-  if (!to) to = message.from_store;
-  if (!to) return;
+  // A replica outside the own, perhaps outdated or empty, configuration still gets its answer.
+  if (!to) {
+    auto it = group->correspondents.find(message.to);
+    if (it == group->correspondents.end()) return;
+    to = it->second;
+  }
   message.from_store = options_.store;
   message.wall_ms = loop_->WallMillis();
   ++counters_.messages_sent;
@@ -282,6 +285,7 @@ void Host::OnMessages(std::vector<GroupMessage> messages) {
     walls_[m.from_store] = {m.wall_ms, loop_->Now()};
     Group* group = Find(item.group);
     if (group == nullptr || group->installing || group->tombstone_written) continue;
+    group->correspondents[m.from] = m.from_store;
     group->core->Step(loop_->Now(), m);
     Schedule(*group);
   }

@@ -41,6 +41,8 @@ struct Host::Group : public LogReader {
   const LogStore* log_store = nullptr;
   StateMachine* state_machine = nullptr;
   std::unique_ptr<Core> core;
+  // Where replicas that wrote to this one live.
+  std::map<ReplicaId, StoreId> correspondents;
   bool dirty = false;
   bool led = false;
   Term led_term;

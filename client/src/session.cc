@@ -91,16 +91,43 @@ void Session::Submit(RequestItem item, MonotonicTime deadline, Callback callback
   call->item.set_id(id);
   call->deadline = deadline;
   call->callback = std::move(callback);
-  if (!call->read) {
-    v1::Writer* writer = MutableHeader(call->item)->mutable_writer();
-    writer->set_client_id(client_id_.value());
-    writer->set_sequence(next_sequence_++);
-    // Above every write this client knows of, and below whatever this one will become.
-    writer->set_token(token_.value());
-  }
   call->deadline_timer = loop_->After(deadline - loop_->Now(), [this, id] { OnDeadline(id); });
+  bool fresh = loop_->Now() - token_at_ < options_.token_age_max;
+  bool write = !call->read;
   calls_.emplace(id, std::move(call));
+  if (write && !fresh) {
+    wait_for_token_.push_back(id);
+    return FetchToken();
+  }
   Send(id);
+}
+
+void Session::NoteToken(Timestamp token) {
+  token_ = std::max(token_, token);
+  token_at_ = loop_->Now();
+}
+
+// Any linearizable read tells the group's clock.
+void Session::FetchToken() {
+  if (fetching_token_) return;
+  fetching_token_ = true;
+  RequestItem item;
+  item.mutable_get()->set_key("token");
+  Submit(std::move(item), loop_->Now() + std::chrono::seconds(10), [this](const auto& answer) {
+    fetching_token_ = false;
+    std::vector<uint64_t> waiting;
+    waiting.swap(wait_for_token_);
+    for (uint64_t id : waiting) {
+      if (!calls_.contains(id)) continue;
+      if (answer.ok()) {
+        Send(id);
+      } else {
+        calls_.at(id)->last_error = std::string(answer.status().message());
+        wait_for_token_.push_back(id);
+      }
+    }
+    if (!wait_for_token_.empty()) FetchToken();
+  });
 }
 
 void Session::Send(uint64_t id) {
@@ -108,7 +135,16 @@ void Session::Send(uint64_t id) {
   v1::RequestHeader* header = MutableHeader(call.item);
   header->set_cluster_id(cluster_.value());
   ++call.attempt;
-  if (!call.read) header->mutable_writer()->set_attempt(call.attempt);
+  if (!call.read) {
+    v1::Writer* writer = header->mutable_writer();
+    if (call.attempt == 1) {
+      writer->set_client_id(client_id_.value());
+      writer->set_sequence(next_sequence_++);
+      // Above every write this client knows of, and below whatever this one will become.
+      writer->set_token(token_.value());
+    }
+    writer->set_attempt(call.attempt);
+  }
   call.address = leader_.empty() ? NextAddress() : leader_;
   call.waiting_answer = true;
   Duration timeout = std::min(options_.attempt_timeout, call.deadline - loop_->Now());

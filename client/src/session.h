@@ -36,6 +36,9 @@ struct SessionOptions {
   Duration attempt_timeout = milliseconds(2000);
   Duration backoff_min = milliseconds(10);
   Duration backoff_max = milliseconds(500);
+  // A write whose token would be older than this fetches a fresh one first: should its first attempt
+  // get lost, its retries can still be told from new writes.
+  Duration token_age_max = std::chrono::seconds(60);
 };
 
 class Session {
@@ -60,12 +63,13 @@ class Session {
   // A store to try when the believed leader did not answer.
   const std::string& NextAddress();
   void NoteLeader(const std::string& address);
-  void NoteToken(Timestamp token) { token_ = std::max(token_, token); }
+  void NoteToken(Timestamp token);
   size_t in_flight() const { return calls_.size(); }
 
  private:
   struct Call;
 
+  void FetchToken();
   void Send(uint64_t id);
   void OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseItem> answer);
   // What to do about an error; true if the call goes on.
@@ -84,6 +88,9 @@ class Session {
   uint64_t next_sequence_ = 1;
   uint64_t next_call_ = 1;
   Timestamp token_;
+  MonotonicTime token_at_ = kLongAgo;
+  bool fetching_token_ = false;
+  std::vector<uint64_t> wait_for_token_;  // writes held until there is one
   std::string leader_;
   std::vector<std::string> addresses_;  // given and learnt
   size_t next_address_ = 0;

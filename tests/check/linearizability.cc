@@ -1,0 +1,160 @@
+#include "tests/check/linearizability.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace kvd::check {
+namespace {
+
+using State = std::optional<std::string>;
+using Kind = Operation::Kind;
+
+// Applies an operation to a state; false if it could not have given its result there.
+bool Apply(const Operation& op, const State& before, State* after) {
+  *after = before;
+  switch (op.kind) {
+    case Kind::kGet: return !op.known || op.value == before;
+    case Kind::kPut: *after = op.argument; return true;
+    case Kind::kAppend:
+      *after = before.value_or("") + op.argument;
+      return !op.known || op.length == (*after)->size();
+    case Kind::kDelete:
+      after->reset();
+      return !op.known || op.flag == before.has_value();
+    case Kind::kIncrement: {
+      int64_t counter = 0;
+      if (before.has_value() && !absl::SimpleAtoi(*before, &counter)) return false;
+      counter += op.delta;
+      *after = std::to_string(counter);
+      return !op.known || op.counter == counter;
+    }
+    case Kind::kCompareAndPut: {
+      bool holds = op.expected == before;
+      if (holds) *after = op.argument;
+      return !op.known || op.flag == holds;
+    }
+  }
+  return false;
+}
+
+class Search {
+ public:
+  Search(const std::vector<Operation>& history, uint64_t steps_max)
+      : ops_(history), steps_left_(steps_max), taken_(history.size(), false) {
+    std::sort(ops_.begin(), ops_.end(),
+              [](const Operation& a, const Operation& b) { return a.called < b.called; });
+    for (const Operation& op : ops_) completed_left_ += op.known ? 1 : 0;
+  }
+
+  Verdict Run(const State& initial) {
+    bool found = Extend(initial);
+    if (found) return Verdict::kLinearizable;
+    return steps_left_ == 0 ? Verdict::kUndecided : Verdict::kNotLinearizable;
+  }
+
+ private:
+  // Depth-first over the choice of the next operation, with an explicit stack: histories are long.
+  bool Extend(const State& initial) {
+    struct Frame {
+      State state;
+      size_t next;      // candidate to try next
+      size_t chosen;    // operation that led here
+    };
+    std::vector<Frame> stack = {{initial, 0, kNone}};
+    while (!stack.empty()) {
+      if (completed_left_ == 0) return true;
+      Frame& frame = stack.back();
+      size_t candidate = NextCandidate(frame.next);
+      if (candidate == kNone) {
+        if (frame.chosen != kNone) Untake(frame.chosen);
+        stack.pop_back();
+        continue;
+      }
+      frame.next = candidate + 1;
+      if (steps_left_ == 0) return false;
+      --steps_left_;
+      State after;
+      if (!Apply(ops_[candidate], frame.state, &after)) continue;
+      Take(candidate);
+      if (!seen_.insert(Fingerprint(after)).second) {
+        Untake(candidate);
+        continue;
+      }
+      stack.push_back({std::move(after), first_open_, candidate});
+    }
+    return false;
+  }
+
+  // The next operation from `from` on that may come first among those not taken: it was called
+  // before any of the others returned.
+  size_t NextCandidate(size_t from) {
+    int64_t earliest_return = INT64_MAX;
+    for (size_t i = first_open_; i < ops_.size() && ops_[i].called <= earliest_return; ++i) {
+      if (!taken_[i] && ops_[i].known) earliest_return = std::min(earliest_return, ops_[i].returned);
+    }
+    for (size_t i = std::max(from, first_open_); i < ops_.size(); ++i) {
+      if (ops_[i].called > earliest_return) return kNone;
+      if (!taken_[i]) return i;
+    }
+    return kNone;
+  }
+
+  void Take(size_t i) {
+    taken_[i] = true;
+    if (ops_[i].known) --completed_left_;
+    while (first_open_ < ops_.size() && taken_[first_open_]) ++first_open_;
+  }
+
+  void Untake(size_t i) {
+    taken_[i] = false;
+    if (ops_[i].known) ++completed_left_;
+    first_open_ = std::min(first_open_, i);
+  }
+
+  // Which operations are taken, and the state: from here on equal searches end equally.
+  std::string Fingerprint(const State& state) const {
+    std::string out = absl::StrCat(first_open_, state.has_value() ? "=" : "-", state.value_or(""), "|");
+    for (size_t i = first_open_; i < ops_.size(); ++i) {
+      if (taken_[i]) absl::StrAppend(&out, i - first_open_, ",");
+    }
+    return out;
+  }
+
+  static constexpr size_t kNone = SIZE_MAX;
+  std::vector<Operation> ops_;
+  uint64_t steps_left_;
+  std::vector<bool> taken_;
+  size_t first_open_ = 0;  // all before are taken
+  size_t completed_left_ = 0;
+  std::unordered_set<std::string> seen_;
+};
+
+}  // namespace
+
+Verdict CheckLinearizable(const std::vector<Operation>& history, const State& initial,
+                          uint64_t steps_max) {
+  return Search(history, steps_max).Run(initial);
+}
+
+std::string Describe(const Operation& op) {
+  auto shown = [](const State& s) { return s.has_value() ? absl::StrCat("'", *s, "'") : "none"; };
+  std::string what;
+  switch (op.kind) {
+    case Kind::kGet: what = absl::StrCat("get -> ", shown(op.value)); break;
+    case Kind::kPut: what = absl::StrCat("put '", op.argument, "'"); break;
+    case Kind::kAppend: what = absl::StrCat("append '", op.argument, "' -> length ", op.length); break;
+    case Kind::kDelete: what = absl::StrCat("delete -> ", op.flag ? "existed" : "missing"); break;
+    case Kind::kIncrement: what = absl::StrCat("increment ", op.delta, " -> ", op.counter); break;
+    case Kind::kCompareAndPut:
+      what = absl::StrCat("compare ", shown(op.expected), " put '", op.argument, "' -> ",
+                          op.flag ? "applied" : "refused");
+      break;
+  }
+  return absl::StrCat("[", op.called, " .. ", op.known ? std::to_string(op.returned) : "?", "] ",
+                      what, op.known ? "" : " (outcome unknown)");
+}
+
+}  // namespace kvd::check

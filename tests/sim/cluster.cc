@@ -1,0 +1,363 @@
+#include "tests/sim/cluster.h"
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "proto/codec.h"
+#include "proto/crc32c.h"
+
+namespace kvd::sim {
+
+std::string Report::ToString() const {
+  return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
+                      " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
+                      " snapshots=", snapshots, " elections=", elections,
+                      " applied=", applied.value(), " fingerprint=", fingerprint);
+}
+
+Cluster::Cluster(const ClusterOptions& options)
+    : options_(options), scheduler_(options.seed), network_(&scheduler_) {
+  DrawOptions();
+  Bootstrap();
+  scheduler_.after_event = [this] { invariants_.CheckLeases(stores_); };
+}
+
+Cluster::~Cluster() { scheduler_.after_event = nullptr; }
+
+// Every seed has its own mix of faults; some are calm.
+void Cluster::DrawOptions() {
+  Random& random = scheduler_.random();
+  voters_ = options_.voters != 0 ? options_.voters : (random.Chance(0.7) ? 3 : 5);
+  auto& host = store_options_.host;
+  host.core.election_timeout_min = milliseconds(600);
+  host.log_entries_kept = random.Chance(0.5) ? 20 : 5000;
+  host.truncate_interval = milliseconds(200);
+  host.core.cache_bytes_max = random.Chance(0.5) ? 2000 : 1 << 20;
+  host.core.append_bytes_max = random.Chance(0.3) ? 100 : 1 << 20;
+  host.snapshot.give_up_after = milliseconds(3000);
+  host.snapshot.resend_after = milliseconds(300);
+  store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
+  store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
+  store_options_.group.clients_max = random.Chance(0.3) ? 2 : 1000;
+  if (random.Chance(0.2)) store_options_.group.read_mode = raft::ReadMode::kReadIndex;
+  if (!options_.faults) return;
+  fault_rate_ = random.Chance(0.1) ? 0 : random.Chance(0.5) ? 1 : 3;
+  membership_faults_ = random.Chance(0.5);
+  if (random.Chance(0.6)) network_.faults.loss = static_cast<double>(random.Below(20)) / 100;
+  if (random.Chance(0.5)) network_.faults.duplication = static_cast<double>(random.Below(20)) / 100;
+  if (random.Chance(0.5)) network_.faults.late_chance = static_cast<double>(random.Below(10)) / 100;
+  if (random.Chance(0.5)) network_.faults.delay_max = milliseconds(random.Between(1, 30));
+  if (random.Chance(0.3)) store_options_.disk.slow_chance = 0.02;
+}
+
+void Cluster::MakeStore(StoreId id) {
+  StoreOptions options = store_options_;
+  Random& random = scheduler_.random();
+  // Within the bound that the lease relies on: it is a tenth shorter than the election timeout.
+  options.clock_rate = 1.0 + (static_cast<double>(random.Below(80)) - 40) / 1000;
+  options.wall_offset_ms = static_cast<int64_t>(random.Below(2000)) - 1000;
+  auto& store = stores_[id] = std::make_unique<SimStore>(&scheduler_, &network_, id, options);
+  store->on_applied = [this](SimStore& s, const raft::Entry& entry, const shard::CommandResult& r) {
+    invariants_.Applied(s, entry, r);
+  };
+  store->after_turn = [this](SimStore& s) { invariants_.AfterTurn(s); };
+}
+
+void Cluster::Bootstrap() {
+  raft::Configuration configuration;
+  for (uint64_t i = 1; i <= static_cast<uint64_t>(voters_); ++i) {
+    configuration.voters.push_back({ReplicaId(i), StoreId(i)});
+  }
+  for (const raft::Member& m : configuration.voters) {
+    MakeStore(m.store);
+    stores_[m.store]->Format(m.replica, configuration);
+    stores_[m.store]->Start();
+  }
+  KVD_CHECK(Await([this] { return Leader() != nullptr && Leader()->group().ready(); }));
+  bool done = false;
+  shard::Command command;
+  command.kind = shard::CommandKind::kBootstrap;
+  command.cluster = kCluster;
+  command.store = StoreId(static_cast<uint64_t>(voters_));
+  command.replica = ReplicaId(static_cast<uint64_t>(voters_));
+  command.address = AddressOf(command.store.value());
+  Leader()->group().Submit(command, [&](auto result) { done = result.ok(); });
+  KVD_CHECK(Await([&] { return done; }));
+}
+
+SimStore* Cluster::Leader() {
+  SimStore* leader = nullptr;
+  for (auto& [id, store] : stores_) {
+    if (!store->running() || !store->core().IsLeader()) continue;
+    if (leader == nullptr || store->core().term() > leader->core().term()) leader = store.get();
+  }
+  return leader;
+}
+
+bool Cluster::Await(const std::function<bool()>& condition, Duration limit) {
+  auto end = scheduler_.now() + limit;
+  while (!condition()) {
+    if (scheduler_.now() >= end || !scheduler_.RunOne()) return false;
+  }
+  return true;
+}
+
+void Cluster::Partition(const std::vector<uint64_t>& side) {
+  auto inside = [&](uint64_t node) {
+    return std::find(side.begin(), side.end(), node) != side.end();
+  };
+  for (auto& [a, unused_a] : stores_) {
+    for (auto& [b, unused_b] : stores_) {
+      if (inside(a.value()) == inside(b.value())) continue;
+      network_.Cut(a.value(), b.value());
+    }
+  }
+}
+
+void Cluster::StartClients(int count) {
+  WorkloadOptions workload;
+  workload.stores = voters_;
+  for (int i = 0; i < count; ++i) {
+    clients_.push_back(std::make_unique<SimClient>(
+        &scheduler_, &network_, 1000 + clients_.size(), workload));
+    clients_.back()->Start();
+  }
+}
+
+void Cluster::ScheduleFault() {
+  if (fault_rate_ == 0) return;
+  auto mean = static_cast<uint64_t>(1200 / fault_rate_);
+  scheduler_.After(milliseconds(scheduler_.random().Between(50, 2 * mean)), [this] {
+    if (!faulting_) return;
+    InjectFault();
+    ScheduleFault();
+  });
+}
+
+void Cluster::InjectFault() {
+  auto pick = scheduler_.random().Below(100);
+  if (pick < 40) return CrashOne();
+  if (pick < 75) return CutSomething();
+  if (pick < 85) {
+    // A pause: the process stands still, then goes on as if nothing had been.
+    for (auto& [id, store] : stores_) {
+      if (!store->running() || !scheduler_.random().Chance(0.4)) continue;
+      store->process().loop->PauseUntil(scheduler_.now() +
+                                        milliseconds(scheduler_.random().Between(50, 2500)));
+      return;
+    }
+    return;
+  }
+  if (pick < 90) {
+    SimStore* leader = Leader();
+    if (leader == nullptr) return;
+    for (const raft::Member& m : leader->core().configuration().voters) {
+      if (scheduler_.random().Chance(0.5)) continue;
+      (void)leader->process().host->TransferLeadership(kGroup, m.replica);
+      return;
+    }
+    return;
+  }
+  if (membership_faults_) ChangeMembers();
+}
+
+void Cluster::CrashOne() {
+  Random& random = scheduler_.random();
+  bool all = random.Chance(0.1);
+  for (auto& [id, store] : stores_) {
+    if (!store->running() || (!all && !random.Chance(0.35))) continue;
+    store->Crash();
+    ++report_.crashes;
+    scheduler_.After(milliseconds(random.Between(10, 3000)), [this, id = id] {
+      SimStore& store = *stores_.at(id);
+      if (!store.running() && store.formatted()) store.Start();
+    });
+    if (!all) return;
+  }
+}
+
+void Cluster::CutSomething() {
+  Random& random = scheduler_.random();
+  ++report_.cuts;
+  std::vector<std::pair<Node, Node>> links;
+  auto isolated = random.Below(stores_.size()) + 1;
+  bool one_way = random.Chance(0.4);
+  bool swizzle = random.Chance(0.3);
+  for (auto& [other, unused] : stores_) {
+    if (other.value() == isolated || (swizzle && random.Chance(0.4))) continue;
+    bool outward = random.Chance(0.5);
+    if (!one_way || outward) links.push_back({isolated, other.value()});
+    if (!one_way || !outward) links.push_back({other.value(), isolated});
+  }
+  // Swizzled: stopped one by one, mended in another order.
+  for (auto [from, to] : links) {
+    Duration start = swizzle ? milliseconds(random.Below(500)) : Duration::zero();
+    Duration length = milliseconds(random.Between(100, 3000));
+    scheduler_.After(start, [this, from = from, to = to] {
+      if (faulting_) network_.Cut(from, to);
+    });
+    scheduler_.After(start + length, [this, from = from, to = to] { network_.Mend(from, to); });
+  }
+}
+
+void Cluster::AddStore() {
+  SimStore* leader = Leader();
+  if (leader == nullptr || !leader->group().ready()) return;
+  shard::Command join;
+  join.kind = shard::CommandKind::kJoin;
+  join.nonce = scheduler_.random().Next() | 1;
+  StoreId next(stores_.rbegin()->first + 1);
+  join.address = AddressOf(next.value());
+  leader->group().Submit(join, [this, leader](absl::StatusOr<shard::CommandResult> result) {
+    if (!result.ok() || stores_.contains(result->store) || !leader->running()) return;
+    MakeStore(result->store);
+    SimStore& fresh = *stores_.at(result->store);
+    fresh.Format(result->replica, raft::Configuration());
+    fresh.Start();
+    raft::Member member{result->replica, result->store};
+    leader->process().membership->AddLearner(member, [this, leader, member](absl::Status status) {
+      if (!status.ok() || !leader->running()) return;
+      ReplicaId replaced;
+      const auto& voters = leader->core().configuration().voters;
+      if (scheduler_.random().Chance(0.6) && voters.size() >= 3) {
+        replaced = voters[scheduler_.random().Below(voters.size())].replica;
+      }
+      Promote(*leader, member.replica, replaced);
+    });
+  });
+}
+
+void Cluster::Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced) {
+  leader.process().membership->Promote(learner, replaced, std::chrono::seconds(5),
+                                       [this](absl::Status status) {
+                                         if (status.ok()) ++report_.membership_changes;
+                                       });
+}
+
+void Cluster::ChangeMembers() {
+  Random& random = scheduler_.random();
+  SimStore* leader = Leader();
+  if (leader == nullptr) return;
+  const raft::Configuration& c = leader->core().configuration();
+  if (!c.learners.empty() && random.Chance(0.5)) {
+    return Promote(*leader, c.learners[random.Below(c.learners.size())].replica, ReplicaId());
+  }
+  if (c.voters.size() > 3 && random.Chance(0.6)) {
+    ReplicaId victim = c.voters[random.Below(c.voters.size())].replica;
+    return leader->process().membership->Remove(victim, [this](absl::Status status) {
+      if (status.ok()) ++report_.membership_changes;
+    });
+  }
+  if (stores_.size() < static_cast<size_t>(voters_) + 4) AddStore();
+}
+
+void Cluster::Heal() {
+  faulting_ = false;
+  network_.MendAll();
+  network_.faults = NetworkFaults();
+  for (auto& [id, store] : stores_) {
+    if (!store->running() && store->formatted()) store->Start();
+    store->process().loop->PauseUntil(scheduler_.now());
+  }
+}
+
+std::string Cluster::Describe() {
+  std::string out;
+  for (auto& [id, store] : stores_) {
+    absl::StrAppend(&out, "\n  store ", id.value(), ": ");
+    if (!store->running()) {
+      out += "down";
+      continue;
+    }
+    const raft::Core& c = store->core();
+    absl::StrAppend(&out, "replica ", c.id().value(), " ", raft::ToString(c.role()), " term ",
+                    c.term().value(), " log ", c.log().start().value(), "..", c.log().last_index().value(),
+                    " stable ", c.log().stable().value(), " commit ", c.commit_index().value(),
+                    " applied ", c.applied_index().value(), " ", c.configuration().ToString(),
+                    c.removed() ? " removed" : "");
+    for (const auto& [peer, progress] : c.progress()) {
+      absl::StrAppend(&out, "\n    -> ", peer.value(), " ", ToString(progress.state()), " match ",
+                      progress.match().value(), " next ", progress.next().value());
+    }
+  }
+  return out;
+}
+
+// All members of the configuration in force reach the same position and state.
+void Cluster::Converge() {
+  bool served = false;
+  bool answered = false;
+  WorkloadOptions workload;
+  workload.stores = static_cast<int>(stores_.size());
+  SimClient probe(&scheduler_, &network_, 9999, workload);
+  probe.Probe([&](bool ok) {
+    served = ok;
+    answered = true;
+  });
+  KVD_CHECK_MSG(Await([&] { return answered; }, std::chrono::seconds(25)), "no answer to the probe");
+  KVD_CHECK_MSG(served, absl::StrCat("the healed cluster does not serve", Describe()));
+  auto converged = [&] {
+    SimStore* leader = Leader();
+    if (leader == nullptr || leader->core().configuration().IsJoint()) return false;
+    for (const raft::Member& m : leader->core().configuration().Members()) {
+      SimStore& store = *stores_.at(m.store);
+      if (store.core().applied_index() != leader->core().log().last_index()) return false;
+    }
+    return true;
+  };
+  KVD_CHECK_MSG(Await(converged, std::chrono::seconds(30)),
+                absl::StrCat("the replicas do not converge", Describe()));
+  invariants_.CheckReplicas(stores_);
+}
+
+void Cluster::CheckHistories() {
+  std::map<std::string, std::vector<check::Operation>> all;
+  for (auto& client : clients_) {
+    report_.operations += client->operations();
+    report_.unknown += client->unknown();
+    for (auto& [key, operations] : client->history()) {
+      auto& merged = all[key];
+      merged.insert(merged.end(), operations.begin(), operations.end());
+    }
+  }
+  for (auto& [key, operations] : all) {
+    auto verdict = check::CheckLinearizable(operations);
+    if (verdict == check::Verdict::kLinearizable) continue;
+    std::sort(operations.begin(), operations.end(),
+              [](const auto& a, const auto& b) { return a.called < b.called; });
+    std::string text = absl::StrCat("history of ", key, " is ",
+                                    verdict == check::Verdict::kUndecided ? "undecided" : "not linearizable");
+    for (const auto& op : operations) absl::StrAppend(&text, "\n  ", check::Describe(op));
+    KVD_CHECK_MSG(false, text);
+  }
+}
+
+Report Cluster::Run() {
+  StartClients(static_cast<int>(scheduler_.random().Between(2, 5)));
+  faulting_ = options_.faults;
+  if (faulting_) ScheduleFault();
+  Elapse(options_.duration);
+  for (auto& client : clients_) client->Stop();
+  Heal();
+  KVD_CHECK(Await([&] {
+    for (auto& client : clients_) {
+      if (!client->idle()) return false;
+    }
+    return true;
+  }, std::chrono::seconds(20)));
+  Converge();
+  CheckHistories();
+  report_.events = scheduler_.events();
+  report_.applied = invariants_.highest_applied();
+  std::string state;
+  for (auto& [id, store] : stores_) {
+    if (!store->running()) continue;
+    report_.snapshots += store->process().host->counters().snapshots_installed;
+    report_.elections += store->process().host->counters().elections_won;
+    Writer(&state).Fixed32(StateHash(store->group()));
+  }
+  Writer(&state).Fixed64(scheduler_.random().Next());
+  report_.fingerprint = Crc32c(state);
+  return report_;
+}
+
+}  // namespace kvd::sim

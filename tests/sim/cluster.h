@@ -1,0 +1,91 @@
+// A whole simulated cluster under faults, in two phases as TigerBeetle's simulator has them: safety
+// (anything goes, invariants hold), then liveness (faults stop; the cluster must serve again within
+// ten seconds and all replicas must converge). Everything follows from the seed.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/invariants.h"
+#include "tests/sim/sim_store.h"
+#include "tests/sim/workload.h"
+
+namespace kvd::sim {
+
+struct ClusterOptions {
+  uint64_t seed = 1;
+  int voters = 0;              // 0: 3 or 5, by the seed
+  Duration duration = std::chrono::seconds(10);
+  bool faults = true;
+};
+
+struct Report {
+  uint64_t events = 0;
+  uint64_t operations = 0;
+  uint64_t unknown = 0;
+  uint64_t crashes = 0;
+  uint64_t cuts = 0;
+  uint64_t membership_changes = 0;
+  uint64_t snapshots = 0;
+  uint64_t elections = 0;
+  Index applied;
+  uint32_t fingerprint = 0;  // equal for equal runs
+  std::string ToString() const;
+};
+
+class Cluster {
+ public:
+  explicit Cluster(const ClusterOptions& options);
+  ~Cluster();
+
+  // Both phases and all checks. Aborts if anything is wrong.
+  Report Run();
+
+  // Pieces, for scenarios that steer by themselves.
+  Scheduler& scheduler() { return scheduler_; }
+  SimNetwork& network() { return network_; }
+  std::map<StoreId, std::unique_ptr<SimStore>>& stores() { return stores_; }
+  SimStore& store(uint64_t id) { return *stores_.at(StoreId(id)); }
+  std::vector<std::unique_ptr<SimClient>>& clients() { return clients_; }
+  SimStore* Leader();
+  void Elapse(Duration duration) { scheduler_.RunUntil(scheduler_.now() + duration); }
+  // Until `condition` holds or `limit` has passed; whether it holds.
+  bool Await(const std::function<bool()>& condition, Duration limit = std::chrono::seconds(10));
+  void Partition(const std::vector<uint64_t>& side);
+  // Adds a fresh store and makes it a voter; `done` may come late or not at all under faults.
+  void AddStore();
+  void StartClients(int count);
+  void CheckHistories();
+  void Heal();
+  // The state of all stores, for a person.
+  std::string Describe();
+  void Converge();
+
+ private:
+  void DrawOptions();
+  void MakeStore(StoreId id);
+  void Bootstrap();
+  void ScheduleFault();
+  void InjectFault();
+  void CrashOne();
+  void CutSomething();
+  void ChangeMembers();
+  void Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced);
+
+  const ClusterOptions options_;
+  Scheduler scheduler_;
+  SimNetwork network_;
+  Invariants invariants_;
+  StoreOptions store_options_;
+  int voters_ = 3;
+  double fault_rate_ = 1;
+  bool membership_faults_ = true;
+  bool faulting_ = false;
+  std::map<StoreId, std::unique_ptr<SimStore>> stores_;
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  Report report_;
+};
+
+}  // namespace kvd::sim

@@ -1,0 +1,118 @@
+#include "tests/sim/invariants.h"
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "proto/codec.h"
+#include "proto/crc32c.h"
+
+namespace kvd::sim {
+namespace {
+
+uint32_t CrcOf(const shard::CommandResult& r) {
+  std::string bytes;
+  Writer w(&bytes);
+  w.Varint(static_cast<uint64_t>(r.status.code()));
+  w.Varint(r.applied_at);
+  w.Byte(r.conditions_held);
+  w.Varint(r.version);
+  w.Varint(r.current_version);
+  w.Varint(r.deleted);
+  w.Bytes(r.resume_key);
+  for (const auto& item : r.items) {
+    w.Byte(item.existed);
+    w.SignedVarint(item.counter);
+    w.Varint(item.length);
+  }
+  return Crc32c(bytes);
+}
+
+}  // namespace
+
+void Invariants::AfterTurn(SimStore& store) {
+  const raft::Core& core = store.core();
+  core.CheckState();
+  if (!core.IsLeader()) return;
+  // Election safety: at most one leader a term.
+  auto [it, first] = leaders_.emplace(core.term(), core.id());
+  KVD_CHECK_MSG(it->second == core.id(), absl::StrCat("two leaders in term ", core.term().value()));
+  if (led_checked_[store.id()] == core.term()) return;
+  led_checked_[store.id()] = core.term();
+  // Leader completeness: its log holds every entry that any replica has applied.
+  for (const auto& [index, entry] : applied_) {
+    if (index <= core.log().start()) continue;
+    auto term = core.log().TermAt(index);
+    KVD_CHECK_MSG(term == entry.term,
+                  absl::StrCat("the leader of term ", core.term().value(),
+                               " lacks the applied entry ", index.value()));
+  }
+}
+
+void Invariants::Applied(SimStore& store, const raft::Entry& entry,
+                         const shard::CommandResult& result) {
+  // State machine safety, and determinism of what applying gives. Whether a duplicate was found by
+  // the shortcut or by a look-up may differ; the answer may not.
+  AppliedEntry mine{entry.term, Crc32c(entry.data), CrcOf(result)};
+  auto [it, first] = applied_.emplace(entry.index, mine);
+  KVD_CHECK_MSG(it->second.term == mine.term && it->second.data_crc == mine.data_crc,
+                absl::StrCat("store ", store.id().value(), " applies another entry at ",
+                             entry.index.value()));
+  KVD_CHECK_MSG(it->second.result_crc == mine.result_crc,
+                absl::StrCat("store ", store.id().value(), " gets another result at ",
+                             entry.index.value()));
+}
+
+void Invariants::CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const {
+  const SimStore* holder = nullptr;
+  for (const auto& [id, store] : stores) {
+    if (!store->running()) continue;
+    if (!store->core().HoldsLease(store->process().loop->Now())) continue;
+    KVD_CHECK_MSG(holder == nullptr,
+                  absl::StrCat("stores ", holder == nullptr ? 0 : holder->id().value(), " and ",
+                               id.value(), " hold a lease at once"));
+    holder = store.get();
+  }
+}
+
+uint32_t StateHash(const shard::DataGroup& group) {
+  uint32_t crc = 0;
+  storage::ScanOptions options;
+  for (Timestamp at : {group.meta().safe_point, group.meta().clock}) {
+    options.at = at;
+    absl::Status status = group.reader().Scan(
+        options, [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
+          std::string row;
+          Writer w(&row);
+          w.Bytes(key);
+          w.Varint(timestamp);
+          w.Bytes(version.value);
+          w.Varint(version.expiry);
+          crc = Crc32c(row, crc);
+          return true;
+        });
+    KVD_CHECK_MSG(status.ok(), status.ToString());
+  }
+  // And all history above the safe point, outcomes included.
+  absl::Status status = group.reader().DeltaScan(
+      KeyRange(), group.meta().safe_point, kTimestampMax,
+      [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
+        crc = Crc32c(storage::Encode(version), Crc32c(key, crc + static_cast<uint32_t>(timestamp.value())));
+        return true;
+      });
+  KVD_CHECK_MSG(status.ok(), status.ToString());
+  return crc;
+}
+
+void Invariants::CheckReplicas(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const {
+  std::map<Index, std::pair<StoreId, uint32_t>> hashes;
+  for (const auto& [id, store] : stores) {
+    if (!store->running()) continue;
+    auto index = store->group().meta().applied.index;
+    uint32_t hash = StateHash(store->group());
+    auto [it, first] = hashes.emplace(index, std::pair(id, hash));
+    KVD_CHECK_MSG(it->second.second == hash,
+                  absl::StrCat("stores ", it->second.first.value(), " and ", id.value(),
+                               " differ at index ", index.value()));
+  }
+}
+
+}  // namespace kvd::sim

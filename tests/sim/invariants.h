@@ -1,0 +1,39 @@
+// What must hold of a cluster at every moment, checked while it is simulated (thesis, figure 3.2,
+// and design, 4 to 6). A broken invariant aborts with what it saw.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "tests/sim/sim_store.h"
+
+namespace kvd::sim {
+
+class Invariants {
+ public:
+  // After each turn of a store's host.
+  void AfterTurn(SimStore& store);
+  // For each entry a store applies.
+  void Applied(SimStore& store, const raft::Entry& entry, const shard::CommandResult& result);
+  // After each event: over all stores at one instant.
+  void CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const;
+  // Replicas at the same applied index hold the same state.
+  void CheckReplicas(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const;
+
+  Index highest_applied() const { return applied_.empty() ? Index() : applied_.rbegin()->first; }
+
+ private:
+  struct AppliedEntry {
+    Term term;
+    uint32_t data_crc;
+    uint32_t result_crc;
+  };
+  std::map<Term, ReplicaId> leaders_;
+  std::map<Index, AppliedEntry> applied_;
+  std::map<StoreId, Term> led_checked_;
+};
+
+// Everything of the group that can be seen at and above the safe point, as one number.
+uint32_t StateHash(const shard::DataGroup& group);
+
+}  // namespace kvd::sim

@@ -1,0 +1,82 @@
+// The simulator's heart: one thread, one seed, virtual time. Events run in order of time, then of
+// posting; nothing else decides. Loops of simulated machines have clocks that drift and end with
+// their machine.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <vector>
+
+#include "raft/runtime/loop.h"
+
+namespace kvd::sim {
+
+class Scheduler {
+ public:
+  explicit Scheduler(uint64_t seed) : random_(seed) {}
+
+  MonotonicTime now() const { return now_; }
+  Random& random() { return random_; }
+  uint64_t events() const { return events_; }
+
+  void At(MonotonicTime when, Task task);
+  void After(Duration delay, Task task) { At(now_ + delay, std::move(task)); }
+
+  // Runs one event; false if there is none.
+  bool RunOne();
+  // Runs all events until then.
+  void RunUntil(MonotonicTime end);
+
+  // Called after every event.
+  std::function<void()> after_event;
+
+ private:
+  struct Event {
+    MonotonicTime when;
+    uint64_t order;
+    std::shared_ptr<Task> task;
+    bool operator>(const Event& other) const {
+      return when != other.when ? when > other.when : order > other.order;
+    }
+  };
+
+  Random random_;
+  MonotonicTime now_{std::chrono::hours(1)};
+  uint64_t events_ = 0;
+  uint64_t order_ = 0;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
+};
+
+// A machine's loop. Destroyed with the process it belongs to: pending tasks and timers are dropped.
+class SimLoop : public Loop {
+ public:
+  // Its clock runs `rate` times as fast as real time; its wall clock is off by `wall_offset_ms`.
+  SimLoop(Scheduler* scheduler, double rate, int64_t wall_offset_ms);
+
+  MonotonicTime Now() const override;
+  std::unique_ptr<Timer> After(Duration delay, Task task) override;
+  uint64_t WallMillis() const override;
+  void Post(Task task) override;
+  Random& random() override { return random_; }
+
+  // Nothing runs until then: a stopped process, a stalled disk under it.
+  void PauseUntil(MonotonicTime when) { paused_until_ = when; }
+  void set_wall_offset_ms(int64_t offset) { wall_offset_ms_ = offset; }
+
+ private:
+  class SimTimer;
+  void Run(Task& task);
+  void RunAt(MonotonicTime when, std::shared_ptr<Task> task, std::weak_ptr<bool> valid);
+
+  Scheduler* const scheduler_;
+  const double rate_;
+  const MonotonicTime born_;
+  int64_t wall_offset_ms_;
+  MonotonicTime paused_until_ = kLongAgo;
+  Random random_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace kvd::sim

@@ -1,0 +1,112 @@
+#include "tests/sim/sim_network.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "proto/error.h"
+
+namespace kvd::sim {
+
+std::string AddressOf(Node store) { return absl::StrCat("store-", store, ":1"); }
+
+Node NodeAt(const std::string& address) {
+  absl::string_view text = address;
+  Node node = 0;
+  if (!absl::ConsumePrefix(&text, "store-") || !absl::ConsumeSuffix(&text, ":1")) return 0;
+  return absl::SimpleAtoi(text, &node) ? node : 0;
+}
+
+Duration SimNetwork::Delay() {
+  Random& random = scheduler_->random();
+  if (random.Chance(faults.late_chance)) {
+    return Duration(static_cast<int64_t>(random.Below(static_cast<uint64_t>(faults.late_max.count()))));
+  }
+  auto spread = static_cast<uint64_t>((faults.delay_max - faults.delay_min).count());
+  return faults.delay_min + Duration(static_cast<int64_t>(random.Below(spread + 1)));
+}
+
+void SimNetwork::Carry(Node from, Node to, bool may_double, std::function<void()> arrive) {
+  Random& random = scheduler_->random();
+  ++carried;
+  int copies = may_double && random.Chance(faults.duplication) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) {
+    if (IsCut(from, to) || random.Chance(faults.loss)) {
+      ++lost;
+      continue;
+    }
+    scheduler_->After(Delay(), [this, from, to, arrive] {
+      // A cut also swallows what is on its way.
+      if (!IsCut(from, to)) arrive();
+    });
+  }
+}
+
+void SimTransport::Send(StoreId to, std::vector<raft::GroupMessage> messages) {
+  for (raft::GroupMessage& message : messages) {
+    network_->Carry(self_.value(), to.value(), /*may_double=*/true,
+                    [network = network_, to, message = std::move(message)] {
+                      auto& endpoint = network->endpoints[to.value()];
+                      if (endpoint.on_messages) endpoint.on_messages({message});
+                    });
+  }
+}
+
+void SimTransport::SendChunk(StoreId to, raft::SnapshotChunk chunk) {
+  network_->Carry(self_.value(), to.value(), true,
+                  [network = network_, self = self_, to, chunk = std::move(chunk)] {
+                    auto& endpoint = network->endpoints[to.value()];
+                    if (endpoint.on_chunk) endpoint.on_chunk(self, chunk);
+                  });
+}
+
+void SimTransport::SendAck(StoreId to, raft::SnapshotAck ack) {
+  network_->Carry(self_.value(), to.value(), true, [network = network_, to, ack] {
+    auto& endpoint = network->endpoints[to.value()];
+    if (endpoint.on_ack) endpoint.on_ack(ack);
+  });
+}
+
+void SimCaller::Call(const std::string& address, client::RequestItem item, Duration timeout,
+                     std::function<void(absl::StatusOr<client::ResponseItem>)> done) {
+  // Whichever comes first, the answer or the timeout.
+  struct State {
+    std::function<void(absl::StatusOr<client::ResponseItem>)> done;
+    std::unique_ptr<Timer> timer;
+  };
+  auto state = std::make_shared<State>();
+  state->done = std::move(done);
+  auto finish = [state](absl::StatusOr<client::ResponseItem> answer) {
+    if (!state->done) return;
+    auto done = std::move(state->done);
+    state->done = nullptr;
+    done(std::move(answer));
+  };
+  state->timer = loop_->After(timeout, [finish] { finish(OutcomeUnknownError("the call timed out")); });
+  Node to = NodeAt(address);
+  auto alive = std::weak_ptr<bool>(alive_);
+  network_->Carry(self_, to, false, [this, alive, to, item = std::move(item), finish, network = network_,
+                                     self = self_, loop = loop_] {
+    auto& endpoint = network->endpoints[to];
+    if (!endpoint.on_request) {
+      // Refused by a machine whose process is down: the caller learns it.
+      network->Carry(to, self, false, [alive, loop, finish] {
+        if (alive.expired()) return;
+        loop->Post([finish] { finish(absl::UnavailableError("connection refused")); });
+      });
+      return;
+    }
+    endpoint.on_request(item, [network, to, self, alive, loop, finish](service::ResponseItem answer) {
+      network->Carry(to, self, false, [alive, loop, finish, answer = std::move(answer)] {
+        if (alive.expired()) return;
+        loop->Post([finish, answer] { finish(answer); });
+      });
+    });
+  });
+}
+
+void SimCaller::Forward(const std::string& address, service::RequestItem item,
+                        std::function<void(absl::StatusOr<service::ResponseItem>)> done) {
+  Call(address, std::move(item), milliseconds(2000), std::move(done));
+}
+
+}  // namespace kvd::sim

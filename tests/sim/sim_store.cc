@@ -1,0 +1,122 @@
+#include "tests/sim/sim_store.h"
+
+#include "proto/check.h"
+
+namespace kvd::sim {
+
+Process::~Process() {
+  // In the reverse order of dependence; callbacks of dropped proposals may still run.
+  membership.reset();
+  host.reset();
+  dispatcher.reset();
+  group.reset();
+  log_store.reset();
+  flush_timer.reset();
+}
+
+SimStore::SimStore(Scheduler* scheduler, SimNetwork* network, StoreId id,
+                   const StoreOptions& options)
+    : scheduler_(scheduler), network_(network), id_(id), options_(options) {}
+
+SimStore::~SimStore() {
+  if (running()) network_->endpoints.erase(id_.value());
+}
+
+void SimStore::Format(ReplicaId replica, const raft::Configuration& configuration) {
+  KVD_CHECK(!running());
+  raft::LogWrite write;
+  write.group = kGroup;
+  write.replica = replica;
+  write.reset = raft::SnapshotMeta{Index(), Term(), configuration};
+  write.hard_state = raft::HardState();
+  log_disk_.Apply(write);
+}
+
+void SimStore::Start() {
+  KVD_CHECK(!running() && formatted());
+  ++starts_;
+  process_ = std::make_unique<Process>();
+  Process& p = *process_;
+  p.loop = std::make_unique<SimLoop>(scheduler_, options_.clock_rate, options_.wall_offset_ms);
+  p.transport = std::make_unique<SimTransport>(network_, id_);
+  p.caller = std::make_unique<SimCaller>(network_, p.loop.get(), id_.value());
+  p.log_store = std::make_unique<SimLogStore>(p.loop.get(), &log_disk_, options_.disk);
+  raft::HostOptions host_options = options_.host;
+  host_options.store = id_;
+  p.host = std::make_unique<raft::Host>(p.loop.get(), p.log_store.get(), p.transport.get(),
+                                        host_options);
+  auto logs = p.log_store->Load();
+  KVD_CHECK(logs.ok() && logs->size() == 1);
+  auto group = shard::DataGroup::Open(&engine_, kGroup, options_.group);
+  KVD_CHECK_MSG(group.ok(), group.status().ToString());
+  p.group = *std::move(group);
+  p.group->on_applied = [this](const raft::Entry& entry, const shard::CommandResult& result) {
+    if (on_applied) on_applied(*this, entry, result);
+  };
+  p.host->after_turn = [this] {
+    if (after_turn) after_turn(*this);
+  };
+  p.group->Attach(p.loop.get(), p.host.get());
+  absl::Status started = p.host->StartGroup((*logs)[0], p.group.get());
+  KVD_CHECK_MSG(started.ok(), started.ToString());
+  p.dispatcher = std::make_unique<service::Dispatcher>(
+      p.host.get(), p.group.get(), p.caller.get(),
+      service::Identity{kCluster, id_, AddressOf(id_.value())});
+  p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host.get(), kGroup);
+  SimLoop* loop = p.loop.get();
+  auto& endpoint = network_->endpoints[id_.value()];
+  endpoint.on_messages = [loop, &p](std::vector<raft::GroupMessage> messages) {
+    loop->Post([&p, messages = std::move(messages)]() mutable {
+      p.host->OnMessages(std::move(messages));
+    });
+  };
+  endpoint.on_chunk = [loop, &p](StoreId from, raft::SnapshotChunk chunk) {
+    loop->Post([&p, from, chunk = std::move(chunk)]() mutable {
+      p.host->OnChunk(from, std::move(chunk));
+    });
+  };
+  endpoint.on_ack = [loop, &p](raft::SnapshotAck ack) {
+    loop->Post([&p, ack] { p.host->OnAck(ack); });
+  };
+  endpoint.on_request = [loop, &p](service::RequestItem item, service::ItemCallback done) {
+    loop->Post([&p, item = std::move(item), done = std::move(done)]() mutable {
+      p.dispatcher->Execute(std::move(item), std::move(done));
+    });
+  };
+  ScheduleFlush();
+}
+
+// In the background, as the real engine: flushes, and drops what nobody may ask for.
+void SimStore::ScheduleFlush() {
+  Process& p = *process_;
+  p.flush_timer = p.loop->After(milliseconds(p.loop->random().Between(20, 800)), [this] {
+    Process& p = *process_;
+    if (p.loop->random().Chance(0.7)) {
+      KVD_CHECK(engine_.Flush().ok());
+    } else {
+      auto safe_point = [this](GroupId group) {
+        auto bytes = engine_.GetPersisted(shard::SafePointKey(group));
+        return *shard::DecodeSafePoint(*bytes);
+      };
+      engine_.Collect(storage::GcFilter(safe_point, p.loop->random().Chance(0.5)));
+    }
+    auto finished = std::move(p.flush_timer);
+    ScheduleFlush();
+  });
+}
+
+void SimStore::Crash() {
+  KVD_CHECK(running());
+  network_->endpoints.erase(id_.value());
+  process_->log_store->Crash(scheduler_->random());
+  process_.reset();
+  engine_.Crash();
+}
+
+void SimStore::Lose() {
+  if (running()) Crash();
+  log_disk_ = LogDisk();
+  engine_ = storage::MemoryEngine();
+}
+
+}  // namespace kvd::sim

@@ -1,0 +1,82 @@
+// One simulated machine: what is on its disks, and the kvd process that runs on it now and then. The
+// process is put together from the same components as the real one.
+#pragma once
+
+#include <memory>
+
+#include "raft/host.h"
+#include "server/service/dispatcher.h"
+#include "server/service/membership.h"
+#include "server/shard/data_group.h"
+#include "server/storage/memory_engine.h"
+#include "tests/sim/sim_log_store.h"
+#include "tests/sim/sim_network.h"
+
+namespace kvd::sim {
+
+inline constexpr GroupId kGroup{1};
+inline constexpr ClusterId kCluster{77};
+
+struct StoreOptions {
+  raft::HostOptions host;
+  shard::DataGroupOptions group;
+  DiskFaults disk;
+  double clock_rate = 1.0;
+  int64_t wall_offset_ms = 0;
+};
+
+// A running process; destroyed when it crashes.
+struct Process {
+  std::unique_ptr<SimLoop> loop;
+  std::unique_ptr<SimTransport> transport;
+  std::unique_ptr<SimCaller> caller;
+  std::unique_ptr<SimLogStore> log_store;
+  std::unique_ptr<raft::Host> host;
+  std::unique_ptr<shard::DataGroup> group;
+  std::unique_ptr<service::Dispatcher> dispatcher;
+  std::unique_ptr<service::Membership> membership;
+  std::unique_ptr<Timer> flush_timer;
+
+  ~Process();
+};
+
+class SimStore {
+ public:
+  SimStore(Scheduler* scheduler, SimNetwork* network, StoreId id, const StoreOptions& options);
+  ~SimStore();
+
+  // Puts a new replica on the disk, as bootstrap or join do.
+  void Format(ReplicaId replica, const raft::Configuration& configuration);
+  void Start();
+  // The process ends at once, and what was not synced is gone.
+  void Crash();
+  // The disks are gone too.
+  void Lose();
+  bool running() const { return process_ != nullptr; }
+  bool formatted() const { return !log_disk_.groups.empty(); }
+
+  StoreId id() const { return id_; }
+  Process& process() { return *process_; }
+  const raft::Core& core() const { return process_->host->core(kGroup); }
+  shard::DataGroup& group() { return *process_->group; }
+  storage::MemoryEngine& engine() { return engine_; }
+
+  // Set before Start: hooks of the checkers.
+  std::function<void(SimStore&, const raft::Entry&, const shard::CommandResult&)> on_applied;
+  std::function<void(SimStore&)> after_turn;
+  uint64_t starts() const { return starts_; }
+
+ private:
+  void ScheduleFlush();
+
+  Scheduler* const scheduler_;
+  SimNetwork* const network_;
+  const StoreId id_;
+  const StoreOptions options_;
+  LogDisk log_disk_;
+  storage::MemoryEngine engine_;
+  std::unique_ptr<Process> process_;
+  uint64_t starts_ = 0;
+};
+
+}  // namespace kvd::sim

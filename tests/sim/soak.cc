@@ -1,0 +1,104 @@
+// Runs many seeds: soak [--seeds N] [--first N] [--minutes M] [--seconds-simulated S]. Prints each failing
+// seed with the command that replays it; each seed runs in a process of its own, so that one that
+// fails does not end the others.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "tests/sim/cluster.h"
+
+namespace {
+
+struct Arguments {
+  uint64_t seeds = 100;
+  uint64_t first = 1;
+  double minutes = 1e9;
+  int seconds_simulated = 10;
+  bool verbose = false;
+};
+
+bool Parse(int argc, char** argv, Arguments* a) {
+  for (int i = 1; i < argc; ++i) {
+    std::string flag = argv[i];
+    if (flag == "--verbose") {
+      a->verbose = true;
+      continue;
+    }
+    if (i + 1 == argc) return false;
+    double n = std::atof(argv[++i]);
+    if (flag == "--seeds") a->seeds = static_cast<uint64_t>(n);
+    else if (flag == "--first") a->first = static_cast<uint64_t>(n);
+    else if (flag == "--minutes") a->minutes = n;
+    else if (flag == "--seconds-simulated") a->seconds_simulated = static_cast<int>(n);
+    else return false;
+  }
+  return true;
+}
+
+// Runs `count` seeds from `first` in a child; the seed that failed, or 0.
+uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a) {
+  int pipe_ends[2];
+  if (pipe(pipe_ends) != 0) std::abort();
+  pid_t child = fork();
+  if (child == 0) {
+    for (uint64_t seed = first; seed < first + count; ++seed) {
+      if (write(pipe_ends[1], &seed, sizeof seed) != sizeof seed) _exit(1);
+      kvd::sim::ClusterOptions options;
+      options.seed = seed;
+      options.duration = std::chrono::seconds(a.seconds_simulated);
+      kvd::sim::Report report = kvd::sim::Cluster(options).Run();
+      if (a.verbose) std::printf("seed %lu: %s\n", seed, report.ToString().c_str());
+    }
+    std::fflush(stdout);
+    _exit(0);
+  }
+  close(pipe_ends[1]);
+  uint64_t seed = first;
+  while (read(pipe_ends[0], &seed, sizeof seed) == sizeof seed) {
+  }
+  close(pipe_ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : seed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments a;
+  if (!Parse(argc, argv, &a)) {
+    std::fprintf(stderr, "usage: %s [--seeds N] [--first N] [--minutes M] [--seconds-simulated S] [--verbose]\n", argv[0]);
+    return 2;
+  }
+  auto start = std::chrono::steady_clock::now();
+  auto elapsed = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  uint64_t failed = 0, done = 0;
+  constexpr uint64_t kBlock = 20;
+  uint64_t next = a.first;
+  while (next < a.first + a.seeds && elapsed() < a.minutes * 60) {
+    uint64_t count = std::min(kBlock, a.first + a.seeds - next);
+    uint64_t bad = RunBlock(next, count, a);
+    if (bad == 0) {
+      done += count;
+      next += count;
+      continue;
+    }
+    ++failed;
+    done += bad - next + 1;
+    next = bad + 1;
+    std::printf("seed %lu failed; replay: %s --seeds 1 --first %lu --seconds-simulated %d\n", bad, argv[0], bad,
+                a.seconds_simulated);
+    std::fflush(stdout);
+  }
+  std::printf("%lu seeds from %lu, %lu failed, %.1f seeds/s, %.2f hours simulated\n", done, a.first, failed,
+              static_cast<double>(done) / elapsed(),
+              static_cast<double>(done) * a.seconds_simulated / 3600);
+  return failed == 0 ? 0 : 1;
+}

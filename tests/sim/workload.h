@@ -1,0 +1,62 @@
+// Clients of a simulated cluster: random operations over a few keys, with everything recorded.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/src/session.h"
+#include "tests/check/linearizability.h"
+#include "tests/sim/sim_network.h"
+
+namespace kvd::sim {
+
+struct WorkloadOptions {
+  int keys = 5;
+  int stores = 3;
+  Duration pause_max = milliseconds(60);
+  Duration deadline = milliseconds(4000);
+};
+
+// One client: one operation at a time, then a pause.
+class SimClient {
+ public:
+  SimClient(Scheduler* scheduler, SimNetwork* network, Node node, const WorkloadOptions& options);
+
+  void Start();
+  void Stop() { stopped_ = true; }
+  bool idle() const { return !busy_; }
+  // One write and its read, to show that the cluster serves. `done(ok)`.
+  void Probe(std::function<void(bool)> done);
+
+  // What was done, by key. Unfinished operations count as unknown.
+  std::map<std::string, std::vector<check::Operation>> history() const;
+  uint64_t operations() const { return operations_; }
+  uint64_t unknown() const { return unknown_; }
+
+ private:
+  void ProbeUntil(MonotonicTime end, std::function<void(bool)> done);
+  void Next();
+  void Run(const std::string& key, check::Operation op, client::RequestItem item);
+  void Finished(const std::string& key, size_t position,
+                const absl::StatusOr<client::ResponseItem>& answer);
+  std::string Unique();
+
+  Scheduler* const scheduler_;
+  const Node node_;
+  const WorkloadOptions options_;
+  SimLoop loop_;
+  SimCaller caller_;
+  client::Session session_;
+  bool stopped_ = false;
+  bool busy_ = false;
+  uint64_t next_value_ = 1;
+  uint64_t operations_ = 0;
+  uint64_t unknown_ = 0;
+  std::map<std::string, std::vector<check::Operation>> history_;
+  std::map<std::string, std::optional<std::string>> last_seen_;
+  std::unique_ptr<Timer> timer_;
+};
+
+}  // namespace kvd::sim
