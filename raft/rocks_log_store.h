@@ -1,0 +1,93 @@
+// The logs of all groups of a store in one RocksDB instance. Writes that wait while a sync runs are
+// written together and share the next one.
+//
+//   (group 4 B) 1            replica id, start index, start term, removed, configuration
+//   (group 4 B) 2            hard state: term, vote, commit
+//   (group 4 B) 3 (index 8 B) term, type, crc32c, data
+//
+// All numbers big-endian. The checksum covers group, index, term, type and data. Beside the database
+// a side file notes, after each sync and before acknowledging, the last synced batch number: a log
+// that opens below it has lost acknowledged entries.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "raft/log_store.h"
+
+namespace rocksdb {
+class DB;
+class WriteBatch;
+}  // namespace rocksdb
+
+namespace kvd::raft {
+
+class SyncMark;
+
+struct LogStoreStats {
+  uint64_t syncs = 0;
+  uint64_t sync_nanos = 0;   // in all
+  uint64_t bytes = 0;        // handed to the database
+};
+
+class RocksLogStore : public LogStore {
+ public:
+  // Opens or creates the database in `directory`. DATA_LOSS if acknowledged entries are missing or
+  // damaged. `on_fatal` is called, on any thread, when a write or sync failed; it must not return.
+  static absl::StatusOr<std::unique_ptr<RocksLogStore>> Open(
+      Loop* loop, const std::string& directory, std::function<void(const std::string&)> on_fatal);
+  // Waits for writes under way; their completions are dropped.
+  ~RocksLogStore() override;
+
+  absl::StatusOr<std::vector<GroupLog>> Load() override;
+  void Write(std::vector<LogWrite> writes, Task done) override;
+  std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
+                             size_t bytes_max) const override;
+  std::optional<Term> TermAt(GroupId group, Index index) const override;
+
+  // Thread-safe.
+  LogStoreStats stats() const;
+  uint64_t DiskBytes() const;
+  rocksdb::DB* db() const { return db_.get(); }
+
+ private:
+  struct Pending {
+    std::vector<LogWrite> writes;
+    Task done;
+  };
+
+  RocksLogStore(Loop* loop, std::unique_ptr<rocksdb::DB> db, std::unique_ptr<SyncMark> mark,
+                std::function<void(const std::string&)> on_fatal);
+  void WriterThread();
+  void WriteAndSync(std::deque<Pending>& batch);
+  void AddTo(rocksdb::WriteBatch& batch, const LogWrite& write);
+
+  Loop* const loop_;
+  const std::unique_ptr<rocksdb::DB> db_;
+  const std::unique_ptr<SyncMark> mark_;
+  const std::function<void(const std::string&)> on_fatal_;
+
+  // What is stored of each group, so that a write needs no read. Load's, then the writer thread's.
+  struct Stored {
+    ReplicaId replica;
+    SnapshotMeta start;
+    bool removed = false;
+    Index last;
+  };
+  std::map<GroupId, Stored> stored_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Pending> pending_;  // guarded by mutex_
+  bool stopping_ = false;        // guarded by mutex_
+  LogStoreStats stats_;          // guarded by mutex_
+  std::thread writer_;
+};
+
+}  // namespace kvd::raft

@@ -1,0 +1,151 @@
+#include "raft/runtime/cq_loop.h"
+
+#include <time.h>
+
+#include <chrono>
+#include <random>
+
+#include "proto/check.h"
+
+namespace kvd {
+namespace {
+
+uint64_t Seed() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32) | device();
+}
+
+gpr_timespec FromNow(Duration d) {
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(d.count(), GPR_TIMESPAN));
+}
+
+// How many network events are taken before posted work gets its turn.
+constexpr int kEventsPerTurn = 256;
+
+}  // namespace
+
+class CqLoop::CqTimer : public Timer {
+ public:
+  CqTimer(CqLoop* loop, MonotonicTime when, uint64_t id) : loop_(loop), when_(when), id_(id) {}
+  ~CqTimer() override { loop_->timers_.erase({when_, id_}); }
+
+ private:
+  CqLoop* const loop_;
+  const MonotonicTime when_;
+  const uint64_t id_;
+};
+
+CqLoop::CqLoop(std::unique_ptr<grpc::CompletionQueue> queue)
+    : queue_(std::move(queue)), random_(Seed()) {}
+
+CqLoop::~CqLoop() = default;
+
+MonotonicTime CqLoop::Now() const {
+  timespec t;
+  KVD_CHECK(clock_gettime(CLOCK_BOOTTIME, &t) == 0);
+  return MonotonicTime(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+}
+
+uint64_t CqLoop::WallMillis() const {
+  return static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
+}
+
+std::unique_ptr<Timer> CqLoop::After(Duration delay, Task task) {
+  auto when = Now() + delay;
+  uint64_t id = next_timer_++;
+  timers_.emplace(std::pair(when, id), std::move(task));
+  return std::make_unique<CqTimer>(this, when, id);
+}
+
+void CqLoop::Post(Task task) {
+  if (OnLoop()) {
+    local_.push_back(std::move(task));
+    return;
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stopped_) return;
+  posted_.push_back(std::move(task));
+  Wake();
+}
+
+void CqLoop::Wake() {
+  if (waking_) return;
+  waking_ = true;
+  alarm_.Set(queue_.get(), gpr_time_0(GPR_CLOCK_MONOTONIC), static_cast<CqTag*>(&wakeup_));
+}
+
+void CqLoop::Stop() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stopped_ = true;
+  Wake();
+}
+
+bool CqLoop::RunDueTimers() {
+  bool ran = false;
+  auto now = Now();
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+    Task task = std::move(timers_.begin()->second);
+    timers_.erase(timers_.begin());
+    task();
+    ran = true;
+  }
+  return ran;
+}
+
+bool CqLoop::RunPosted() {
+  std::deque<Task> tasks;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    tasks.swap(posted_);
+  }
+  while (!local_.empty()) {
+    tasks.push_back(std::move(local_.front()));
+    local_.pop_front();
+  }
+  for (Task& task : tasks) task();
+  return !tasks.empty();
+}
+
+void CqLoop::Run() {
+  thread_ = std::this_thread::get_id();
+  while (!stopped_) {
+    bool busy = RunDueTimers();
+    busy = RunPosted() || busy;
+    // With work left only look at what has arrived; else sleep until the next timer.
+    Duration wait = std::chrono::seconds(1);
+    if (!timers_.empty()) wait = std::min(wait, timers_.begin()->first.first - Now());
+    if (!local_.empty() || busy) wait = Duration::zero();
+    for (int i = 0; i < kEventsPerTurn; ++i) {
+      void* tag = nullptr;
+      bool ok = false;
+      auto status = queue_->AsyncNext(&tag, &ok, FromNow(std::max(wait, Duration::zero())));
+      if (status != grpc::CompletionQueue::GOT_EVENT) break;
+      wait = Duration::zero();
+      if (tag == static_cast<CqTag*>(&wakeup_)) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        waking_ = false;
+        continue;
+      }
+      static_cast<CqTag*>(tag)->Proceed(ok);
+    }
+  }
+}
+
+void CqLoop::Drain() {
+  thread_ = std::this_thread::get_id();
+  queue_->Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_->Next(&tag, &ok)) {
+    if (tag == static_cast<CqTag*>(&wakeup_)) continue;
+    static_cast<CqTag*>(tag)->Proceed(ok);
+  }
+  timers_.clear();
+  local_.clear();
+  std::lock_guard<std::mutex> lock(mutex_);
+  posted_.clear();
+}
+
+}  // namespace kvd

@@ -1,0 +1,93 @@
+// The production loop: a thread that turns a gRPC completion queue, so that network events, timers
+// and posted tasks run one after the other without a hand-off.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/completion_queue.h>
+
+#include "raft/runtime/loop.h"
+
+namespace kvd {
+
+// What a gRPC operation started on the loop's queue is tagged with; called on the loop.
+class CqTag {
+ public:
+  virtual ~CqTag() = default;
+  virtual void Proceed(bool ok) = 0;
+};
+
+// A tag that calls a function, for objects with several operations under way.
+class CqCallback : public CqTag {
+ public:
+  explicit CqCallback(std::function<void(bool)> callback) : callback_(std::move(callback)) {}
+  void Proceed(bool ok) override { callback_(ok); }
+
+ private:
+  const std::function<void(bool)> callback_;
+};
+
+class CqLoop : public Loop {
+ public:
+  // Takes the queue: a server's, or a plain one.
+  explicit CqLoop(std::unique_ptr<grpc::CompletionQueue> queue);
+  // Requires: not running.
+  ~CqLoop() override;
+
+  grpc::CompletionQueue* queue() { return queue_.get(); }
+
+  // Runs the loop on the calling thread until Stop.
+  void Run();
+  // Makes Run return soon. Thread-safe.
+  void Stop();
+  // After Run has returned: lets every operation under way end with ok = false. Tags still live.
+  // Servers that use the queue must have been shut down.
+  void Drain();
+
+  MonotonicTime Now() const override;
+  std::unique_ptr<Timer> After(Duration delay, Task task) override;
+  uint64_t WallMillis() const override;
+  void Post(Task task) override;
+  Random& random() override { return random_; }
+
+ private:
+  class CqTimer;
+  class Wakeup : public CqTag {
+   public:
+    void Proceed(bool) override {}
+  };
+  struct TimerEntry {
+    MonotonicTime when;
+    Task task;
+  };
+
+  bool RunDueTimers();
+  bool RunPosted();
+  void Wake();
+  bool OnLoop() const { return std::this_thread::get_id() == thread_.load(); }
+
+  const std::unique_ptr<grpc::CompletionQueue> queue_;
+  std::atomic<std::thread::id> thread_{};
+  std::atomic<bool> stopped_{false};
+  Random random_;
+
+  // Owned by the loop.
+  uint64_t next_timer_ = 1;
+  std::map<std::pair<MonotonicTime, uint64_t>, Task> timers_;
+  std::deque<Task> local_;
+
+  // From other threads.
+  std::mutex mutex_;
+  std::deque<Task> posted_;   // guarded by mutex_
+  bool waking_ = false;       // guarded by mutex_: an alarm is set and not yet seen
+  grpc::Alarm alarm_;         // guarded by mutex_
+  Wakeup wakeup_;
+};
+
+}  // namespace kvd

@@ -1,0 +1,265 @@
+#include "server/storage/rocks_engine.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/compaction_filter.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/slice_transform.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "server/storage/gc_filter.h"
+#include "server/storage/mvcc_key.h"
+
+namespace kvd::storage {
+namespace {
+
+rocksdb::Slice S(std::string_view s) { return {s.data(), s.size()}; }
+std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+absl::Status Convert(const rocksdb::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  std::string text = absl::StrCat("storage: ", status.ToString());
+  if (status.IsCorruption()) return absl::DataLossError(text);
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
+  return absl::InternalError(text);
+}
+
+// All versions of a key share their filter entry.
+class MvccPrefix : public rocksdb::SliceTransform {
+ public:
+  const char* Name() const override { return "kvd.MvccPrefix"; }
+  rocksdb::Slice Transform(const rocksdb::Slice& key) const override { return S(PrefixOf(V(key))); }
+  bool InDomain(const rocksdb::Slice& key) const override { return IsVersionKey(V(key)); }
+};
+
+class RocksIterator : public Iterator {
+ public:
+  RocksIterator(rocksdb::DB* db, const rocksdb::Snapshot* snapshot, const IterateOptions& options)
+      : lower_(options.lower), upper_(options.upper), lower_slice_(lower_), upper_slice_(upper_) {
+    rocksdb::ReadOptions read;
+    read.snapshot = snapshot;
+    read.iterate_lower_bound = &lower_slice_;
+    if (!upper_.empty()) read.iterate_upper_bound = &upper_slice_;
+    read.fill_cache = options.fill_cache;
+    read.prefix_same_as_start = options.one_prefix;
+    read.total_order_seek = !options.one_prefix;
+    it_.reset(db->NewIterator(read));
+  }
+  bool Valid() const override { return it_->Valid(); }
+  void Seek(std::string_view key) override { it_->Seek(S(key)); }
+  void SeekForPrev(std::string_view key) override { it_->SeekForPrev(S(key)); }
+  void Next() override { it_->Next(); }
+  void Prev() override { it_->Prev(); }
+  std::string_view key() const override { return V(it_->key()); }
+  std::string_view value() const override { return V(it_->value()); }
+  absl::Status status() const override { return Convert(it_->status()); }
+
+ private:
+  const std::string lower_;
+  const std::string upper_;
+  const rocksdb::Slice lower_slice_;
+  const rocksdb::Slice upper_slice_;
+  std::unique_ptr<rocksdb::Iterator> it_;
+};
+
+absl::StatusOr<std::optional<std::string>> GetWith(rocksdb::DB* db,
+                                                   const rocksdb::ReadOptions& options,
+                                                   std::string_view key) {
+  std::string value;
+  rocksdb::Status status = db->Get(options, S(key), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return Convert(status);
+  return std::optional(std::move(value));
+}
+
+class RocksView : public View {
+ public:
+  explicit RocksView(rocksdb::DB* db) : db_(db), snapshot_(db->GetSnapshot()) {}
+  ~RocksView() override { db_->ReleaseSnapshot(snapshot_); }
+  std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override {
+    return std::make_unique<RocksIterator>(db_, snapshot_, options);
+  }
+  absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override {
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    return GetWith(db_, options, key);
+  }
+
+ private:
+  rocksdb::DB* const db_;
+  const rocksdb::Snapshot* const snapshot_;
+};
+
+class RocksBatch : public WriteBatch {
+ public:
+  void Put(std::string_view key, std::string_view value) override { batch.Put(S(key), S(value)); }
+  void Delete(std::string_view key) override { batch.Delete(S(key)); }
+  void DeleteRange(std::string_view begin, std::string_view end) override {
+    batch.DeleteRange(S(begin), S(end));
+  }
+  rocksdb::WriteBatch batch;
+};
+
+class RocksIngestFile : public IngestFile {
+ public:
+  RocksIngestFile(const rocksdb::Options& options, std::string path)
+      : path(std::move(path)), writer(rocksdb::EnvOptions(), options) {}
+  ~RocksIngestFile() override {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+  absl::Status Put(std::string_view key, std::string_view value) override {
+    return Convert(writer.Put(S(key), S(value)));
+  }
+  const std::string path;
+  rocksdb::SstFileWriter writer;
+};
+
+class RocksGcFilter : public rocksdb::CompactionFilter {
+ public:
+  explicit RocksGcFilter(GcFilter filter) : filter_(std::move(filter)) {}
+  const char* Name() const override { return "kvd.GcFilter"; }
+  bool Filter(int, const rocksdb::Slice& key, const rocksdb::Slice& value, std::string*,
+              bool*) const override {
+    return filter_.Drops(V(key), V(value));
+  }
+
+ private:
+  mutable GcFilter filter_;  // one per compaction, used by one thread
+};
+
+}  // namespace
+
+class RocksEngine::FilterFactory : public rocksdb::CompactionFilterFactory {
+ public:
+  FilterFactory(const RocksEngine* engine, RocksEngineOptions options)
+      : engine_(engine), options_(std::move(options)) {}
+  const char* Name() const override { return "kvd.GcFilterFactory"; }
+  std::unique_ptr<rocksdb::CompactionFilter> CreateCompactionFilter(
+      const rocksdb::CompactionFilter::Context& context) override {
+    if (!options_.safe_point || engine_->db_ == nullptr) return nullptr;
+    auto safe_point = [this](GroupId group) { return options_.safe_point(*engine_, group); };
+    return std::make_unique<RocksGcFilter>(GcFilter(safe_point, context.is_full_compaction));
+  }
+
+ private:
+  const RocksEngine* const engine_;
+  const RocksEngineOptions options_;
+};
+
+absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string& directory,
+                                                               const RocksEngineOptions& options) {
+  std::unique_ptr<RocksEngine> engine(new RocksEngine(directory));
+  engine->filter_factory_ = std::make_shared<FilterFactory>(engine.get(), options);
+  rocksdb::Options rocks;
+  rocks.create_if_missing = true;
+  rocks.max_bgerror_resume_count = 0;
+  rocks.paranoid_checks = true;
+  rocks.write_buffer_size = options.write_buffer_bytes;
+  rocks.max_write_buffer_number = 3;
+  rocks.max_background_jobs = 2;
+  rocks.level_compaction_dynamic_level_bytes = true;
+  rocks.compression = rocksdb::kLZ4Compression;
+  rocks.keep_log_file_num = 4;
+  rocks.max_open_files = 1024;
+  rocks.bytes_per_sync = 1 << 20;
+  rocks.prefix_extractor = std::make_shared<MvccPrefix>();
+  rocks.memtable_prefix_bloom_size_ratio = 0.05;
+  rocks.compaction_filter_factory = engine->filter_factory_;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.whole_key_filtering = false;
+  table.format_version = 5;
+  rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  rocksdb::DB* raw = nullptr;
+  rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
+  if (!opened.ok()) return Convert(opened);
+  engine->db_.reset(raw);
+  // What an interrupted snapshot left.
+  std::error_code ignored;
+  std::filesystem::remove_all(directory + "/staged", ignored);
+  std::filesystem::create_directory(directory + "/staged", ignored);
+  return engine;
+}
+
+RocksEngine::RocksEngine(std::string directory) : directory_(std::move(directory)) {}
+
+RocksEngine::~RocksEngine() {
+  if (db_ != nullptr) db_->Close();
+}
+
+std::unique_ptr<Iterator> RocksEngine::NewIterator(const IterateOptions& options) const {
+  return std::make_unique<RocksIterator>(db_.get(), nullptr, options);
+}
+
+absl::StatusOr<std::optional<std::string>> RocksEngine::Get(std::string_view key) const {
+  return GetWith(db_.get(), rocksdb::ReadOptions(), key);
+}
+
+std::unique_ptr<WriteBatch> RocksEngine::NewBatch() { return std::make_unique<RocksBatch>(); }
+
+absl::Status RocksEngine::Write(WriteBatch& batch) {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return Convert(db_->Write(options, &static_cast<RocksBatch&>(batch).batch));
+}
+
+std::unique_ptr<View> RocksEngine::Snapshot() { return std::make_unique<RocksView>(db_.get()); }
+
+absl::StatusOr<std::optional<std::string>> RocksEngine::GetPersisted(std::string_view key) const {
+  rocksdb::ReadOptions options;
+  options.read_tier = rocksdb::kPersistedTier;
+  return GetWith(db_.get(), options, key);
+}
+
+absl::Status RocksEngine::Flush() { return Convert(db_->Flush(rocksdb::FlushOptions())); }
+
+absl::StatusOr<std::unique_ptr<IngestFile>> RocksEngine::NewIngestFile() {
+  std::string path = absl::StrCat(directory_, "/staged/", next_file_++, ".sst");
+  auto file = std::make_unique<RocksIngestFile>(db_->GetOptions(), path);
+  rocksdb::Status opened = file->writer.Open(path);
+  if (!opened.ok()) return Convert(opened);
+  return file;
+}
+
+absl::Status RocksEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
+                                 std::string_view end) {
+  auto& staged = static_cast<RocksIngestFile&>(*file);
+  // In one file everything has one sequence number: the tombstone hides what was there before, and
+  // not the pairs beside it.
+  absl::Status status = Convert(staged.writer.DeleteRange(S(begin), S(end)));
+  if (status.ok()) status = Convert(staged.writer.Finish());
+  if (!status.ok()) return status;
+  rocksdb::IngestExternalFileOptions options;
+  options.move_files = true;
+  options.snapshot_consistency = true;
+  options.allow_global_seqno = true;
+  options.allow_blocking_flush = true;
+  options.write_global_seqno = false;
+  return Convert(db_->IngestExternalFile({staged.path}, options));
+}
+
+absl::Status RocksEngine::CompactAll() {
+  rocksdb::CompactRangeOptions options;
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+  return Convert(db_->CompactRange(options, nullptr, nullptr));
+}
+
+uint64_t RocksEngine::Property(const std::string& name) const {
+  uint64_t value = 0;
+  db_->GetIntProperty(name, &value);
+  return value;
+}
+
+uint64_t RocksEngine::DiskBytes() const { return Property("rocksdb.total-sst-files-size"); }
+
+}  // namespace kvd::storage

@@ -1,0 +1,61 @@
+// The engine on RocksDB, without a WAL: the Raft log replays what was not flushed. Point reads go
+// through a bloom filter over whole MVCC prefixes; compactions drop what the safe point allows.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "server/storage/engine.h"
+#include "proto/timestamp.h"
+
+namespace rocksdb {
+class DB;
+class Cache;
+}  // namespace rocksdb
+
+namespace kvd::storage {
+
+struct RocksEngineOptions {
+  size_t block_cache_bytes = 256 << 20;
+  size_t write_buffer_bytes = 64 << 20;
+  // Reads the durable safe point of a group from its meta record; used by compactions, on any thread.
+  std::function<Timestamp(const Engine&, GroupId)> safe_point;
+};
+
+class RocksEngine : public Engine {
+ public:
+  static absl::StatusOr<std::unique_ptr<RocksEngine>> Open(const std::string& directory,
+                                                           const RocksEngineOptions& options);
+  ~RocksEngine() override;
+
+  std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override;
+  absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override;
+  std::unique_ptr<WriteBatch> NewBatch() override;
+  absl::Status Write(WriteBatch& batch) override;
+  std::unique_ptr<View> Snapshot() override;
+  absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const override;
+  absl::Status Flush() override;
+  absl::StatusOr<std::unique_ptr<IngestFile>> NewIngestFile() override;
+  absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
+                      std::string_view end) override;
+  uint64_t DiskBytes() const override;
+
+  // Compacts everything, so that all garbage below the safe points goes. Blocks.
+  absl::Status CompactAll();
+  // A RocksDB property as a number; 0 if unknown. Thread-safe.
+  uint64_t Property(const std::string& name) const;
+  rocksdb::DB* db() const { return db_.get(); }
+
+ private:
+  class FilterFactory;
+
+  explicit RocksEngine(std::string directory);
+
+  const std::string directory_;
+  std::shared_ptr<FilterFactory> filter_factory_;
+  std::unique_ptr<rocksdb::DB> db_;
+  uint64_t next_file_ = 1;
+};
+
+}  // namespace kvd::storage

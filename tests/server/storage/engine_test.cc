@@ -1,0 +1,192 @@
+// Both engines do the same: the simulator's results hold for the real one only because of this.
+#include <functional>
+
+#include "gtest/gtest.h"
+#include "server/storage/memory_engine.h"
+#include "server/storage/mvcc_key.h"
+#include "server/storage/rocks_engine.h"
+#include "server/storage/version.h"
+#include "tests/scratch_directory.h"
+
+namespace kvd::storage {
+namespace {
+
+class EngineTest : public testing::TestWithParam<bool> {
+ protected:
+  EngineTest() { Open(); }
+
+  void Open() {
+    if (!GetParam()) {
+      if (!engine_) engine_ = std::make_unique<MemoryEngine>();
+      return;
+    }
+    engine_.reset();
+    RocksEngineOptions options;
+    options.safe_point = [this](const Engine&, GroupId) { return safe_point_; };
+    auto opened = RocksEngine::Open(directory_.path() + "/data", options);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    engine_ = *std::move(opened);
+  }
+
+  void Put(const std::string& key, const std::string& value) {
+    auto batch = engine_->NewBatch();
+    batch->Put(key, value);
+    ASSERT_TRUE(engine_->Write(*batch).ok());
+  }
+
+  std::string All(const View& view, std::string lower = "", std::string upper = "") {
+    IterateOptions options;
+    options.lower = std::move(lower);
+    options.upper = std::move(upper);
+    std::string out;
+    auto it = view.NewIterator(options);
+    for (it->Seek(options.lower); it->Valid(); it->Next()) {
+      out += std::string(it->key()) + "=" + std::string(it->value()) + " ";
+    }
+    EXPECT_TRUE(it->status().ok());
+    return out;
+  }
+
+  ScratchDirectory directory_;
+  std::unique_ptr<Engine> engine_;
+  Timestamp safe_point_;
+};
+
+TEST_P(EngineTest, WritesAreSeenInOrder) {
+  Put("b", "2");
+  Put("a", "1");
+  Put("c", "3");
+  EXPECT_EQ(All(*engine_), "a=1 b=2 c=3 ");
+  EXPECT_EQ(All(*engine_, "b"), "b=2 c=3 ");
+  EXPECT_EQ(All(*engine_, "a", "c"), "a=1 b=2 ");
+  auto batch = engine_->NewBatch();
+  batch->DeleteRange("a", "c");
+  batch->Put("d", "4");
+  ASSERT_TRUE(engine_->Write(*batch).ok());
+  EXPECT_EQ(All(*engine_), "c=3 d=4 ");
+  EXPECT_EQ(**engine_->Get("d"), "4");
+  EXPECT_FALSE(engine_->Get("a")->has_value());
+}
+
+TEST_P(EngineTest, SeeksBackwards) {
+  for (const char* key : {"a", "c", "e"}) Put(key, key);
+  IterateOptions options;
+  options.lower = "a";
+  options.upper = "e";
+  auto it = engine_->NewIterator(options);
+  it->SeekForPrev("z");
+  ASSERT_TRUE(it->Valid());
+  EXPECT_EQ(it->key(), "c");
+  it->SeekForPrev("b");
+  ASSERT_TRUE(it->Valid());
+  EXPECT_EQ(it->key(), "a");
+  it->Prev();
+  EXPECT_FALSE(it->Valid());
+}
+
+TEST_P(EngineTest, SnapshotsStandStill) {
+  Put("a", "1");
+  auto snapshot = engine_->Snapshot();
+  Put("a", "2");
+  Put("b", "2");
+  EXPECT_EQ(All(*snapshot), "a=1 ");
+  EXPECT_EQ(All(*engine_), "a=2 b=2 ");
+}
+
+TEST_P(EngineTest, OnlyWhatIsFlushedIsPersisted) {
+  Put("a", "1");
+  EXPECT_FALSE(engine_->GetPersisted("a")->has_value());
+  ASSERT_TRUE(engine_->Flush().ok());
+  EXPECT_EQ(**engine_->GetPersisted("a"), "1");
+  Put("a", "2");
+  EXPECT_EQ(**engine_->GetPersisted("a"), "1");
+}
+
+TEST_P(EngineTest, IngestReplacesARangeDurably) {
+  Put("a", "old");
+  Put("g1", "old");
+  ASSERT_TRUE(engine_->Flush().ok());
+  Put("g2", "old");
+  Put("z", "old");
+  auto file = engine_->NewIngestFile();
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->Put("g0", "new").ok());
+  ASSERT_TRUE((*file)->Put("g2", "new").ok());
+  EXPECT_FALSE((*file)->Put("g1", "out of order").ok());
+  ASSERT_TRUE(engine_->Ingest(*std::move(file), "g", "h").ok());
+  EXPECT_EQ(All(*engine_), "a=old g0=new g2=new z=old ");
+  EXPECT_EQ(**engine_->GetPersisted("g2"), "new");
+  Put("g2", "newer");
+  EXPECT_EQ(All(*engine_), "a=old g0=new g2=newer z=old ");
+  // And again over itself.
+  file = engine_->NewIngestFile();
+  ASSERT_TRUE((*file)->Put("g5", "third").ok());
+  ASSERT_TRUE(engine_->Ingest(*std::move(file), "g", "h").ok());
+  EXPECT_EQ(All(*engine_), "a=old g5=third z=old ");
+  Open();
+  if (GetParam()) {
+    EXPECT_EQ(All(*engine_, "g", "h"), "g5=third ");
+  }
+}
+
+TEST_P(EngineTest, PrefixReadsFindVersions) {
+  GroupId group(1);
+  for (uint64_t i = 0; i < 500; ++i) {
+    Put(VersionKey(group, "key" + std::to_string(i), Timestamp(10)), "v");
+    Put(VersionKey(group, "key" + std::to_string(i), Timestamp(20)), "w");
+  }
+  ASSERT_TRUE(engine_->Flush().ok());
+  IterateOptions options;
+  options.lower = VersionsPrefix(group, "key77");
+  options.upper = PrefixEnd(options.lower);
+  options.one_prefix = true;
+  auto it = engine_->NewIterator(options);
+  it->Seek(VersionKey(group, "key77", Timestamp(15)));
+  ASSERT_TRUE(it->Valid());
+  EXPECT_EQ(it->value(), "v");
+  it->Next();
+  EXPECT_FALSE(it->Valid());
+  it->Seek(VersionKey(group, "key77", kTimestampMax));
+  ASSERT_TRUE(it->Valid());
+  EXPECT_EQ(it->value(), "w");
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "RocksDb" : "Memory"; });
+
+TEST(RocksEngine, CompactionDropsWhatTheSafePointAllows) {
+  ScratchDirectory directory;
+  RocksEngineOptions options;
+  Timestamp safe_point;
+  options.safe_point = [&](const Engine&, GroupId) { return safe_point; };
+  auto engine = RocksEngine::Open(directory.path() + "/data", options);
+  ASSERT_TRUE(engine.ok());
+  GroupId group(1);
+  auto put = [&](const char* key, uint64_t ts, VersionKind kind) {
+    Version version;
+    version.kind = kind;
+    auto batch = (*engine)->NewBatch();
+    batch->Put(VersionKey(group, key, Timestamp(ts)), Encode(version));
+    ASSERT_TRUE((*engine)->Write(*batch).ok());
+  };
+  put("a", 10, VersionKind::kValue);
+  put("a", 20, VersionKind::kValue);
+  put("a", 30, VersionKind::kValue);
+  put("b", 10, VersionKind::kValue);
+  put("b", 20, VersionKind::kTombstone);
+  put("c", 10, VersionKind::kTombstone);
+  put("c", 40, VersionKind::kValue);
+  put("d", 10, VersionKind::kOutcome);
+  safe_point = Timestamp(25);
+  ASSERT_TRUE((*engine)->CompactAll().ok());
+  std::string left;
+  IterateOptions all;
+  auto it = (*engine)->NewIterator(all);
+  for (it->Seek(SpacePrefix(group, Space::kVersions)); it->Valid(); it->Next()) {
+    left += *UserKeyOf(it->key()) + TimestampOf(it->key()).ToString() + " ";
+  }
+  EXPECT_EQ(left, "a30 a20 c40 ");
+}
+
+}  // namespace
+}  // namespace kvd::storage
