@@ -206,6 +206,12 @@ void RocksLogStore::Write(std::vector<LogWrite> writes, Task done) {
   if (was_empty) wake_.notify_one();
 }
 
+void RocksLogStore::WriteNow(std::vector<LogWrite> writes) {
+  std::deque<Pending> batch;
+  batch.push_back({std::move(writes), [] {}});
+  WriteAndSync(batch);
+}
+
 void RocksLogStore::WriterThread() {
   while (true) {
     std::deque<Pending> batch;

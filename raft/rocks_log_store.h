@@ -51,6 +51,9 @@ class RocksLogStore : public LogStore {
                              size_t bytes_max) const override;
   std::optional<Term> TermAt(GroupId group, Index index) const override;
 
+  // Writes and syncs before it returns. Requires: no other write is under way.
+  void WriteNow(std::vector<LogWrite> writes);
+
   // Thread-safe.
   LogStoreStats stats() const;
   uint64_t DiskBytes() const;

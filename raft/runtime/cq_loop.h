@@ -23,14 +23,20 @@ class CqTag {
   virtual void Proceed(bool ok) = 0;
 };
 
-// A tag that calls a function, for objects with several operations under way.
-class CqCallback : public CqTag {
+// A tag for one operation: calls the function and is gone.
+class CqOnce : public CqTag {
  public:
-  explicit CqCallback(std::function<void(bool)> callback) : callback_(std::move(callback)) {}
-  void Proceed(bool ok) override { callback_(ok); }
+  static CqTag* Make(absl::AnyInvocable<void(bool)> callback) {
+    return new CqOnce(std::move(callback));
+  }
+  void Proceed(bool ok) override {
+    callback_(ok);
+    delete this;
+  }
 
  private:
-  const std::function<void(bool)> callback_;
+  explicit CqOnce(absl::AnyInvocable<void(bool)> callback) : callback_(std::move(callback)) {}
+  absl::AnyInvocable<void(bool)> callback_;
 };
 
 class CqLoop : public Loop {

@@ -1,0 +1,146 @@
+#include "raft/wire.h"
+
+namespace kvd::raft {
+namespace {
+
+uint64_t Nanos(MonotonicTime t) {
+  return t == kLongAgo ? 0 : static_cast<uint64_t>(t.time_since_epoch().count());
+}
+
+MonotonicTime FromNanos(uint64_t nanos) {
+  return nanos == 0 ? kLongAgo : MonotonicTime(Duration(static_cast<int64_t>(nanos)));
+}
+
+bool TakeEntries(internal::v1::Message* in, Message* m) {
+  for (internal::v1::Entry& e : *in->mutable_entries()) {
+    auto entry = std::make_shared<Entry>();
+    entry->term = Term(e.term());
+    entry->index = Index(e.index());
+    entry->type = static_cast<EntryType>(e.type());
+    entry->data = std::move(*e.mutable_data());
+    if (e.type() > static_cast<uint32_t>(EntryType::kConfiguration)) return false;
+    if (entry->index != m->index + m->entries.size() + 1 || entry->term > m->term) return false;
+    Configuration configuration;
+    if (entry->type == EntryType::kConfiguration &&
+        !Configuration::Decode(entry->data, &configuration)) {
+      return false;
+    }
+    m->entries.push_back(std::move(entry));
+  }
+  return true;
+}
+
+}  // namespace
+
+void ToWire(const GroupMessage& in, internal::v1::Message* out) {
+  const Message& m = in.message;
+  out->set_group_id(in.group.value());
+  out->set_type(static_cast<uint32_t>(m.type));
+  out->set_from(m.from.value());
+  out->set_to(m.to.value());
+  out->set_term(m.term.value());
+  out->set_index(m.index.value());
+  out->set_log_term(m.log_term.value());
+  for (const EntryPtr& entry : m.entries) {
+    auto* e = out->add_entries();
+    e->set_term(entry->term.value());
+    e->set_index(entry->index.value());
+    e->set_type(static_cast<uint32_t>(entry->type));
+    e->set_data(entry->data);
+  }
+  out->set_commit(m.commit.value());
+  out->set_reject(m.reject);
+  out->set_hint_index(m.hint_index.value());
+  out->set_hint_term(m.hint_term.value());
+  out->set_round(m.round);
+  out->set_sent_at_ns(Nanos(m.sent_at));
+  out->set_wall_ms(m.wall_ms);
+  out->set_echo_ns(Nanos(m.follower_sent_at));
+  out->set_follower_life(m.follower_life);
+  out->set_closed_index(m.closed_index.value());
+  out->set_transfer(m.transfer);
+  out->set_from_store(m.from_store.value());
+}
+
+bool FromWire(internal::v1::Message* in, GroupMessage* out) {
+  out->group = GroupId(in->group_id());
+  Message& m = out->message;
+  if (in->type() < static_cast<uint32_t>(MessageType::kAppend) ||
+      in->type() > static_cast<uint32_t>(MessageType::kRemoved)) {
+    return false;
+  }
+  m.type = static_cast<MessageType>(in->type());
+  m.from = ReplicaId(in->from());
+  m.to = ReplicaId(in->to());
+  m.term = Term(in->term());
+  m.index = Index(in->index());
+  m.log_term = Term(in->log_term());
+  if (!TakeEntries(in, &m)) return false;
+  m.commit = Index(in->commit());
+  m.reject = in->reject();
+  m.hint_index = Index(in->hint_index());
+  m.hint_term = Term(in->hint_term());
+  m.round = in->round();
+  m.sent_at = FromNanos(in->sent_at_ns());
+  m.wall_ms = in->wall_ms();
+  m.follower_sent_at = FromNanos(in->echo_ns());
+  m.follower_life = in->follower_life();
+  m.closed_index = Index(in->closed_index());
+  m.transfer = in->transfer();
+  m.from_store = StoreId(in->from_store());
+  return m.from && m.to && m.from_store;
+}
+
+void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out) {
+  out->set_group_id(in.group.value());
+  out->set_from(in.from.value());
+  out->set_to(in.to.value());
+  out->set_term(in.term.value());
+  out->set_snapshot_id(in.snapshot_id);
+  out->set_index(in.meta.index.value());
+  out->set_log_term(in.meta.term.value());
+  out->set_configuration(in.meta.configuration.Encode());
+  out->set_sequence(in.sequence);
+  out->set_data(std::move(in.data));
+  out->set_crc32c(in.crc32c);
+  out->set_last(in.last);
+}
+
+bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out) {
+  out->group = GroupId(in->group_id());
+  out->from = ReplicaId(in->from());
+  out->to = ReplicaId(in->to());
+  out->term = Term(in->term());
+  out->snapshot_id = in->snapshot_id();
+  out->meta.index = Index(in->index());
+  out->meta.term = Term(in->log_term());
+  out->sequence = in->sequence();
+  out->data = std::move(*in->mutable_data());
+  out->crc32c = in->crc32c();
+  out->last = in->last();
+  return Configuration::Decode(in->configuration(), &out->meta.configuration);
+}
+
+void ToWire(const SnapshotAck& in, internal::v1::SnapshotAck* out) {
+  out->set_group_id(in.group.value());
+  out->set_from(in.from.value());
+  out->set_to(in.to.value());
+  out->set_snapshot_id(in.snapshot_id);
+  out->set_next_sequence(in.next_sequence);
+  out->set_reject(in.reject);
+  out->set_installed(in.installed);
+}
+
+SnapshotAck FromWire(const internal::v1::SnapshotAck& in) {
+  SnapshotAck out;
+  out.group = GroupId(in.group_id());
+  out.from = ReplicaId(in.from());
+  out.to = ReplicaId(in.to());
+  out.snapshot_id = in.snapshot_id();
+  out.next_sequence = in.next_sequence();
+  out.reject = in.reject();
+  out.installed = in.installed();
+  return out;
+}
+
+}  // namespace kvd::raft

@@ -1,0 +1,20 @@
+// Between the core's messages and their form on the wire. What comes in is checked: a message that
+// could break an invariant of the core is refused here.
+#pragma once
+
+#include "kvd/internal/v1/raft.pb.h"
+#include "raft/transport.h"
+
+namespace kvd::raft {
+
+void ToWire(const GroupMessage& in, internal::v1::Message* out);
+// False if the message is malformed.
+bool FromWire(internal::v1::Message* in, GroupMessage* out);
+
+void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out);
+bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out);
+
+void ToWire(const SnapshotAck& in, internal::v1::SnapshotAck* out);
+SnapshotAck FromWire(const internal::v1::SnapshotAck& in);
+
+}  // namespace kvd::raft

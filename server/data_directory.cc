@@ -1,0 +1,126 @@
+#include "server/data_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace kvd::server {
+namespace {
+
+constexpr uint64_t kFormat = 1;
+constexpr const char* kStates[] = {"new", "joining", "bootstrapping", "ready"};
+
+absl::Status Failed(const std::string& what) {
+  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
+}
+
+absl::Status WriteFile(const std::string& path, const std::string& text) {
+  int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return Failed(path);
+  bool ok = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
+  absl::Status status = ok ? absl::OkStatus() : Failed(path);
+  close(fd);
+  return status;
+}
+
+absl::Status SyncDirectory(const std::string& path) {
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Failed(path);
+  absl::Status status = fsync(fd) == 0 ? absl::OkStatus() : Failed(path);
+  close(fd);
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) {
+    return absl::UnavailableError(absl::StrCat("--data-dir ", path, " can't be created (",
+                                               error.message(),
+                                               "); name a directory that this user may write to"));
+  }
+  std::string lock_path = path + "/LOCK";
+  int lock = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock < 0) {
+    return absl::UnavailableError(absl::StrCat("--data-dir ", path, " is not writable (",
+                                               std::strerror(errno),
+                                               "); name a directory that this user may write to"));
+  }
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    close(lock);
+    return absl::UnavailableError(absl::StrCat(
+        "--data-dir ", path, " is in use by another kvd; stop that one or name another directory"));
+  }
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(path, lock));
+  absl::Status loaded = directory->Load();
+  if (!loaded.ok()) return loaded;
+  return directory;
+}
+
+DataDirectory::~DataDirectory() { close(lock_); }
+
+absl::Status DataDirectory::Load() {
+  std::ifstream in(path_ + "/KVD");
+  if (!in) {
+    if (std::filesystem::exists(path_ + "/raft")) {
+      return absl::DataLossError(absl::StrCat(
+          "--data-dir ", path_, " holds data but no KVD file that says whose; restore it, or empty the "
+          "directory and let the store join anew"));
+    }
+    return absl::OkStatus();
+  }
+  uint64_t format = 0, cluster = 0, store = 0, replica = 0;
+  std::string name, value, state;
+  while (in >> name >> value) {
+    bool ok = true;
+    if (name == "format") ok = absl::SimpleAtoi(value, &format);
+    else if (name == "cluster") ok = absl::SimpleAtoi(value, &cluster);
+    else if (name == "store") ok = absl::SimpleAtoi(value, &store);
+    else if (name == "replica") ok = absl::SimpleAtoi(value, &replica);
+    else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity_.nonce);
+    else if (name == "state") state = value;
+    if (!ok) return absl::DataLossError(absl::StrCat(path_, "/KVD: ", name, " ", value, " is no number"));
+  }
+  if (format > kFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--data-dir ", path_, " has format ", format, ", this kvd knows formats up to ",
+                     kFormat, "; start a newer kvd"));
+  }
+  for (int i = 1; i <= 3; ++i) {
+    if (state == kStates[i]) identity_.state = static_cast<StoreIdentity::State>(i);
+  }
+  if (format == 0 || identity_.state == StoreIdentity::State::kNew) {
+    return absl::DataLossError(absl::StrCat(path_, "/KVD is damaged"));
+  }
+  identity_.cluster = ClusterId(cluster);
+  identity_.store = StoreId(store);
+  identity_.replica = ReplicaId(replica);
+  return absl::OkStatus();
+}
+
+absl::Status DataDirectory::Save(const StoreIdentity& identity) {
+  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(),
+                                  "\nstore ", identity.store.value(), "\nreplica ",
+                                  identity.replica.value(), "\nnonce ", identity.nonce, "\nstate ",
+                                  kStates[static_cast<int>(identity.state)], "\n");
+  std::string temporary = path_ + "/KVD.new";
+  absl::Status status = WriteFile(temporary, text);
+  if (!status.ok()) return status;
+  if (rename(temporary.c_str(), (path_ + "/KVD").c_str()) != 0) return Failed(path_ + "/KVD");
+  status = SyncDirectory(path_);
+  if (status.ok()) identity_ = identity;
+  return status;
+}
+
+}  // namespace kvd::server

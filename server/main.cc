@@ -1,0 +1,100 @@
+// The kvd daemon: flags, the configuration file, signals.
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "server/server.h"
+
+namespace {
+
+constexpr const char* kDescription =
+    "kvd: a sharded, strongly consistent key-value database.\n"
+    "\n"
+    "Without flags it starts a cluster of one store in ./kvd-data and serves on 127.0.0.1:7480.\n"
+    "Two more stores make it survive the loss of any one of them:\n"
+    "\n"
+    "  kvd --listen 127.0.0.1:7490 --data-dir kvd-data-2 --join 127.0.0.1:7480\n"
+    "  kvd --listen 127.0.0.1:7500 --data-dir kvd-data-3 --join 127.0.0.1:7480\n"
+    "\n"
+    "Talk to it with kvctl.";
+
+void AddFlags(CLI::App& app, kvd::server::ServerOptions& o) {
+  app.add_option("--data-dir", o.data_dir, "Directory for this store's data")->capture_default_str();
+  app.add_option("--listen", o.listen, "HOST:PORT to serve gRPC on")->capture_default_str();
+  app.add_option("--advertise", o.advertise, "HOST:PORT that others reach this store at (default: as --listen)");
+  app.add_option("--http-listen", o.http_listen, "HOST:PORT for /metrics and /healthz, or none (default: the port after --listen)");
+  app.add_option("--join", o.join, "HOST:PORT of any store of the cluster to join; may be repeated")->delimiter(',');
+  app.add_flag("--bootstrap", o.bootstrap, "Start a new cluster; needed only when not on loopback");
+  app.add_option("--cluster-id", o.cluster_id, "Refuse to run in any other cluster (0: any)")->capture_default_str();
+  app.add_option("--election-timeout-ms", o.election_timeout_ms, "Without a leader's sign for this long, elect")->capture_default_str();
+  app.add_option("--heartbeat-ms", o.heartbeat_ms, "Between a leader's signs of life")->capture_default_str();
+  app.add_option("--retention-s", o.retention_s, "Seconds of history kept for snapshot reads and retries")->capture_default_str();
+  app.add_option("--read-mode", o.read_mode, "How linearizable reads are confirmed: lease or read-index")->capture_default_str();
+  app.add_option("--block-cache-mb", o.block_cache_mb, "Memory for cached data, MiB")->capture_default_str();
+  app.add_option("--write-buffer-mb", o.write_buffer_mb, "Memory for unflushed data, MiB; up to three of these")->capture_default_str();
+  app.add_option("--log-keep-mb", o.log_keep_mb, "Raft log kept for followers that lag, MiB")->capture_default_str();
+  app.add_option("--voters", o.voters, "A joining store votes while there are fewer voters than this")->capture_default_str();
+}
+
+void SetUpLogging(const std::string& level, const std::string& format) {
+  auto logger = spdlog::stderr_logger_mt("kvd");
+  spdlog::set_default_logger(logger);
+  spdlog::set_level(spdlog::level::from_str(level));
+  if (format == "json") {
+    spdlog::set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":"%v"})");
+  } else {
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %L %v");
+  }
+  spdlog::flush_on(spdlog::level::info);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  kvd::server::ServerOptions options;
+  std::string log_level = "info";
+  std::string log_format = "text";
+  CLI::App app(kDescription, "kvd");
+  app.set_version_flag("--version", "kvd 0.1.0");
+  app.set_config("--config", "", "TOML file with any of these flags, without the dashes");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  AddFlags(app, options);
+  app.add_option("--log-level", log_level, "trace, debug, info, warn or error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    std::cerr << "kvd: " << e.what() << "\nRun kvd --help for the flags.\n";
+    return 2;
+  }
+  SetUpLogging(log_level, log_format);
+
+  // Before any thread starts, so that only sigwait below sees them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  auto server = kvd::server::Server::Start(options);
+  if (!server.ok()) {
+    std::cerr << "kvd: " << server.status().message() << "\n";
+    return server.status().code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
+  }
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("stopping signal={}", signal);
+  (*server)->Stop();
+  return 0;
+}

@@ -1,0 +1,306 @@
+#include "server/server.h"
+
+#include <future>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/server_parts.h"
+
+namespace kvd::server {
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+// Empty, or why `address` is no host:port.
+std::string CheckAddress(const std::string& flag, const std::string& address) {
+  size_t colon = address.rfind(':');
+  uint64_t port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 || port > 65535) {
+    return absl::StrCat(flag, " ", address, " is not HOST:PORT with a port from 1 to 65535");
+  }
+  return "";
+}
+
+std::string CheckNumber(const char* flag, uint64_t value, uint64_t low, uint64_t high) {
+  if (value >= low && value <= high) return "";
+  return absl::StrCat(flag, " ", value, " is out of range: ", low, " to ", high);
+}
+
+// The HTTP port that belongs to a listen address: the next one.
+std::string HttpAddress(const ServerOptions& options) {
+  if (options.http_listen == "none") return "";
+  if (!options.http_listen.empty()) return options.http_listen;
+  size_t colon = options.listen.rfind(':');
+  uint64_t port = 0;
+  (void)absl::SimpleAtoi(options.listen.substr(colon + 1), &port);
+  return absl::StrCat(options.listen.substr(0, colon + 1), port + 1);
+}
+
+}  // namespace
+
+std::string Validate(const ServerOptions& o) {
+  std::vector<std::string> problems = {
+      CheckAddress("--listen", o.listen),
+      o.advertise.empty() ? "" : CheckAddress("--advertise", o.advertise),
+      o.http_listen.empty() || o.http_listen == "none" ? "" : CheckAddress("--http-listen", o.http_listen),
+      CheckNumber("--heartbeat-ms", o.heartbeat_ms, 10, 10'000),
+      CheckNumber("--election-timeout-ms", o.election_timeout_ms, 3 * o.heartbeat_ms, 60'000),
+      CheckNumber("--retention-s", o.retention_s, 1, 365 * 24 * 3600),
+      CheckNumber("--block-cache-mb", o.block_cache_mb, 1, 1 << 20),
+      CheckNumber("--write-buffer-mb", o.write_buffer_mb, 1, 1 << 14),
+      CheckNumber("--log-keep-mb", o.log_keep_mb, 1, 1 << 20),
+      CheckNumber("--voters", o.voters, 1, 7),
+  };
+  for (const std::string& seed : o.join) problems.push_back(CheckAddress("--join", seed));
+  if (o.read_mode != "lease" && o.read_mode != "read-index") {
+    problems.push_back(absl::StrCat("--read-mode ", o.read_mode, " is not one of: lease, read-index"));
+  }
+  if (o.bootstrap && !o.join.empty()) {
+    problems.push_back("--bootstrap and --join exclude each other: start a cluster or join one");
+  }
+  if (o.listen.rfind("0.0.0.0:", 0) == 0 && o.advertise.empty()) {
+    problems.push_back("--listen 0.0.0.0 needs --advertise HOST:PORT, the address others reach it at");
+  }
+  for (const std::string& problem : problems) {
+    if (!problem.empty()) return problem;
+  }
+  return "";
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  std::string problem = Validate(options);
+  if (!problem.empty()) return absl::InvalidArgumentError(problem);
+  auto parts = std::make_unique<Parts>();
+  Parts& p = *parts;
+  p.options = options;
+  p.address = options.advertise.empty() ? options.listen : options.advertise;
+  p.http_address = HttpAddress(options);
+  auto directory = DataDirectory::Open(options.data_dir);
+  if (!directory.ok()) return directory.status();
+  p.directory = *std::move(directory);
+  absl::Status status = p.PrepareIdentity();
+  if (!status.ok()) return status;
+  p.loop = std::make_unique<CqLoop>(p.PrepareListener());
+  status = p.OpenStorage();
+  if (!status.ok()) return status;
+
+  const StoreIdentity& identity = p.directory->identity();
+  p.network = std::make_unique<client::GrpcNetwork>(p.loop.get());
+  raft::GrpcTransportOptions transport{identity.cluster, identity.store, p.address};
+  p.transport = std::make_unique<raft::GrpcTransport>(
+      p.loop.get(), transport, [&p](StoreId store) { return p.AddressOf(store); });
+  raft::HostOptions host;
+  host.store = identity.store;
+  host.core.election_timeout_min = milliseconds(options.election_timeout_ms);
+  host.core.heartbeat_interval = milliseconds(options.heartbeat_ms);
+  host.core.lease_duration = milliseconds(options.election_timeout_ms * 9 / 10);
+  host.tick_interval = milliseconds(std::max<uint64_t>(options.heartbeat_ms / 5, 2));
+  host.log_bytes_kept = options.log_keep_mb << 20;
+  p.host = std::make_unique<raft::Host>(p.loop.get(), p.log_store.get(), p.transport.get(), host);
+  p.forwarder = std::make_unique<service::PipelineForwarder>(p.network.get());
+  p.dispatcher = std::make_unique<service::Dispatcher>(
+      p.host.get(), p.group.get(), p.forwarder.get(),
+      service::Identity{identity.cluster, identity.store, p.address});
+  p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host.get(), kFirstGroup);
+  p.metrics = std::make_unique<service::Metrics>();
+  p.kv = std::make_unique<service::KvService>(p.loop.get(), p.dispatcher.get(), p.network.get(),
+                                              p.metrics.get());
+  p.cluster = std::make_unique<service::ClusterService>(
+      p.loop.get(), p.host.get(), p.dispatcher.get(), p.membership.get(), p.network.get(),
+      service::ClusterService::Options{kVersion, options.voters,
+                                       [&p] { return p.engine->DiskBytes(); },
+                                       [&p] { return p.log_store->DiskBytes(); }});
+  p.raft_service = std::make_unique<raft::GrpcTransportService>(
+      identity.cluster, p.host.get(),
+      [&p](StoreId store, const std::string& address) { p.addresses[store] = address; });
+  status = p.Listen();
+  if (!status.ok()) return status;
+  std::promise<absl::Status> started;
+  p.loop->Post([&p, &started] {
+    absl::Status status = p.StartGroup();
+    if (status.ok()) {
+      p.kv->Start(p.queue);
+      p.cluster->Start(p.queue);
+      p.raft_service->Start(p.queue);
+      p.Duty();
+    }
+    started.set_value(status);
+  });
+  p.thread = std::thread([&p] { p.loop->Run(); });
+  status = started.get_future().get();
+  std::unique_ptr<Server> server(new Server(std::move(parts)));
+  if (!status.ok()) return status;
+  spdlog::info("serving address={} http={} store={} cluster={} data_dir={}", p.address,
+               p.http_address.empty() ? "none" : p.http_address, identity.store.value(),
+               identity.cluster.value(), options.data_dir);
+  return server;
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+const std::string& Server::address() const { return parts_->address; }
+const std::string& Server::http_address() const { return parts_->http_address; }
+
+Server::~Server() { Stop(); }
+
+// Leadership goes first, so that the others need no election; then what is still asked is answered;
+// then storage is flushed, so that the next start replays nothing.
+void Server::Stop() {
+  Parts& p = *parts_;
+  if (!p.thread.joinable()) return;
+  p.http.reset();
+  auto on_loop = [&p](auto f) {
+    std::promise<void> done;
+    p.loop->Post([&] {
+      f();
+      done.set_value();
+    });
+    done.get_future().wait();
+  };
+  on_loop([&p] {
+    p.stopping = true;
+    if (!p.host->Has(kFirstGroup)) return;
+    const raft::Core& core = p.host->core(kFirstGroup);
+    ReplicaId best;
+    Index best_match;
+    for (const auto& [peer, progress] : core.progress()) {
+      bool recent = p.loop->Now() - progress.last_contact < milliseconds(500);
+      if (!recent || !core.configuration().IsVoter(peer) || progress.match() < best_match) continue;
+      best = peer;
+      best_match = progress.match();
+    }
+    if (best) (void)p.host->TransferLeadership(kFirstGroup, best);
+  });
+  for (int i = 0; i < 100; ++i) {
+    bool done = false;
+    on_loop([&] {
+      done = !p.host->Has(kFirstGroup) || !p.host->core(kFirstGroup).IsLeader() ||
+             p.host->core(kFirstGroup).progress().empty();
+    });
+    if (done) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  on_loop([&p] {
+    p.duty.reset();
+    p.kv->Stop();
+    p.cluster->Stop();
+    p.raft_service->Stop();
+    p.transport->Stop();
+    p.network->Stop();
+    p.membership.reset();
+    p.host.reset();  // answers what is still waiting
+  });
+  p.grpc_server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
+  p.loop->Stop();
+  p.thread.join();
+  p.loop->Drain();
+  if (p.engine) (void)p.engine->Flush();
+  p.log_store.reset();
+  p.group.reset();
+  p.engine.reset();
+  p.directory.reset();
+  spdlog::info("stopped");
+}
+
+std::string Server::Parts::AddressOf(StoreId store) const {
+  auto record = group->meta().stores.find(store);
+  if (record != group->meta().stores.end()) return record->second.address;
+  auto told = addresses.find(store);
+  return told == addresses.end() ? "" : told->second;
+}
+
+// Once a second: what a store sees to by itself.
+void Server::Parts::Duty() {
+  auto ran = std::make_shared<std::unique_ptr<Timer>>(std::move(duty));
+  loop->Post([ran] {});
+  bool fresh = directory->identity().state == StoreIdentity::State::kBootstrapping;
+  duty = loop->After(milliseconds(fresh ? 10 : 1000), [this] { Duty(); });
+  if (stopping) return;
+  const raft::Core& core = host->core(kFirstGroup);
+  healthy = static_cast<bool>(core.leader());
+  if (core.removed()) {
+    spdlog::error("store={} was removed from the cluster; it serves nothing any more",
+                  directory->identity().store.value());
+    healthy = false;
+    return;
+  }
+  // The only voter need not wait for anybody.
+  if (core.configuration().voters.size() == 1 && core.configuration().IsVoter(core.id()) &&
+      !core.IsLeader()) {
+    host->Campaign(kFirstGroup);
+  }
+  BootstrapState();
+  AskToBeAdmitted();
+  CollectMetrics();
+}
+
+void Server::Parts::BootstrapState() {
+  StoreIdentity identity = directory->identity();
+  if (identity.state != StoreIdentity::State::kBootstrapping) return;
+  if (!group->meta().shards.empty()) {
+    identity.state = StoreIdentity::State::kReady;
+    absl::Status saved = directory->Save(identity);
+    if (!saved.ok()) spdlog::error("{}", std::string(saved.message()));
+    return;
+  }
+  if (bootstrapping || !group->ready()) return;
+  bootstrapping = true;
+  shard::Command command;
+  command.kind = shard::CommandKind::kBootstrap;
+  command.cluster = identity.cluster;
+  command.store = identity.store;
+  command.replica = identity.replica;
+  command.address = address;
+  command.nonce = identity.nonce;
+  group->Submit(std::move(command), [this](const auto& result) {
+    bootstrapping = false;
+    if (result.ok()) spdlog::info("bootstrapped cluster={}", group->meta().cluster.value());
+  });
+}
+
+// A store that is not yet a member, or is reached elsewhere than the cluster knows, says so to the
+// leader until it has been heard.
+void Server::Parts::AskToBeAdmitted() {
+  const StoreIdentity& identity = directory->identity();
+  if (asking || identity.state != StoreIdentity::State::kReady) return;
+  const raft::Core& core = host->core(kFirstGroup);
+  const raft::Configuration& configuration = core.configuration();
+  bool admitted = configuration.IsVoter(core.id()) ||
+                  (configuration.IsLearner(core.id()) && configuration.voters.size() >= options.voters);
+  auto record = group->meta().stores.find(identity.store);
+  bool known = record != group->meta().stores.end() && record->second.address == address;
+  if (admitted && known) return;
+  std::vector<std::string> seeds = options.join;
+  for (const auto& [store, at] : addresses) seeds.push_back(at);
+  for (const auto& [store, r] : group->meta().stores) {
+    if (store != identity.store) seeds.push_back(r.address);
+  }
+  if (core.IsLeader()) seeds = {address};
+  if (seeds.empty()) return;
+  struct State {
+    std::unique_ptr<v1::Cluster::Stub> stub;
+    grpc::ClientContext context;
+    v1::JoinResponse response;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<v1::JoinResponse>> reader;
+  };
+  auto state = std::make_shared<State>();
+  state->stub = v1::Cluster::NewStub(network->ChannelTo(seeds[next_seed++ % seeds.size()]));
+  state->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  v1::JoinRequest request;
+  request.set_address(address);
+  request.set_cluster_id(identity.cluster.value());
+  request.set_join_nonce(identity.nonce);
+  asking = true;
+  state->reader = state->stub->AsyncJoin(&state->context, request, loop->queue());
+  state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state](bool) {
+    asking = false;
+    for (const auto& store : state->response.stores()) {
+      addresses[StoreId(store.store_id())] = store.address();
+    }
+  }));
+}
+
+}  // namespace kvd::server

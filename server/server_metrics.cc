@@ -1,0 +1,81 @@
+// What the daemon tells Prometheus beside its requests; refreshed once a second on the loop.
+#include <unistd.h>
+
+#include <fstream>
+
+#include "server/server_parts.h"
+
+namespace kvd::server {
+namespace {
+
+struct ProcessUsage {
+  double cpu_seconds = 0;
+  double resident_bytes = 0;
+};
+
+ProcessUsage ReadUsage() {
+  ProcessUsage usage;
+  auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+  auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+  double pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  usage.resident_bytes = resident * page;
+  std::ifstream stat("/proc/self/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), std::istreambuf_iterator<char>());
+  // After the name in parentheses: fields 3 on; 14 and 15 are the times.
+  std::istringstream fields(text.substr(text.rfind(')') + 2));
+  std::string field;
+  for (int i = 3; fields >> field && i <= 15; ++i) {
+    if (i == 14 || i == 15) usage.cpu_seconds += std::stod(field) / ticks;
+  }
+  return usage;
+}
+
+}  // namespace
+
+void Server::Parts::CollectMetrics() {
+  const raft::Core& core = host->core(kFirstGroup);
+  const raft::HostCounters& counters = host->counters();
+  auto set = [this](const char* name, const char* help, auto value) {
+    metrics->Set(name, help, static_cast<double>(value));
+  };
+  auto group_set = [this](const char* name, const char* help, auto value) {
+    metrics->Set(name, help, static_cast<double>(value), {{"group", "1"}});
+  };
+  group_set("kvd_raft_term", "Current term", core.term().value());
+  group_set("kvd_raft_is_leader", "1 if this store leads the group", core.IsLeader() ? 1 : 0);
+  group_set("kvd_raft_leader_store", "Store believed to lead, 0 if unknown", host->LeaderStore(kFirstGroup).value());
+  group_set("kvd_raft_commit_index", "Committed log index", core.commit_index().value());
+  group_set("kvd_raft_applied_index", "Applied log index", core.applied_index().value());
+  group_set("kvd_raft_commit_lag_entries", "Entries in the log that are not committed", core.log().last_index() - core.commit_index());
+  group_set("kvd_raft_apply_lag_entries", "Entries committed that are not applied", core.commit_index() - core.applied_index());
+  group_set("kvd_raft_pending_proposals", "Proposals waiting to be applied", host->pending_proposals(kFirstGroup));
+  set("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
+  set("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
+  set("kvd_raft_entries_applied_total", "Log entries applied", counters.entries_applied);
+  set("kvd_raft_elections_won_total", "Elections won", counters.elections_won);
+  set("kvd_raft_snapshots_sent_total", "Snapshots sent and installed elsewhere", counters.snapshots_sent);
+  set("kvd_raft_snapshots_installed_total", "Snapshots installed here", counters.snapshots_installed);
+  raft::LogStoreStats log = log_store->stats();
+  set("kvd_log_syncs_total", "Syncs of the Raft log", log.syncs);
+  set("kvd_log_sync_seconds_total", "Time spent writing and syncing the Raft log", static_cast<double>(log.sync_nanos) * 1e-9);
+  set("kvd_log_bytes_total", "Bytes written to the Raft log", log.bytes);
+  set("kvd_log_disk_bytes", "Size of the Raft log's sorted files", log_store->DiskBytes());
+  const std::pair<const char*, const char*> properties[] = {
+      {"rocksdb.actual-delayed-write-rate", "kvd_rocksdb_delayed_write_rate"},
+      {"rocksdb.is-write-stopped", "kvd_rocksdb_write_stopped"},
+      {"rocksdb.num-running-compactions", "kvd_rocksdb_running_compactions"},
+      {"rocksdb.estimate-pending-compaction-bytes", "kvd_rocksdb_pending_compaction_bytes"},
+      {"rocksdb.num-running-flushes", "kvd_rocksdb_running_flushes"},
+      {"rocksdb.cur-size-all-mem-tables", "kvd_rocksdb_memtable_bytes"},
+      {"rocksdb.block-cache-usage", "kvd_rocksdb_block_cache_bytes"},
+      {"rocksdb.total-sst-files-size", "kvd_rocksdb_sst_bytes"},
+      {"rocksdb.estimate-num-keys", "kvd_rocksdb_estimated_keys"},
+  };
+  for (const auto& [property, name] : properties) set(name, property, engine->Property(property));
+  ProcessUsage usage = ReadUsage();
+  set("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
+  set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
+}
+
+}  // namespace kvd::server

@@ -1,0 +1,75 @@
+// What a running daemon consists of, in the order in which it depends on each other. Private to the
+// server.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include "client/src/grpc_network.h"
+#include "raft/grpc_transport.h"
+#include "raft/rocks_log_store.h"
+#include "server/data_directory.h"
+#include "server/server.h"
+#include "server/service/cluster_service.h"
+#include "server/service/http_server.h"
+#include "server/service/kv_service.h"
+#include "server/service/metrics.h"
+#include "server/storage/rocks_engine.h"
+
+namespace kvd::server {
+
+inline constexpr GroupId kFirstGroup{1};
+
+struct Server::Parts {
+  ServerOptions options;
+  std::string address;       // told to others
+  std::string http_address;
+  std::unique_ptr<DataDirectory> directory;
+  std::unique_ptr<grpc::ServerBuilder> builder;  // until it has built
+  std::unique_ptr<CqLoop> loop;
+  std::unique_ptr<raft::RocksLogStore> log_store;
+  std::unique_ptr<storage::RocksEngine> engine;
+  std::unique_ptr<client::GrpcNetwork> network;
+  std::unique_ptr<raft::GrpcTransport> transport;
+  std::unique_ptr<raft::Host> host;
+  std::unique_ptr<shard::DataGroup> group;
+  std::unique_ptr<service::PipelineForwarder> forwarder;
+  std::unique_ptr<service::Dispatcher> dispatcher;
+  std::unique_ptr<service::Membership> membership;
+  std::unique_ptr<service::Metrics> metrics;
+  std::unique_ptr<service::KvService> kv;
+  std::unique_ptr<service::ClusterService> cluster;
+  std::unique_ptr<raft::GrpcTransportService> raft_service;
+  std::unique_ptr<grpc::Server> grpc_server;
+  grpc::ServerCompletionQueue* queue = nullptr;  // the loop's
+  std::unique_ptr<service::HttpServer> http;
+  std::unique_ptr<Timer> duty;
+  bool bootstrapping = false;  // the command is on its way
+  bool asking = false;         // a Join is on its way
+  size_t next_seed = 0;
+  bool stopping = false;
+  // Addresses of stores, as the registry or their own hello tells.
+  std::map<StoreId, std::string> addresses;
+  std::atomic<bool> healthy{false};
+  std::thread thread;
+
+  // server_start.cc
+  absl::Status OpenStorage();
+  absl::Status JoinCluster();
+  absl::Status PrepareIdentity();
+  std::unique_ptr<grpc::ServerCompletionQueue> PrepareListener();
+  absl::Status Listen();
+  absl::Status StartGroup();
+  // server.cc: on the loop.
+  void Duty();
+  void BootstrapState();
+  void AskToBeAdmitted();
+  void CollectMetrics();
+  std::string AddressOf(StoreId store) const;
+};
+
+}  // namespace kvd::server

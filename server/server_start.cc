@@ -1,0 +1,267 @@
+// Starting: whose data is it, which cluster, which port.
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <random>
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+#include <spdlog/spdlog.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "proto/limits.h"
+#include "server/server_parts.h"
+#include "server/shard/group_meta.h"
+
+namespace kvd::server {
+namespace {
+
+// Broken local durability: say so and end; what is on the disk can't be known (design, 4).
+[[noreturn]] void Die(const std::string& why) {
+  spdlog::critical("{}; ending, since what is on the disk can no longer be known", why);
+  spdlog::shutdown();
+  _exit(70);
+}
+
+uint64_t RandomId() {
+  std::random_device device;
+  return ((static_cast<uint64_t>(device()) << 32) | device()) >> 1 | 1;
+}
+
+std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
+bool IsLoopback(const std::string& address) {
+  std::string host = HostOf(address);
+  return host == "localhost" || host == "[::1]" || absl::StartsWith(host, "127.");
+}
+
+// gRPC says only that it could not bind; this finds out why.
+std::string WhyNotBound(const std::string& address) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  std::string host = HostOf(address);
+  std::string port = address.substr(address.rfind(':') + 1);
+  int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
+  if (error != 0) return absl::StrCat("its host can't be resolved (", gai_strerror(error), ")");
+  int fd = socket(found->ai_family, SOCK_STREAM, 0);
+  int yes = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  std::string why = "for a reason that the system does not tell";
+  if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1) != 0) why = std::strerror(errno);
+  close(fd);
+  freeaddrinfo(found);
+  return why;
+}
+
+}  // namespace
+
+absl::Status Server::Parts::PrepareIdentity() {
+  StoreIdentity identity = directory->identity();
+  using State = StoreIdentity::State;
+  if (identity.state == State::kNew) {
+    identity.nonce = RandomId();
+    if (!options.join.empty()) {
+      identity.state = State::kJoining;
+    } else if (options.bootstrap || IsLoopback(options.listen)) {
+      // A store that lost its disk must never start a second cluster by itself: without --bootstrap
+      // only on loopback.
+      identity.state = State::kBootstrapping;
+      identity.cluster = ClusterId(options.cluster_id != 0 ? options.cluster_id : RandomId());
+      identity.store = StoreId(1);
+      identity.replica = ReplicaId(1);
+    } else {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "--data-dir ", options.data_dir, " is empty: give --join HOST:PORT to join a cluster, or "
+          "--bootstrap to start a new one"));
+    }
+    absl::Status saved = directory->Save(identity);
+    if (!saved.ok()) return saved;
+  }
+  if (identity.state == State::kJoining && identity.store == StoreId()) {
+    absl::Status joined = JoinCluster();
+    if (!joined.ok()) return joined;
+    identity = directory->identity();
+  }
+  if (options.cluster_id != 0 && identity.cluster != ClusterId(options.cluster_id)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--data-dir ", options.data_dir, " belongs to cluster ", identity.cluster.value(),
+        ", not to --cluster-id ", options.cluster_id, "; name the right directory or cluster"));
+  }
+  return absl::OkStatus();
+}
+
+// Asks the named stores in turn for a store id; goes on for a minute, since a whole cluster may be
+// starting at once.
+absl::Status Server::Parts::JoinCluster() {
+  if (options.join.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--data-dir ", options.data_dir, " was joining a cluster: give --join HOST:PORT again"));
+  }
+  StoreIdentity identity = directory->identity();
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  std::string last;
+  for (size_t i = 0; std::chrono::steady_clock::now() < deadline; ++i) {
+    const std::string& seed = options.join[i % options.join.size()];
+    auto stub = v1::Cluster::NewStub(grpc::CreateChannel(seed, grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    v1::JoinRequest request;
+    request.set_address(address);
+    request.set_cluster_id(options.cluster_id);
+    request.set_join_nonce(identity.nonce);
+    v1::JoinResponse response;
+    grpc::Status status = stub->Join(&context, request, &response);
+    if (status.ok()) {
+      identity.cluster = ClusterId(response.cluster_id());
+      identity.store = StoreId(response.store_id());
+      identity.replica = ReplicaId(response.replica_id());
+      spdlog::info("joined cluster={} as store={}", identity.cluster.value(), identity.store.value());
+      return directory->Save(identity);
+    }
+    last = absl::StrCat(seed, ": ", status.error_message());
+    if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
+        status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
+      return absl::FailedPreconditionError(absl::StrCat("--join ", last));
+    }
+    if (i % 10 == 0) spdlog::warn("--join {}; trying again", last);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+  return absl::UnavailableError(absl::StrCat("--join: no store of the cluster answered for 60 s; last: ", last));
+}
+
+absl::Status Server::Parts::OpenStorage() {
+  auto log = raft::RocksLogStore::Open(loop.get(), directory->raft_path(), Die);
+  if (!log.ok()) return log.status();
+  log_store = *std::move(log);
+  storage::RocksEngineOptions engine_options;
+  engine_options.block_cache_bytes = options.block_cache_mb << 20;
+  engine_options.write_buffer_bytes = options.write_buffer_mb << 20;
+  engine_options.safe_point = [](const storage::Engine& e, GroupId group) {
+    auto bytes = e.GetPersisted(shard::SafePointKey(group));
+    if (!bytes.ok()) return Timestamp();
+    auto safe_point = shard::DecodeSafePoint(*bytes);
+    return safe_point.ok() ? *safe_point : Timestamp();
+  };
+  auto opened = storage::RocksEngine::Open(directory->data_path(), engine_options);
+  if (!opened.ok()) return opened.status();
+  engine = *std::move(opened);
+  shard::DataGroupOptions group_options;
+  group_options.retention = std::chrono::seconds(options.retention_s);
+  group_options.read_mode =
+      options.read_mode == "lease" ? raft::ReadMode::kLease : raft::ReadMode::kReadIndex;
+  auto loaded = shard::DataGroup::Open(engine.get(), kFirstGroup, group_options);
+  if (!loaded.ok()) return loaded.status();
+  group = *std::move(loaded);
+  group->on_fatal = [](const absl::Status& status) { Die(std::string(status.message())); };
+  return absl::OkStatus();
+}
+
+// On the loop, before anything is served.
+absl::Status Server::Parts::StartGroup() {
+  auto logs = log_store->Load();
+  if (!logs.ok()) return logs.status();
+  StoreIdentity identity = directory->identity();
+  if (logs->empty()) {
+    if (identity.state == StoreIdentity::State::kReady) {
+      return absl::DataLossError(absl::StrCat(
+          "--data-dir ", options.data_dir, ": the Raft log of store ", identity.store.value(),
+          " is gone; this replica is lost. Remove it (kvctl member remove ", identity.store.value(),
+          "), empty the directory and start with --join"));
+    }
+    raft::GroupLog log;
+    log.group = kFirstGroup;
+    log.replica = identity.replica;
+    if (identity.state == StoreIdentity::State::kBootstrapping) {
+      log.start.configuration.voters = {{identity.replica, identity.store}};
+    }
+    raft::LogWrite write;
+    write.group = log.group;
+    write.replica = log.replica;
+    write.reset = log.start;
+    write.hard_state = raft::HardState();
+    std::vector<raft::LogWrite> writes;
+    writes.push_back(std::move(write));
+    log_store->WriteNow(std::move(writes));
+    logs->push_back(std::move(log));
+  }
+  for (raft::GroupLog& log : *logs) {
+    if (log.group != kFirstGroup) continue;
+    if (log.removed) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "--data-dir ", options.data_dir, ": store ", identity.store.value(),
+          " was removed from the cluster; empty the directory and start with --join to join anew"));
+    }
+    group->Attach(loop.get(), host.get());
+    absl::Status started = host->StartGroup(std::move(log), group.get());
+    if (!started.ok()) return started;
+  }
+  if (identity.state == StoreIdentity::State::kReady) return absl::OkStatus();
+  if (identity.state == StoreIdentity::State::kJoining) {
+    identity.state = StoreIdentity::State::kReady;
+    return directory->Save(identity);
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<grpc::ServerCompletionQueue> Server::Parts::PrepareListener() {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  builder = std::make_unique<grpc::ServerBuilder>();
+  builder->AddListeningPort(options.listen, grpc::InsecureServerCredentials());
+  builder->SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax) + (8 << 20));
+  builder->SetMaxSendMessageSize(-1);
+  // Two daemons on one port would share its connections silently.
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  grpc::ResourceQuota quota("kvd");
+  quota.Resize(size_t{1} << 30);
+  builder->SetResourceQuota(quota);
+  auto owned = builder->AddCompletionQueue();
+  queue = owned.get();
+  return owned;
+}
+
+absl::Status Server::Parts::Listen() {
+  builder->RegisterService(kv->service());
+  builder->RegisterService(cluster->service());
+  builder->RegisterService(raft_service->service());
+  grpc_server = builder->BuildAndStart();
+  builder.reset();
+  if (grpc_server == nullptr) {
+    return absl::UnavailableError(absl::StrCat("--listen ", options.listen, " can't be used: ",
+                                               WhyNotBound(options.listen),
+                                               "; stop what uses it or name another port"));
+  }
+  if (http_address.empty()) return absl::OkStatus();
+  auto started = service::HttpServer::Start(
+      http_address,
+      {{"/metrics", [this] {
+          return service::HttpServer::Response{200, "text/plain; version=0.0.4", metrics->Render()};
+        }},
+       {"/healthz", [this] {
+          return healthy ? service::HttpServer::Response{200, "text/plain", "serving\n"}
+                         : service::HttpServer::Response{503, "text/plain", "no leader is known\n"};
+        }}});
+  if (!started.ok()) {
+    return absl::UnavailableError(absl::StrCat("--http-listen ", http_address, " can't be used: ",
+                                               WhyNotBound(http_address),
+                                               "; name another port, or none"));
+  }
+  http = *std::move(started);
+  return absl::OkStatus();
+}
+
+}  // namespace kvd::server

@@ -1,0 +1,72 @@
+// The public Cluster service: status, members, leadership, membership, joining.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+
+#include "client/src/grpc_network.h"
+#include "kvd/v1/cluster.grpc.pb.h"
+#include "server/service/dispatcher.h"
+#include "server/service/membership.h"
+
+namespace kvd::service {
+
+class ClusterService {
+ public:
+  struct Options {
+    std::string version;
+    // A joining store is made a voter while there are fewer than this; else it stays a learner.
+    size_t voters_wanted = 3;
+    std::function<uint64_t()> data_bytes;
+    std::function<uint64_t()> log_bytes;
+  };
+
+  ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,
+                 client::GrpcNetwork* network, Options options);
+
+  grpc::Service* service() { return &service_; }
+  void Start(grpc::ServerCompletionQueue* queue);
+  void Stop() { stopped_ = true; }
+
+ private:
+  template <class Request, class Response>
+  using Handler = void (ClusterService::*)(Request*,
+                                           std::function<void(const absl::Status&, Response*)>);
+  template <class Response>
+  using Answer = std::function<void(const absl::Status&, Response*)>;
+
+  void Status(v1::StatusRequest* request, Answer<v1::StatusResponse> answer);
+  void Members(v1::MembersRequest* request, Answer<v1::MembersResponse> answer);
+  void Health(v1::HealthRequest* request, Answer<v1::HealthResponse> answer);
+  void Transfer(v1::TransferLeadershipRequest* request,
+                Answer<v1::TransferLeadershipResponse> answer);
+  void Change(v1::ChangeMembershipRequest* request, Answer<v1::ChangeMembershipResponse> answer);
+  void Join(v1::JoinRequest* request, Answer<v1::JoinResponse> answer);
+
+  void FillGroup(v1::GroupStatus* out) const;
+  void Admit(raft::Member member);
+  void AwaitLeader(StoreId wanted, MonotonicTime deadline,
+                   Answer<v1::TransferLeadershipResponse> answer);
+  void AddStore(StoreId store, ReplicaId replaced, bool promote,
+                std::function<void(absl::Status)> done);
+  // Whether the leader is elsewhere and was asked instead.
+  template <class Request, class Response, class Call>
+  bool Forwarded(Request* request, const Answer<Response>& answer, Call call);
+
+  CqLoop* const loop_;
+  raft::Host* const host_;
+  Dispatcher* const dispatcher_;
+  shard::DataGroup* const group_;
+  Membership* const membership_;
+  client::GrpcNetwork* const network_;
+  const Options options_;
+  const MonotonicTime started_;
+  v1::Cluster::AsyncService service_;
+  grpc::ServerCompletionQueue* queue_ = nullptr;
+  bool stopped_ = false;
+  std::set<ReplicaId> admitting_;
+  std::unique_ptr<Timer> await_timer_;
+};
+
+}  // namespace kvd::service

@@ -1,0 +1,62 @@
+#include "server/service/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/text_serializer.h>
+
+namespace kvd::service {
+namespace {
+
+constexpr const char* kCodes[17] = {
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+
+}  // namespace
+
+const char* NameOf(OperationKind kind) {
+  static constexpr const char* kNames[] = {"get",    "multi_get",    "put",   "append", "delete",
+                                           "increment", "delete_range", "batch", "scan"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+Metrics::Metrics() {
+  auto& requests = prometheus::BuildCounter()
+                       .Name("kvd_requests_total")
+                       .Help("Requests ended, by operation and gRPC code")
+                       .Register(registry_);
+  auto& latency = prometheus::BuildHistogram()
+                      .Name("kvd_request_seconds")
+                      .Help("Time from arrival to answer, by operation")
+                      .Register(registry_);
+  const prometheus::Histogram::BucketBoundaries bounds = {
+      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
+  for (size_t i = 0; i < codes_.size(); ++i) {
+    std::string operation = NameOf(static_cast<OperationKind>(i));
+    latency_[i] = &latency.Add({{"operation", operation}}, bounds);
+    for (size_t code = 0; code < 17; ++code) {
+      codes_[i][code] = &requests.Add({{"operation", operation}, {"code", kCodes[code]}});
+    }
+  }
+}
+
+Metrics::~Metrics() = default;
+
+void Metrics::Observe(OperationKind kind, int code, double seconds) {
+  auto i = static_cast<size_t>(kind);
+  codes_[i][static_cast<size_t>(code) % 17]->Increment();
+  latency_[i]->Observe(seconds);
+}
+
+void Metrics::Set(const std::string& name, const std::string& help, double value,
+                  const std::map<std::string, std::string>& labels) {
+  prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add(labels).Set(value);
+}
+
+std::string Metrics::Render() {
+  if (collect_) collect_(*this);
+  return prometheus::TextSerializer().Serialize(registry_.Collect());
+}
+
+}  // namespace kvd::service

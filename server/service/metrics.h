@@ -1,0 +1,51 @@
+// What the process tells Prometheus. Counters are fed on the loop; the scrape runs on a thread of the
+// HTTP server and reads atomics and thread-safe properties only.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <prometheus/registry.h>
+
+namespace prometheus {
+class Counter;
+class Gauge;
+class Histogram;
+}  // namespace prometheus
+
+namespace kvd::service {
+
+enum class OperationKind {
+  kGet, kMultiGet, kPut, kAppend, kDelete, kIncrement, kDeleteRange, kBatch, kScan, kCount
+};
+const char* NameOf(OperationKind kind);
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+
+  // A request has ended after `seconds` with a gRPC status code. Thread-safe.
+  void Observe(OperationKind kind, int code, double seconds);
+
+  // Sets a named value; made at the first call. `labels` are name-value pairs. Thread-safe.
+  void Set(const std::string& name, const std::string& help, double value,
+           const std::map<std::string, std::string>& labels = {});
+
+  // Called before each scrape, on the scraping thread.
+  void OnScrape(std::function<void(Metrics&)> collect) { collect_ = std::move(collect); }
+
+  // The text form.
+  std::string Render();
+
+ private:
+  prometheus::Registry registry_;
+  std::array<prometheus::Histogram*, static_cast<size_t>(OperationKind::kCount)> latency_;
+  std::array<std::array<prometheus::Counter*, 17>, static_cast<size_t>(OperationKind::kCount)> codes_;
+  std::function<void(Metrics&)> collect_;
+};
+
+}  // namespace kvd::service
