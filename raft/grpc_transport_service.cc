@@ -58,6 +58,7 @@ class GrpcTransportService::MessageStream : public CqTag {
         return "malformed message";
       }
     }
+    if (owner_->stopped_) return "the store is stopping";
     owner_->handler_->OnMessages(std::move(messages));
     for (const auto& ack : batch_.snapshot_acks()) owner_->handler_->OnAck(FromWire(ack));
     return "";
@@ -112,6 +113,7 @@ class GrpcTransportService::ChunkStream : public CqTag {
     }
     SnapshotChunk chunk;
     if (!from_ || !FromWire(&chunk_, &chunk)) return false;
+    if (owner_->stopped_) return false;
     owner_->handler_->OnChunk(from_, std::move(chunk));
     return true;
   }

@@ -190,6 +190,7 @@ void Server::Stop() {
     p.transport->Stop();
     p.network->Stop();
     p.membership.reset();
+    p.group->Detach();
     p.host.reset();  // answers what is still waiting
   });
   p.grpc_server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));

@@ -244,6 +244,10 @@ void Session::OnDeadline(uint64_t id) {
   Finish(id, Unanswered(*it->second));
 }
 
+void Session::FailAll() {
+  while (!calls_.empty()) OnDeadline(calls_.begin()->first);
+}
+
 absl::Status Session::Unanswered(const Call& call) const {
   std::string why = absl::StrCat("no answer after ", call.attempt,
                                  call.attempt == 1 ? " attempt" : " attempts");

@@ -54,6 +54,9 @@ class Session {
   // DEADLINE_EXCEEDED: a read, or a write that was never sent. Fills the request's header.
   void Submit(RequestItem item, MonotonicTime deadline, Callback callback);
 
+  // Ends all calls, as if their deadlines had passed.
+  void FailAll();
+
   // Highest timestamp seen in any answer.
   Timestamp token() const { return token_; }
   ClientId client_id() const { return client_id_; }

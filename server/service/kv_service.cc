@@ -37,6 +37,11 @@ double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 }  // namespace
 
 void KvService::Execute(RequestItem item, ItemCallback done) {
+  if (stopped_) {
+    ResponseItem out;
+    SetError(absl::UnavailableError("the store is stopping"), &out);
+    return done(std::move(out));
+  }
   OperationKind kind = KindOf(item);
   auto start = loop_->Now();
   dispatcher_->Execute(std::move(item), [this, kind, start, done = std::move(done)](ResponseItem out) {
@@ -224,6 +229,7 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
   }
 
   void Prepare() {
+    if (owner_->stopped_) return Finish(absl::UnavailableError("the store is stopping"));
     owner_->dispatcher_->PrepareScan(request_, [self = shared_from_this()](auto point) {
       if (!point.ok()) return self->NotHere(point.status());
       self->point_ = *point;
@@ -232,6 +238,7 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
   }
 
   void NextPage() {
+    if (owner_->stopped_) return Finish(absl::UnavailableError("the store is stopping"));
     auto page = owner_->dispatcher_->ReadPage(request_, point_, rows_);
     if (!page.ok()) return Finish(page.status());
     // Confirmed once: all pages look at the same timestamp.

@@ -37,7 +37,11 @@ class UnaryCall : public CqTag {
       return;
     }
     taken_ = true;
-    if (!*method_->stopped) new UnaryCall(method_);
+    if (*method_->stopped) {
+      responder_.FinishWithError({grpc::StatusCode::UNAVAILABLE, "the store is stopping"}, this);
+      return;
+    }
+    new UnaryCall(method_);
     method_->handle(&request_, [this](const absl::Status& status, Response* response) {
       if (status.ok()) {
         responder_.Finish(*response, grpc::Status::OK, this);

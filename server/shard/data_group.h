@@ -53,6 +53,8 @@ class DataGroup : public raft::StateMachine {
 
   // Before the host starts the group.
   void Attach(Loop* loop, raft::Host* host);
+  // Before the host ends: does nothing by itself any more.
+  void Detach() { duty_timer_.reset(); }
 
   // Replicates a command and calls back with what came of it, or with why it was not applied.
   // INVALID_ARGUMENT for a command beyond the limits.
