@@ -59,6 +59,7 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
 
   void Start() {
     state_ = State::kStarting;
+    writer_.reset();  // lives in the memory of its context's call
     context_ = std::make_unique<grpc::ClientContext>();
     writer_ = open_(context_.get(), &end_, loop_->queue());
     writer_->StartCall(CqOnce::Make([self = this->shared_from_this()](bool ok) {

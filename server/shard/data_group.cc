@@ -181,27 +181,25 @@ void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
       }
       meta_.cluster = command.cluster;
       meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
-      meta_.stores[command.store] = {command.address, command.nonce};
+      meta_.stores[command.store] = {command.address, command.nonce, command.replica};
       meta_.next_store = command.store + 1;
       meta_.next_replica = command.replica + 1;
       meta_.StoreShards(batch, group_);
       break;
     case CommandKind::kJoin: {
-      // A store that asks again, having missed the answer, keeps its id; its replica id is new only
-      // if the old one was removed.
+      // A store that asks again, having missed the answer, keeps its ids.
       for (const auto& [id, record] : meta_.stores) {
-        if (record.nonce == command.nonce) result->store = id;
+        if (record.nonce != command.nonce) continue;
+        result->store = id;
+        result->replica = record.replica;
       }
       if (!result->store) {
         result->store = meta_.next_store;
-        ++meta_.next_store;
-      }
-      meta_.stores[result->store] = {command.address, command.nonce};
-      result->replica = meta_.applied.configuration.ReplicaOn(result->store);
-      if (!result->replica) {
         result->replica = meta_.next_replica;
+        ++meta_.next_store;
         ++meta_.next_replica;
       }
+      meta_.stores[result->store] = {command.address, command.nonce, result->replica};
       break;
     }
     case CommandKind::kStoreAddress:

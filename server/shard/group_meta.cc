@@ -42,6 +42,7 @@ bool DecodeStores(Reader& r, GroupMeta* meta) {
     StoreRecord& record = meta->stores[id];
     record.address = r.Bytes();
     record.nonce = r.Fixed64();
+    record.replica = r.Id<ReplicaId>();
   }
   return r.Done();
 }
@@ -151,6 +152,7 @@ void GroupMeta::StoreStores(storage::WriteBatch& batch, GroupId group) const {
     w.Varint(id);
     w.Bytes(record.address);
     w.Fixed64(record.nonce);
+    w.Varint(record.replica);
   }
   batch.Put(MetaKey(group, "stores"), out);
 }

@@ -33,7 +33,8 @@ struct ShardDescriptor {
 
 struct StoreRecord {
   std::string address;
-  uint64_t nonce = 0;  // of the store's own making: a join asked again gives the same id
+  uint64_t nonce = 0;  // of the store's own making: a join asked again gives the same ids
+  ReplicaId replica;   // allotted to it; a store that comes back empty has another nonce
 };
 
 struct GroupMeta {

@@ -1,0 +1,69 @@
+#include "client/src/cluster_client.h"
+
+#include <grpcpp/create_channel.h>
+
+#include "absl/strings/str_cat.h"
+#include "client/src/grpc_network.h"
+
+namespace kvd::client {
+namespace {
+
+std::unique_ptr<v1::Cluster::Stub> StubTo(const std::string& address) {
+  return v1::Cluster::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+}
+
+}  // namespace
+
+absl::Status ClusterClient::Anywhere(
+    const std::function<grpc::Status(v1::Cluster::Stub*, grpc::ClientContext*)>& call) {
+  absl::Status last;
+  for (const std::string& address : addresses_) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + deadline_);
+    auto stub = StubTo(address);
+    absl::Status status = FromGrpc(call(stub.get(), &context));
+    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+    last = absl::Status(status.code(), absl::StrCat(address, ": ", std::string(status.message())));
+  }
+  return last;
+}
+
+absl::StatusOr<v1::StatusResponse> ClusterClient::StatusOf(const std::string& address) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::min<std::chrono::milliseconds>(deadline_, std::chrono::seconds(2)));
+  v1::StatusResponse response;
+  absl::Status status = FromGrpc(StubTo(address)->Status(&context, v1::StatusRequest(), &response));
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::MembersResponse> ClusterClient::Members() {
+  v1::MembersResponse response;
+  absl::Status status = Anywhere([&](auto* stub, auto* context) {
+    return stub->Members(context, v1::MembersRequest(), &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::ChangeMembershipResponse> ClusterClient::Change(
+    const v1::ChangeMembershipRequest& request) {
+  v1::ChangeMembershipResponse response;
+  absl::Status status = Anywhere([&](auto* stub, auto* context) {
+    return stub->ChangeMembership(context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::TransferLeadershipResponse> ClusterClient::Transfer(
+    const v1::TransferLeadershipRequest& request) {
+  v1::TransferLeadershipResponse response;
+  absl::Status status = Anywhere([&](auto* stub, auto* context) {
+    return stub->TransferLeadership(context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
+}  // namespace kvd::client

@@ -1,0 +1,37 @@
+// Blocking calls of the Cluster service, at whichever of the given stores answers.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <grpcpp/client_context.h>
+
+#include "absl/status/statusor.h"
+#include "kvd/v1/cluster.grpc.pb.h"
+
+namespace kvd::client {
+
+class ClusterClient {
+ public:
+  ClusterClient(std::vector<std::string> addresses, std::chrono::milliseconds deadline)
+      : addresses_(std::move(addresses)), deadline_(deadline) {}
+
+  // Of the store at exactly this address.
+  absl::StatusOr<v1::StatusResponse> StatusOf(const std::string& address);
+  absl::StatusOr<v1::MembersResponse> Members();
+  absl::StatusOr<v1::ChangeMembershipResponse> Change(const v1::ChangeMembershipRequest& request);
+  absl::StatusOr<v1::TransferLeadershipResponse> Transfer(
+      const v1::TransferLeadershipRequest& request);
+
+ private:
+  // Tries the addresses in turn until one can be reached.
+  absl::Status Anywhere(
+      const std::function<grpc::Status(v1::Cluster::Stub*, grpc::ClientContext*)>& call);
+
+  const std::vector<std::string> addresses_;
+  const std::chrono::milliseconds deadline_;
+};
+
+}  // namespace kvd::client
