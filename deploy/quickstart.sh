@@ -28,6 +28,7 @@ start_store() {
   nohup "$bin/kvd" --listen "127.0.0.1:$port" --data-dir "$home/store-$n" "${join[@]}" \
     >>"$home/store-$n.log" 2>&1 </dev/null &
   echo $! >"$home/store-$n.pid"
+  disown # its end, when it is killed below, is told by this script
   for _ in $(seq 200); do
     running "$n" || { tail -n 3 "$home/store-$n.log" >&2; fail "store $n did not start"; }
     curl -s -o /dev/null "http://127.0.0.1:$((port + 1))/metrics" && return 0

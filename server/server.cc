@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <filesystem>
 #include <future>
 
 #include <spdlog/spdlog.h>
@@ -27,6 +28,18 @@ std::string CheckAddress(const std::string& flag, const std::string& address) {
 std::string CheckNumber(const char* flag, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return "";
   return absl::StrCat(flag, " ", value, " is out of range: ", low, " to ", high);
+}
+
+uint64_t DirectoryBytes(const std::string& path) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    // Files come and go meanwhile; what has gone counts nothing.
+    std::error_code gone;
+    uint64_t size = entry.is_regular_file(gone) ? entry.file_size(gone) : 0;
+    if (!gone) bytes += size;
+  }
+  return bytes;
 }
 
 // The HTTP port that belongs to a listen address: the next one.
@@ -111,8 +124,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.cluster = std::make_unique<service::ClusterService>(
       p.loop.get(), p.host.get(), p.dispatcher.get(), p.membership.get(), p.network.get(),
       service::ClusterService::Options{kVersion, options.voters,
-                                       [&p] { return p.engine->DiskBytes(); },
-                                       [&p] { return p.log_store->DiskBytes(); }});
+                                       [&p] { return DirectoryBytes(p.directory->data_path()); },
+                                       [&p] { return DirectoryBytes(p.directory->raft_path()); }});
   p.raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, p.host.get(),
       [&p](StoreId store, const std::string& address) { p.addresses[store] = address; });

@@ -51,7 +51,7 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   app.add_option("-o,--output", context.output, "text or json")
       ->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   app.add_flag("--hex", context.hex, "Keys and values on the command line are hexadecimal");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   app.fallthrough();
   AddKvCommands(app, context, &exit_code);
   AddTransferCommands(app, context, &exit_code);
@@ -60,6 +60,9 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);
+    if (app.get_subcommands().empty()) {
+      throw Failure{absl::InvalidArgumentError("no command given; kvctl --help lists them")};
+    }
   } catch (const CLI::Success& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {

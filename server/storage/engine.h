@@ -25,7 +25,8 @@ struct IterateOptions {
   // Bounds [lower, upper); an empty upper means none.
   std::string lower;
   std::string upper;
-  // All keys sought share the MVCC prefix of the first: lets the bloom filter answer.
+  // Only version keys of one user key are sought, whose prefix is `lower`: lets the bloom filter
+  // answer. Each key sought must be whole, with its timestamp.
   bool one_prefix = false;
   bool fill_cache = true;
 };

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "proto/check.h"
+#include "server/storage/mvcc_key.h"
 
 namespace kvd::storage {
 namespace {
@@ -19,6 +20,7 @@ class MemoryIterator : public Iterator {
            (options_.upper.empty() || it_->first < options_.upper);
   }
   void Seek(std::string_view key) override {
+    KVD_CHECK(!options_.one_prefix || IsVersionOf(options_.lower, key));
     it_ = map_->lower_bound(std::max<std::string_view>(key, options_.lower));
   }
   void SeekForPrev(std::string_view key) override {

@@ -47,6 +47,10 @@ std::pair<std::string, std::string> VersionBounds(GroupId group, const KeyRange&
 inline std::string_view PrefixOf(std::string_view version_key) {
   return version_key.substr(0, version_key.size() - kTimestampBytes);
 }
+// Whether `key` is a version of the user key that `prefix` stands for.
+inline bool IsVersionOf(std::string_view prefix, std::string_view key) {
+  return key.size() == prefix.size() + kTimestampBytes && key.substr(0, prefix.size()) == prefix;
+}
 Timestamp TimestampOf(std::string_view version_key);
 // Whether the bytes are such a key at all: long enough, and of this space.
 bool IsVersionKey(std::string_view engine_key);

@@ -61,6 +61,7 @@ absl::StatusOr<std::optional<StoredVersion>> MvccReader::FindWriter(std::string_
                                                                     const WriterId& writer) const {
   std::string prefix = VersionsPrefix(group_, user_key);
   auto it = view_->NewIterator(OnePrefix(prefix));
+  AppendTimestamp(&prefix, kTimestampMax);
   for (it->Seek(prefix); it->Valid() && TimestampOf(it->key()) > after; it->Next()) {
     auto version = DecodeVersion(it->value());
     if (!version) return Malformed(it->key());

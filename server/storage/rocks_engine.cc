@@ -41,7 +41,7 @@ class MvccPrefix : public rocksdb::SliceTransform {
 class RocksIterator : public Iterator {
  public:
   RocksIterator(rocksdb::DB* db, const rocksdb::Snapshot* snapshot, const IterateOptions& options)
-      : lower_(options.lower), upper_(options.upper), lower_slice_(lower_), upper_slice_(upper_) {
+      : one_prefix_(options.one_prefix), lower_(options.lower), upper_(options.upper), lower_slice_(lower_), upper_slice_(upper_) {
     rocksdb::ReadOptions read;
     read.snapshot = snapshot;
     read.iterate_lower_bound = &lower_slice_;
@@ -52,7 +52,10 @@ class RocksIterator : public Iterator {
     it_.reset(db->NewIterator(read));
   }
   bool Valid() const override { return it_->Valid(); }
-  void Seek(std::string_view key) override { it_->Seek(S(key)); }
+  void Seek(std::string_view key) override {
+    KVD_CHECK(!one_prefix_ || IsVersionOf(lower_, key));
+    it_->Seek(S(key));
+  }
   void SeekForPrev(std::string_view key) override { it_->SeekForPrev(S(key)); }
   void Next() override { it_->Next(); }
   void Prev() override { it_->Prev(); }
@@ -61,6 +64,7 @@ class RocksIterator : public Iterator {
   absl::Status status() const override { return Convert(it_->status()); }
 
  private:
+  const bool one_prefix_;
   const std::string lower_;
   const std::string upper_;
   const rocksdb::Slice lower_slice_;

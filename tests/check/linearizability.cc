@@ -139,6 +139,34 @@ Verdict CheckLinearizable(const std::vector<Operation>& history, const State& in
   return Search(history, steps_max).Run(initial);
 }
 
+std::string Explain(std::vector<Operation> history, size_t lines_max) {
+  std::sort(history.begin(), history.end(), [](const Operation& a, const Operation& b) {
+    return (a.known ? a.returned : a.called) < (b.known ? b.returned : b.called);
+  });
+  // What happened up to some moment; operations still under way then are unknown.
+  auto upto = [&](size_t n) {
+    std::vector<Operation> part(history.begin(), history.begin() + static_cast<ptrdiff_t>(n));
+    int64_t end = part.empty() ? 0 : (part.back().known ? part.back().returned : part.back().called);
+    for (size_t i = n; i < history.size(); ++i) {
+      if (history[i].called >= end) continue;
+      part.push_back(history[i]);
+      part.back().known = false;
+    }
+    return part;
+  };
+  size_t good = 0, bad = history.size();
+  while (bad - good > 1) {
+    size_t middle = (good + bad) / 2;
+    (CheckLinearizable(upto(middle)) == Verdict::kLinearizable ? good : bad) = middle;
+  }
+  std::vector<Operation> shown = upto(bad);
+  std::string out;
+  for (size_t i = shown.size() - std::min(shown.size(), lines_max); i < shown.size(); ++i) {
+    out += "\n  " + Describe(shown[i]);
+  }
+  return out;
+}
+
 std::string Describe(const Operation& op) {
   auto shown = [](const State& s) { return s.has_value() ? absl::StrCat("'", *s, "'") : "none"; };
   std::string what;

@@ -40,4 +40,7 @@ Verdict CheckLinearizable(const std::vector<Operation>& history,
 
 std::string Describe(const Operation& operation);
 
+// The end of the shortest part of a bad history that is bad by itself, for a person to read.
+std::string Explain(std::vector<Operation> history, size_t lines_max = 30);
+
 }  // namespace kvd::check

@@ -90,7 +90,9 @@ void Harness::Perform(Node& node, Output output) {
   for (Message& m : output.messages) network_.push_back(std::move(m));
   for (const ReadState& read : output.reads) node.reads.push_back(read);
   for (uint64_t id : output.failed_reads) node.failed_reads.push_back(id);
-  for (const SnapshotRequest& request : output.snapshots) snapshots_wanted_.push_back(request);
+  for (const SnapshotRequest& request : output.snapshots) {
+    snapshots_wanted_.insert({node.core->id(), request.to});
+  }
   for (const EntryPtr& entry : output.committed) {
     auto [it, first] = committed_.emplace(entry->index, entry);
     KVD_CHECK_MSG(it->second->term == entry->term && it->second->data == entry->data,
@@ -168,6 +170,24 @@ void Harness::Elapse(Duration duration, Duration step) {
       if (node.core) node.core->Tick(now_);
     }
     Stabilize();
+    if (send_snapshots) SendWantedSnapshots();
+  }
+}
+
+void Harness::SendWantedSnapshots() {
+  std::set<std::pair<ReplicaId, ReplicaId>> wanted;
+  wanted.swap(snapshots_wanted_);
+  for (auto [from, to] : wanted) {
+    if (!nodes_.at(from).core || !nodes_.at(from).core->IsLeader()) continue;
+    Message probe;
+    probe.from = from;
+    probe.to = to;
+    if (nodes_.at(to).core && !Lost(probe)) {
+      SendSnapshot(from.value(), to.value());
+    } else {
+      core(from.value()).OnSnapshotSent(now_, to, false, Index());
+      Drain();
+    }
   }
 }
 
@@ -188,7 +208,8 @@ uint64_t Harness::ElectLeader() {
     }
     bool all = leader != 0;
     for (auto& [id, node] : nodes_) {
-      if (!node.core || isolated_.contains(id) || !node.core->configuration().IsVoter(id)) continue;
+      if (!node.core || isolated_.contains(id) || !all) continue;
+      if (!core(leader).configuration().IsVoter(id)) continue;
       all = all && node.core->leader() == ReplicaId(leader) && node.core->term() == term;
     }
     if (all && core(leader).KnowsCommitted()) return leader;
@@ -215,6 +236,7 @@ void Harness::SendSnapshot(uint64_t from, uint64_t to) {
     target.applied_index = meta.index;
     target.core->Restore(now_, meta, source.core->term(), ReplicaId(from));
   }
+  // What the follower holds already it need not install: the leader probes on.
   source.core->OnSnapshotSent(now_, ReplicaId(to), wanted, meta.index);
   Drain();
 }

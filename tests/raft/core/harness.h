@@ -84,6 +84,8 @@ class Harness {
   }
   std::deque<Message>& network() { return network_; }
   bool DeliverNext();
+  // Elapse sends the snapshots that leaders want, as a host would.
+  bool send_snapshots = false;
   // Sends `to` a snapshot of `from`'s applied state, installed at once.
   void SendSnapshot(uint64_t from, uint64_t to);
 
@@ -95,6 +97,7 @@ class Harness {
   void Perform(Node& node, Output output);
   void WriteOutput(Node& node, Output& output);
   bool Lost(const Message& m) const;
+  void SendWantedSnapshots();
   void CheckAll();
 
   CoreOptions options_;
@@ -106,7 +109,7 @@ class Harness {
   std::set<std::pair<ReplicaId, ReplicaId>> cut_;
   std::map<Index, EntryPtr> committed_;  // by any replica: state machine safety
   std::map<Term, ReplicaId> leaders_;    // election safety
-  std::vector<SnapshotRequest> snapshots_wanted_;
+  std::set<std::pair<ReplicaId, ReplicaId>> snapshots_wanted_;  // from, to
 };
 
 std::string Describe(const Message& m);

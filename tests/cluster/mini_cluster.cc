@@ -1,0 +1,223 @@
+#include "tests/cluster/mini_cluster.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "client/src/cluster_client.h"
+#include "gtest/gtest.h"
+#include "proto/check.h"
+
+namespace kvd {
+namespace {
+
+bool PortIsFree(int port) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  int yes = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  close(fd);
+  return free;
+}
+
+pid_t Spawn(const std::vector<std::string>& words, const std::string& output_path,
+            const std::string& input_path) {
+  pid_t pid = fork();
+  if (pid != 0) return pid;
+  int out = open(output_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  int in = open(input_path.c_str(), O_RDONLY);
+  dup2(in, 0);
+  dup2(out, 1);
+  dup2(out, 2);
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  execv(argv[0], argv.data());
+  _exit(127);
+}
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+}  // namespace
+
+int FreePortPair() {
+  // Below the range that the kernel hands out by itself, each test process from its own place.
+  static int next = 10000 + (getpid() * 37) % 20000;
+  for (int i = 0; i < 2000; ++i) {
+    next += 2;
+    if (next > 32000) next = 10000;
+    if (PortIsFree(next) && PortIsFree(next + 1)) return next;
+  }
+  KVD_CHECK(false);
+  return 0;
+}
+
+std::string KvdPath() { return KVD_BIN "/kvd"; }
+std::string KvctlPath() { return KVD_BIN "/kvctl"; }
+
+Finished RunProgram(const std::vector<std::string>& words, int seconds, const std::string& input) {
+  ScratchDirectory scratch;
+  std::string out = scratch.path() + "/out";
+  std::string in = scratch.path() + "/in";
+  std::ofstream(in, std::ios::binary) << input;
+  pid_t pid = Spawn(words, out, in);
+  Finished finished;
+  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  int status = 0;
+  while (waitpid(pid, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > end) {
+      kill(pid, SIGKILL);
+      waitpid(pid, &status, 0);
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  finished.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  finished.output = ReadAll(out);
+  return finished;
+}
+
+MiniCluster::MiniCluster(int stores, std::vector<std::string> flags) : flags_(std::move(flags)) {
+  for (int i = 0; i < stores; ++i) stores_.push_back({FreePortPair(), 0});
+  for (int n = 1; n <= stores; ++n) {
+    KVD_CHECK_MSG(Start(n), Log(n));
+    // In turn, so that store ids follow the order.
+    KVD_CHECK_MSG(Await([&] {
+      client::ClusterClient cluster({Address(1)}, std::chrono::seconds(2));
+      auto status = cluster.StatusOf(Address(n));
+      if (!status.ok() || status->groups(0).leader_store_id() == 0) return false;
+      int voters = 0;
+      for (const auto& replica : status->groups(0).replicas()) voters += replica.voter() ? 1 : 0;
+      return voters >= std::min(n, 3) && !status->groups(0).shards().empty();
+    }, 40), absl::StrCat("store ", n, " did not join:\n", Log(n)));
+  }
+}
+
+MiniCluster::~MiniCluster() {
+  for (int n = 1; n <= size(); ++n) {
+    if (Running(n)) Kill(n);
+  }
+}
+
+std::string MiniCluster::Address(int n) const {
+  return absl::StrCat("127.0.0.1:", stores_[Slot(n)].port);
+}
+
+std::string MiniCluster::Addresses() const {
+  std::string out;
+  for (int n = 1; n <= size(); ++n) absl::StrAppend(&out, n == 1 ? "" : ",", Address(n));
+  return out;
+}
+
+std::string MiniCluster::DataDir(int n) const { return absl::StrCat(directory_.path(), "/store-", n); }
+std::string MiniCluster::Log(int n) const { return ReadAll(DataDir(n) + ".log"); }
+
+bool MiniCluster::Start(int n) {
+  if (Running(n)) return true;
+  std::vector<std::string> words = {KvdPath(), "--listen", Address(n), "--data-dir", DataDir(n)};
+  if (n != 1) {
+    words.push_back("--join");
+    words.push_back(Addresses());
+  }
+  words.insert(words.end(), flags_.begin(), flags_.end());
+  pid_t pid = Spawn(words, DataDir(n) + ".log", "/dev/null");
+  stores_[Slot(n)].pid = pid;
+  bool ended = false;
+  Await([&] {
+    int status = 0;
+    ended = waitpid(pid, &status, WNOHANG) == pid;
+    return ended || client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(Address(n)).ok();
+  }, 70);
+  if (ended) stores_[Slot(n)].pid = 0;
+  return !ended;
+}
+
+void MiniCluster::Kill(int n) {
+  kill(Pid(n), SIGKILL);
+  waitpid(Pid(n), nullptr, 0);
+  stores_[Slot(n)].pid = 0;
+}
+
+int MiniCluster::Terminate(int n) {
+  kill(Pid(n), SIGTERM);
+  int status = 0;
+  waitpid(Pid(n), &status, 0);
+  stores_[Slot(n)].pid = 0;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+bool MiniCluster::Await(const std::function<bool()>& condition, int seconds) {
+  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
+}
+
+int MiniCluster::Leader(int seconds) {
+  int leader = 0;
+  client::ClusterClient cluster({}, std::chrono::seconds(1));
+  Await([&] {
+    uint64_t term = 0;
+    for (int n = 1; n <= size(); ++n) {
+      if (!Running(n)) continue;
+      auto status = cluster.StatusOf(Address(n));
+      if (!status.ok() || status->groups(0).role() != v1::GroupStatus::LEADER) continue;
+      if (status->groups(0).term() < term) continue;
+      term = status->groups(0).term();
+      leader = n;
+    }
+    return leader != 0;
+  }, seconds);
+  return leader;
+}
+
+bool MiniCluster::Converged() {
+  client::ClusterClient cluster({}, std::chrono::seconds(1));
+  return Await([&] {
+    uint64_t applied = 0;
+    for (int n = 1; n <= size(); ++n) {
+      if (!Running(n)) continue;
+      auto status = cluster.StatusOf(Address(n));
+      if (!status.ok()) return false;
+      if (applied == 0) applied = status->groups(0).applied_index();
+      if (status->groups(0).applied_index() != applied) return false;
+    }
+    return applied != 0;
+  });
+}
+
+std::unique_ptr<Client> MiniCluster::Connect(std::chrono::milliseconds deadline) {
+  ClientOptions options;
+  options.addresses.clear();
+  for (int n = 1; n <= size(); ++n) options.addresses.push_back(Address(n));
+  options.deadline = deadline;
+  auto client = Client::Connect(options);
+  KVD_CHECK(client.ok());
+  return *std::move(client);
+}
+
+Finished MiniCluster::Kvctl(std::vector<std::string> words, const std::string& input) {
+  words.insert(words.begin(), {KvctlPath(), "--connect", Addresses()});
+  return RunProgram(words, 60, input);
+}
+
+}  // namespace kvd

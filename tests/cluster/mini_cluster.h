@@ -1,0 +1,72 @@
+// Real kvd processes on loopback with data on the real disk, for tests. Everything ends with it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kvd/client.h"
+#include "tests/scratch_directory.h"
+
+namespace kvd {
+
+// A port that nothing listens on now, with the next one free as well.
+int FreePortPair();
+
+struct Finished {
+  int exit_code = -1;
+  std::string output;  // standard output and error together
+};
+// Runs a program to its end, at most `seconds`.
+Finished RunProgram(const std::vector<std::string>& words, int seconds = 30,
+                    const std::string& input = "");
+
+std::string KvdPath();
+std::string KvctlPath();
+
+class MiniCluster {
+ public:
+  // Starts `stores` stores and waits until all of them vote.
+  explicit MiniCluster(int stores, std::vector<std::string> flags = {});
+  ~MiniCluster();
+
+  int size() const { return static_cast<int>(stores_.size()); }
+  // Starts store n (from 1) if it does not run. False if it ended at once.
+  bool Start(int n);
+  void Kill(int n);                 // SIGKILL, and waits
+  int Terminate(int n);             // SIGTERM; its exit code
+  bool Running(int n) const { return stores_[Slot(n)].pid != 0; }
+  pid_t Pid(int n) const { return stores_[Slot(n)].pid; }
+  std::string Address(int n) const;
+  std::string Addresses() const;    // comma-separated
+  std::string DataDir(int n) const;
+  std::string Log(int n) const;
+
+  // The store that leads, 0 if none is known within `seconds`.
+  int Leader(int seconds = 15);
+  // Whether `condition` holds within `seconds`.
+  static bool Await(const std::function<bool()>& condition, int seconds = 20);
+  // Whether all running stores have applied the same index within 20 s.
+  bool Converged();
+
+  std::unique_ptr<Client> Connect(std::chrono::milliseconds deadline = std::chrono::seconds(10));
+  // kvctl against this cluster.
+  Finished Kvctl(std::vector<std::string> words, const std::string& input = "");
+
+ private:
+  struct Store {
+    int port = 0;
+    pid_t pid = 0;
+  };
+  static size_t Slot(int n) { return static_cast<size_t>(n - 1); }
+
+  const std::vector<std::string> flags_;
+  ScratchDirectory directory_;
+  std::vector<Store> stores_;
+};
+
+}  // namespace kvd
