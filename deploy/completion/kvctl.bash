@@ -1,0 +1,24 @@
+# bash completion for kvctl
+_kvctl() {
+  local current=${COMP_WORDS[COMP_CWORD]} word command= sub=
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case $word in
+      -*) ;;
+      get | put | append | delete | cas | incr | scan | import | export | status | member | shell) [ -n "$command" ] || command=$word ;;
+      *) [ "$command" = member ] && [ -z "$sub" ] && sub=$word ;;
+    esac
+  done
+  local global="--connect --timeout-ms --output --hex --help --version"
+  case $command in
+    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status member shell $global" -- "$current")) ;;
+    member) COMPREPLY=($(compgen -W "list add promote remove replace transfer" -- "$current")) ;;
+    get) COMPREPLY=($(compgen -W "--stale --at --version" -- "$current")) ;;
+    put) [[ $current == -* ]] && COMPREPLY=($(compgen -W "--file --ttl-ms --if-absent --if-version" -- "$current")) || COMPREPLY=($(compgen -f -- "$current")) ;;
+    append) COMPREPLY=($(compgen -W "--file" -- "$current")) ;;
+    delete) COMPREPLY=($(compgen -W "--prefix --range" -- "$current")) ;;
+    scan) COMPREPLY=($(compgen -W "--start --end --limit --at --reverse --keys-only --count --stale" -- "$current")) ;;
+    import) [[ $current == -* ]] && COMPREPLY=($(compgen -W "--format --resume --window" -- "$current")) || COMPREPLY=($(compgen -f -- "$current")) ;;
+    export) [[ $current == -* ]] && COMPREPLY=($(compgen -W "--prefix --format --resume" -- "$current")) || COMPREPLY=($(compgen -f -- "$current")) ;;
+  esac
+}
+complete -F _kvctl kvctl
