@@ -16,6 +16,8 @@ uint64_t Seed() {
 }
 
 gpr_timespec FromNow(Duration d) {
+  // gRPC rounds deadlines up to milliseconds: "now" could mean a millisecond of waiting.
+  if (d <= Duration::zero()) return gpr_inf_past(GPR_CLOCK_MONOTONIC);
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(d.count(), GPR_TIMESPAN));
 }
 
@@ -120,7 +122,7 @@ void CqLoop::Run() {
     for (int i = 0; i < kEventsPerTurn; ++i) {
       void* tag = nullptr;
       bool ok = false;
-      auto status = queue_->AsyncNext(&tag, &ok, FromNow(std::max(wait, Duration::zero())));
+      auto status = queue_->AsyncNext(&tag, &ok, FromNow(wait));
       if (status != grpc::CompletionQueue::GOT_EVENT) break;
       wait = Duration::zero();
       if (tag == static_cast<CqTag*>(&wakeup_)) {
