@@ -1,5 +1,7 @@
 #include "raft/grpc_transport.h"
 
+#include <deque>
+
 #include <grpcpp/create_channel.h>
 #include <grpcpp/support/channel_arguments.h>
 
@@ -27,6 +29,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
 
 }  // namespace
 
+namespace {
+constexpr size_t kBatchBytesMax = 4 << 20;
+}  // namespace
+
 // One outgoing stream. Kept alive by the operations under way.
 template <class Batch>
 class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>> {
@@ -41,11 +47,21 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
   template <class Adder>
   void Add(size_t bytes, Adder add) {
     if (stopped_ || waiting_bytes_ + bytes > options_.queue_bytes_max) return;
+    // A batch stays well below what the receiver accepts; only one message alone may be larger.
+    if (waiting_.empty() || !Adder::kJoins || waiting_.back().bytes + bytes > kBatchBytesMax) {
+      waiting_.emplace_back();
+    }
     waiting_bytes_ += bytes;
-    if (waiting_.empty() || !add.Joins(waiting_.back())) waiting_.emplace_back();
-    add(&waiting_.back());
+    waiting_.back().bytes += bytes;
+    add(&waiting_.back().batch);
     if (state_ == State::kIdle) Start();
-    if (state_ == State::kOpen) WriteNext();
+    if (state_ != State::kOpen || write_posted_) return;
+    // What is added in the same turn leaves together.
+    write_posted_ = true;
+    loop_->Post([self = this->shared_from_this()] {
+      self->write_posted_ = false;
+      if (self->state_ == State::kOpen) self->WriteNext();
+    });
   }
 
   void Stop() {
@@ -72,9 +88,9 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
 
   void WriteNext() {
     if (waiting_.empty()) return;
-    sending_ = std::move(waiting_.front());
-    waiting_.erase(waiting_.begin());
-    if (waiting_.empty()) waiting_bytes_ = 0;
+    sending_ = std::move(waiting_.front().batch);
+    waiting_bytes_ -= waiting_.front().bytes;
+    waiting_.pop_front();
     if (first_) {
       first_ = false;
       auto* hello = sending_.mutable_hello();
@@ -112,12 +128,17 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
   State state_ = State::kIdle;
   bool stopped_ = false;
   bool first_ = false;
+  bool write_posted_ = false;
   std::unique_ptr<grpc::ClientContext> context_;
   pb::StreamEnd end_;
   WriterPtr writer_;
   grpc::Status status_;
   Batch sending_;
-  std::vector<Batch> waiting_;
+  struct Waiting {
+    Batch batch;
+    size_t bytes = 0;
+  };
+  std::deque<Waiting> waiting_;
   size_t waiting_bytes_ = 0;
   std::unique_ptr<Timer> retry_;
 };
@@ -136,27 +157,21 @@ struct GrpcTransport::Peer {
 
 namespace {
 
-constexpr size_t kBatchBytesMax = 4 << 20;
-
-struct AddMessages {
-  std::vector<GroupMessage>* messages;
-  bool Joins(const pb::MessageBatch& batch) const {
-    return batch.messages_size() < 1000 && batch.ByteSizeLong() < kBatchBytesMax;
-  }
-  void operator()(pb::MessageBatch* batch) const {
-    for (const GroupMessage& m : *messages) ToWire(m, batch->add_messages());
-  }
+struct AddMessage {
+  static constexpr bool kJoins = true;
+  const GroupMessage* message;
+  void operator()(pb::MessageBatch* batch) const { ToWire(*message, batch->add_messages()); }
 };
 
 struct AddAck {
+  static constexpr bool kJoins = true;
   const SnapshotAck* ack;
-  bool Joins(const pb::MessageBatch& batch) const { return batch.snapshot_acks_size() < 1000; }
   void operator()(pb::MessageBatch* batch) const { ToWire(*ack, batch->add_snapshot_acks()); }
 };
 
 struct AddChunk {
+  static constexpr bool kJoins = false;
   SnapshotChunk* chunk;
-  bool Joins(const pb::SnapshotChunk&) const { return false; }
   void operator()(pb::SnapshotChunk* out) const { ToWire(std::move(*chunk), out); }
 };
 
@@ -199,12 +214,11 @@ GrpcTransport::Peer* GrpcTransport::PeerAt(StoreId to) {
 void GrpcTransport::Send(StoreId to, std::vector<GroupMessage> messages) {
   Peer* peer = PeerAt(to);
   if (peer == nullptr) return;
-  size_t bytes = 0;
   for (const GroupMessage& m : messages) {
-    bytes += 64;
+    size_t bytes = 128;
     for (const EntryPtr& entry : m.message.entries) bytes += entry->Bytes();
+    peer->messages->Add(bytes, AddMessage{&m});
   }
-  peer->messages->Add(bytes, AddMessages{&messages});
 }
 
 void GrpcTransport::SendChunk(StoreId to, SnapshotChunk chunk) {

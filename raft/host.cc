@@ -47,11 +47,15 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
         " but the log begins behind ", log.start.index.value(),
         "; the data directory is damaged: remove this replica and let the store join anew"));
   }
-  if (applied.index > last) {
-    // The process ended between installing a snapshot and resetting the log behind it.
+  Term logged = applied.index == log.start.index ? log.start.term
+                : applied.index > last ? Term() : log.entries[applied.index - log.start.index - 1]->term;
+  if (applied.index > last || logged != applied.term) {
+    // The process ended between installing a snapshot and resetting the log behind it: what the log
+    // holds is of another history.
     log.start = applied;
     log.entries.clear();
     log.hard_state.commit = applied.index;
+    if (applied.term > log.hard_state.term) log.hard_state = {applied.term, ReplicaId(), applied.index};
     LogWrite write;
     write.group = log.group;
     write.replica = log.replica;

@@ -133,11 +133,12 @@ class Host : public TransportHandler {
   void OnRoleChange(Group& group);
   void FailProposals(Group& group);
   void CheckMembershipDone(Group& group);
+  Index NeededByFollowers(const Group& group) const;
   void MaybeTruncate(Group& group);
 
   // host_snapshot.cc
   void StartSnapshot(Group& group, ReplicaId to);
-  void Install(Group& group, const SnapshotChunk& last);
+  void Install(Group& group, StoreId from, const SnapshotChunk& last);
   void Acknowledge(StoreId to, const SnapshotChunk& chunk, uint64_t next, bool reject,
                    bool installed);
 

@@ -77,12 +77,27 @@ void Host::FailProposals(Group& group) {
 
 void Host::CheckMembershipDone(Group& group) {
   if (!group.membership_done) return;
-  if (group.core->applied_index() < group.membership_index || group.core->configuration().IsJoint()) {
+  // The final configuration too must be committed: until then the old members are needed.
+  if (group.core->applied_index() < group.membership_index || group.core->configuration().IsJoint() ||
+      group.core->applied_index() < group.core->configuration_index()) {
     return;
   }
   auto done = std::move(group.membership_done);
   group.membership_done = nullptr;
   done(absl::OkStatus());
+}
+
+// The lowest index that a snapshot under way, or a follower that is being caught up, goes on from.
+Index Host::NeededByFollowers(const Group& group) const {
+  Index needed(~uint64_t{0});
+  for (const auto& [to, sender] : group.senders) needed = std::min(needed, sender->index());
+  for (const auto& [peer, progress] : group.core->progress()) {
+    bool heard = loop_->Now() - progress.last_contact < std::chrono::seconds(1);
+    if (heard && progress.state() == Progress::State::kReplicate) {
+      needed = std::min(needed, progress.match());
+    }
+  }
+  return needed;
 }
 
 void Host::MaybeTruncate(Group& group) {
@@ -91,19 +106,26 @@ void Host::MaybeTruncate(Group& group) {
   bool large = !group.size_marks.empty() &&
                group.log_bytes - group.size_marks.front().bytes > 2 * options_.log_bytes_kept;
   if (!many && !large) return;
+  uint64_t marked = group.size_marks.empty() ? group.log_bytes : group.size_marks.front().bytes;
   Index target = log.start();
   if (many) target = log.last_index() - options_.log_entries_kept;
-  while (large && !group.size_marks.empty() &&
-         group.log_bytes - group.size_marks.front().bytes > options_.log_bytes_kept) {
-    target = std::max(target, group.size_marks.front().index);
-    group.size_marks.pop_front();
+  for (const Group::SizeMark& mark : group.size_marks) {
+    if (!large || group.log_bytes - mark.bytes <= options_.log_bytes_kept) break;
+    target = std::max(target, mark.index);
   }
+  // What followers are about to need stays, unless they take too long.
+  bool excessive = log.last_index() - log.start() > 10 * options_.log_entries_kept ||
+                   group.log_bytes - marked > 10 * options_.log_bytes_kept;
+  if (!excessive) target = std::min(target, NeededByFollowers(group));
   // Never past what survives a crash without the log.
   target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),
                      log.stable()});
   if (target <= log.start()) return;
   SnapshotMeta start{target, *log.TermAt(target), group.core->ConfigurationAt(target)};
   group.core->Compact(target);
+  while (!group.size_marks.empty() && group.size_marks.front().index <= target) {
+    group.size_marks.pop_front();
+  }
   LogWrite write;
   write.group = group.id;
   write.truncate = std::move(start);

@@ -79,15 +79,14 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
       return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
     }
     ++receiving.next;
-    if (chunk.last) return Install(*group, chunk);
+    if (chunk.last) return Install(*group, from, chunk);
   }
   Acknowledge(from, chunk, receiving.next, false, false);
 }
 
-void Host::Install(Group& group, const SnapshotChunk& last) {
+void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   auto stage = std::move(group.receiving.stage);
   group.receiving = {};
-  StoreId from = last.meta.configuration.StoreOf(last.from);
   if (!group.core->WantsSnapshot(last.meta, last.term)) {
     Schedule(group);
     return Acknowledge(from, last, 0, /*reject=*/true, /*installed=*/false);

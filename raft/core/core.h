@@ -134,6 +134,8 @@ class Core {
   Index applied_index() const { return applied_; }
   const Log& log() const { return log_; }
   const Configuration& configuration() const { return configurations_.back().configuration; }
+  // Where the configuration in force stands in the log.
+  Index configuration_index() const { return configurations_.back().index; }
   // The configuration in force at `index`, which must not be below the log's start.
   const Configuration& ConfigurationAt(Index index) const;
   bool removed() const { return removed_; }

@@ -37,7 +37,8 @@ bool Core::InLeaderLease() const {
   if (role_ == Role::kLeader) {
     return now_ < QuorumSentAt() + options_.election_timeout_min;
   }
-  return leader_ && now_ < leader_contact_ + options_.election_timeout_min;
+  // Whatever has become of its term since: the leader last heard may still count on this promise.
+  return now_ < leader_contact_ + options_.election_timeout_min;
 }
 
 void Core::HandleVoteRequest(const Message& m) {
@@ -46,11 +47,11 @@ void Core::HandleVoteRequest(const Message& m) {
   bool up_to_date = m.log_term > log_.last_term() ||
                     (m.log_term == log_.last_term() && m.index >= log_.last_index());
   // After a restart the previous life may have promised a leader not to vote yet.
-  bool free = now_ >= no_votes_before_ || m.transfer;
+  bool free = m.transfer || (now_ >= no_votes_before_ && !InLeaderLease());
   bool grant;
   if (pre_vote) {
     // Equal terms: the candidate's view of a finished election; nothing can come of it.
-    grant = up_to_date && free && m.term > term() && !InLeaderLease();
+    grant = up_to_date && free && m.term > term();
     if (grant) reply.term = m.term;
     reply.reject = !grant;
     Send(std::move(reply));

@@ -56,7 +56,13 @@ void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
     progress.sent_commit = m.commit;
     progress.Sent(m.index + m.entries.size(), bytes);
     bool more = !m.entries.empty();
-    Send(std::move(m));
+    // A leader by its own vote alone has told nobody of its term yet: the vote must be on disk, or
+    // the same term could begin anew after a crash, with other entries.
+    if (log_.stable() < term_start_) {
+      SendAfterPersist(std::move(m));
+    } else {
+      Send(std::move(m));
+    }
     if (!more) return;
     send_empty = false;
   }

@@ -113,6 +113,13 @@ void Core::OnCommittedConfiguration() {
     BroadcastAppend();
     return;
   }
+  // Who has left is told, since nobody will write to it any more.
+  if (configurations_.size() > 1) {
+    for (const Member& m : configurations_[configurations_.size() - 2].configuration.Members()) {
+      if (m.replica == id_ || configuration().Contains(m.replica)) continue;
+      Send(Envelope(MessageType::kRemoved, m.replica));
+    }
+  }
   if (configuration().IsVoter(id_)) return;
   // Removed by its own hand (thesis, 4.2.2): the followers learn of the commit, the best of them
   // starts an election at once.
@@ -127,6 +134,7 @@ void Core::OnCommittedConfiguration() {
   }
   if (best) Send(Envelope(MessageType::kTimeoutNow, best));
   BecomeFollower(term(), ReplicaId());
+  removed_ = !configuration().Contains(id_);
 }
 
 }  // namespace kvd::raft

@@ -137,9 +137,15 @@ void CqLoop::Run() {
 
 void CqLoop::Drain() {
   thread_ = std::this_thread::get_id();
-  queue_->Shutdown();
   void* tag = nullptr;
   bool ok = false;
+  // Operations that end now may start others (a stream is finished after its last read failed),
+  // which a queue that is shut down does not allow: first until nothing more comes.
+  while (queue_->AsyncNext(&tag, &ok, FromNow(milliseconds(100))) ==
+         grpc::CompletionQueue::GOT_EVENT) {
+    if (tag != static_cast<CqTag*>(&wakeup_)) static_cast<CqTag*>(tag)->Proceed(ok);
+  }
+  queue_->Shutdown();
   while (queue_->Next(&tag, &ok)) {
     if (tag == static_cast<CqTag*>(&wakeup_)) continue;
     static_cast<CqTag*>(tag)->Proceed(ok);
