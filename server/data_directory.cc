@@ -50,6 +50,10 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
                                                error.message(),
                                                "); name a directory that this user may write to"));
   }
+  // Its own entry must outlive a power loss too, or its data would be gone with it.
+  std::string parent = std::filesystem::absolute(path).lexically_normal().parent_path().string();
+  absl::Status synced = SyncDirectory(parent.empty() ? "/" : parent);
+  if (!synced.ok()) return synced;
   std::string lock_path = path + "/LOCK";
   int lock = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) {

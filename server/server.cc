@@ -197,6 +197,7 @@ void Server::Stop() {
   }
   on_loop([&p] {
     p.duty.reset();
+    if (p.join_context != nullptr) p.join_context->TryCancel();
     p.kv->Stop();
     p.cluster->Stop();
     p.raft_service->Stop();
@@ -308,9 +309,14 @@ void Server::Parts::AskToBeAdmitted() {
   request.set_cluster_id(identity.cluster.value());
   request.set_join_nonce(identity.nonce);
   asking = true;
+  join_context = &state->context;
   state->reader = state->stub->AsyncJoin(&state->context, request, loop->queue());
   state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state](bool) {
     asking = false;
+    join_context = nullptr;
+    if (state->status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+      spdlog::error("the cluster refuses this store: {}", state->status.error_message());
+    }
     for (const auto& store : state->response.stores()) {
       addresses[StoreId(store.store_id())] = store.address();
     }

@@ -50,6 +50,7 @@ struct Server::Parts {
   std::unique_ptr<Timer> duty;
   bool bootstrapping = false;  // the command is on its way
   bool asking = false;         // a Join is on its way
+  grpc::ClientContext* join_context = nullptr;  // of that one
   size_t next_seed = 0;
   bool stopping = false;
   // Addresses of stores, as the registry or their own hello tells.

@@ -102,6 +102,8 @@ class StreamScanner : public Scanner {
     address_ = client_->PickAddress(failures_ > 0);
     stub_ = v1::Kv::NewStub(client_->ChannelTo(address_));
     context_ = std::make_unique<grpc::ClientContext>();
+    context_->set_deadline(std::chrono::system_clock::now() +
+                           (deadline_ - std::chrono::steady_clock::now()));
     v1::ScanRequest request = request_;
     if (request.limit() != 0) request.set_limit(request.limit() - rows_);
     stream_ = stub_->Scan(context_.get(), request);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/error.h"
+#include "proto/limits.h"
 
 namespace kvd::client {
 namespace {
@@ -37,6 +38,12 @@ const v1::ResponseHeader& HeaderOf(const ResponseItem& item) {
 
 bool IsRead(const RequestItem& item) {
   return item.has_get() || item.has_multi_get();
+}
+
+// Whether the answer's token is as new as the call.
+bool IsLinearizable(const RequestItem& item) {
+  const v1::ReadOptions& read = item.has_get() ? item.get().read() : item.multi_get().read();
+  return read.consistency() == v1::ReadOptions::LINEARIZABLE;
 }
 
 }  // namespace
@@ -84,6 +91,10 @@ void Session::NoteLeader(const std::string& address) {
 }
 
 void Session::Submit(RequestItem item, MonotonicTime deadline, Callback callback) {
+  size_t bytes = item.ByteSizeLong();
+  if (bytes > kMessageBytesMax) {
+    return callback(LimitError("request", kRequestBytesMax, bytes, "bytes"));
+  }
   uint64_t id = next_call_++;
   auto call = std::make_unique<Call>();
   call->read = IsRead(item);
@@ -102,9 +113,9 @@ void Session::Submit(RequestItem item, MonotonicTime deadline, Callback callback
   Send(id);
 }
 
-void Session::NoteToken(Timestamp token) {
+void Session::NoteToken(Timestamp token, bool fresh) {
   token_ = std::max(token_, token);
-  token_at_ = loop_->Now();
+  if (fresh) token_at_ = loop_->Now();
 }
 
 // Any linearizable read tells the group's clock.
@@ -172,7 +183,7 @@ void Session::OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseIte
   }
   const v1::ResponseHeader& header = HeaderOf(*answer);
   if (!cluster_) cluster_ = ClusterId(header.cluster_id());
-  NoteToken(Timestamp(header.token()));
+  NoteToken(Timestamp(header.token()), /*fresh=*/!call.read || IsLinearizable(call.item));
   NoteLeader(header.leader_address());
   Finish(id, std::move(answer));
 }
@@ -202,7 +213,7 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
       if (leader_ == call.address) leader_.clear();
       return RetryAfter(id, call, Backoff(call));
     case ErrorKind::kSessionExpired:
-      NoteToken(info.fresh_token);
+      NoteToken(info.fresh_token, /*fresh=*/true);
       if (call.maybe_applied) return Finish(id, OutcomeUnknownError(std::string(error.message())));
       // Nothing of this write can be anywhere: start anew above the safe point.
       MutableHeader(call.item)->mutable_writer()->set_token(info.fresh_token.value());
@@ -214,9 +225,10 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
     case ErrorKind::kNone: break;
   }
   if (absl::IsUnavailable(error)) return RetryAfter(id, call, Backoff(call));
-  bool verdict = error.code() == absl::StatusCode::kInvalidArgument ||
+  // What applying gave leaves a trace for other attempts to find, and has no further detail.
+  bool verdict = info.kind == ErrorKind::kNone && (error.code() == absl::StatusCode::kInvalidArgument ||
                  error.code() == absl::StatusCode::kFailedPrecondition ||
-                 error.code() == absl::StatusCode::kOutOfRange;
+                 error.code() == absl::StatusCode::kOutOfRange);
   // A refusal says nothing of an attempt that is still on its way.
   if (!verdict && call.maybe_applied && !call.read) {
     return Finish(id, OutcomeUnknownError(std::string(error.message())));

@@ -66,7 +66,8 @@ class Session {
   // A store to try when the believed leader did not answer.
   const std::string& NextAddress();
   void NoteLeader(const std::string& address);
-  void NoteToken(Timestamp token);
+  // `fresh`: it is at or above the group's clock when the call was made.
+  void NoteToken(Timestamp token, bool fresh);
   size_t in_flight() const { return calls_.size(); }
 
  private:

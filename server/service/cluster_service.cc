@@ -60,8 +60,10 @@ bool ClusterService::Forwarded(Request* request, const Answer<Response>& answer,
   state->request.Swap(request);
   state->request.set_forwarded(true);
   state->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
+  forwarded_.insert(&state->context);
   state->reader = call(state->stub.get(), &state->context, state->request, loop_->queue());
-  state->reader->Finish(&state->response, &state->status, CqOnce::Make([state, answer](bool) {
+  state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state, answer](bool) {
+    forwarded_.erase(&state->context);
     answer(client::FromGrpc(state->status), &state->response);
   }));
   return true;
@@ -172,6 +174,7 @@ void ClusterService::Transfer(v1::TransferLeadershipRequest* request,
 
 void ClusterService::AwaitLeader(StoreId wanted, MonotonicTime deadline,
                                  Answer<v1::TransferLeadershipResponse> answer) {
+  if (stopped_) return answer(absl::UnavailableError("the store is stopping"), nullptr);
   if (host_->LeaderStore(group_->group()) == wanted) {
     v1::TransferLeadershipResponse response;
     response.set_store_id(wanted.value());
@@ -182,11 +185,25 @@ void ClusterService::AwaitLeader(StoreId wanted, MonotonicTime deadline,
                       "store ", wanted.value(), " did not take over; the old leader goes on")),
                   nullptr);
   }
-  auto finished = std::make_shared<std::unique_ptr<Timer>>(std::move(await_timer_));
-  loop_->Post([finished] {});
-  await_timer_ = loop_->After(milliseconds(20), [this, wanted, deadline, answer] {
-    AwaitLeader(wanted, deadline, answer);
+  uint64_t id = next_await_++;
+  Awaiting& awaiting = awaiting_[id];
+  awaiting.answer = answer;
+  awaiting.timer = loop_->After(milliseconds(20), [this, id, wanted, deadline] {
+    auto node = awaiting_.extract(id);
+    auto timer = std::make_shared<std::unique_ptr<Timer>>(std::move(node.mapped().timer));
+    loop_->Post([timer] {});  // it is the one that calls
+    AwaitLeader(wanted, deadline, std::move(node.mapped().answer));
   });
+}
+
+void ClusterService::Stop() {
+  stopped_ = true;
+  for (grpc::ClientContext* context : forwarded_) context->TryCancel();
+  std::map<uint64_t, Awaiting> awaiting;
+  awaiting.swap(awaiting_);
+  for (auto& [id, item] : awaiting) {
+    item.answer(absl::UnavailableError("the store is stopping"), nullptr);
+  }
 }
 
 void ClusterService::AddStore(StoreId store, ReplicaId replaced, bool promote,
@@ -289,7 +306,8 @@ void ClusterService::Admit(raft::Member member) {
   membership_->AddLearner(member, [this, member, finish](absl::Status status) {
     const raft::Configuration& now = host_->core(group_->group()).configuration();
     if (!status.ok() || now.voters.size() >= options_.voters_wanted) return finish(status);
-    membership_->Promote(member.replica, ReplicaId(), std::chrono::seconds(60), finish);
+    membership_->Promote(member.replica, ReplicaId(), std::chrono::seconds(60), finish,
+                         options_.voters_wanted);
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -27,7 +28,8 @@ class ClusterService {
 
   grpc::Service* service() { return &service_; }
   void Start(grpc::ServerCompletionQueue* queue);
-  void Stop() { stopped_ = true; }
+  // Answers what waits and cancels what was passed on.
+  void Stop();
 
  private:
   template <class Request, class Response>
@@ -66,7 +68,13 @@ class ClusterService {
   grpc::ServerCompletionQueue* queue_ = nullptr;
   bool stopped_ = false;
   std::set<ReplicaId> admitting_;
-  std::unique_ptr<Timer> await_timer_;
+  struct Awaiting {
+    Answer<v1::TransferLeadershipResponse> answer;
+    std::unique_ptr<Timer> timer;
+  };
+  uint64_t next_await_ = 1;
+  std::map<uint64_t, Awaiting> awaiting_;
+  std::set<grpc::ClientContext*> forwarded_;
 };
 
 }  // namespace kvd::service

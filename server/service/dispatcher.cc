@@ -19,7 +19,7 @@ void Dispatcher::FillHeader(v1::ResponseHeader* header, Timestamp token) const {
   header->set_store_id(identity_.store.value());
   header->set_group_id(group_->group().value());
   header->set_token(token.value());
-  header->set_leader_address(identity_.address);
+  header->set_leader_address(LeaderAddress());
 }
 
 absl::Status Dispatcher::CheckHeader(const v1::RequestHeader& header) const {
@@ -46,6 +46,8 @@ void Dispatcher::Execute(RequestItem item, ItemCallback done) {
     return Refuse(item, absl::InvalidArgumentError("the item holds no request"), done);
   }
   absl::Status status = CheckHeader(*header);
+  size_t bytes = item.ByteSizeLong();
+  if (bytes > kMessageBytesMax) status = LimitError("request", kRequestBytesMax, bytes, "bytes");
   if (!status.ok()) return Refuse(item, status, done);
   if (IsRead(item)) return ExecuteRead(std::move(item), /*read_index=*/false, std::move(done));
   if (!group_->leads() && CanForward(item)) return Forward(std::move(item), std::move(done));
@@ -192,20 +194,24 @@ absl::StatusOr<ScanPage> Dispatcher::ReadPage(const v1::ScanRequest& request,
   ScanPage page;
   uint64_t rows = 0;
   size_t bytes = 0;
+  size_t examined_bytes = 0;  // checked, whether or not they are sent
   bool more = false;
   storage::ScanOptions options;
   options.range = {request.range().start(), request.range().end()};
   options.at = point.at;
   options.reverse = request.reverse();
+  // Dead versions cost time as well: the loop must get its turn.
+  options.examined_max = 50'000;
   auto row = [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
     if (request.limit() != 0 && rows_so_far + rows == request.limit()) return false;
-    if (bytes >= page_bytes || rows == kRowsMax) {
+    if (bytes >= page_bytes || examined_bytes >= kScanPageBytesMax || rows == kRowsMax) {
       more = true;
       // Forward goes on at this key; reverse at it too, as the exclusive end just behind it.
       page.resume_key = request.reverse() ? key + '\0' : key;
       return false;
     }
     ++rows;
+    examined_bytes += version.value.size();
     if (request.count_only()) return true;
     auto* out = page.response.add_rows();
     out->set_key(key);
@@ -213,8 +219,12 @@ absl::StatusOr<ScanPage> Dispatcher::ReadPage(const v1::ScanRequest& request,
     bytes += key.size() + (request.keys_only() ? 0 : version.value.size()) + 16;
     return true;
   };
-  absl::Status status = group_->reader().Scan(options, row);
-  if (!status.ok()) return status;
+  auto scanned = group_->reader().Scan(options, row);
+  if (!scanned.ok()) return scanned.status();
+  if (scanned->has_value()) {
+    more = true;
+    page.resume_key = request.reverse() ? **scanned + '\0' : **scanned;
+  }
   FillHeader(page.response.mutable_header(), point.at);
   page.response.set_read_timestamp(point.at.value());
   page.response.set_count(rows_so_far + rows);

@@ -111,9 +111,8 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   }
 
   void MaybeRead() {
-    if (reading_ || ended_ || in_flight_ >= kPipelineInFlightMax || unsent_bytes_ > kUnsentBytesMax) {
-      return;
-    }
+    bool room = in_flight_ < kPipelineInFlightMax && unsent_bytes_ + in_flight_bytes_ <= kUnsentBytesMax;
+    if (reading_ || ended_ || !room || next_item_ < request_.items_size()) return;
     reading_ = true;
     stream_.Read(&request_, Tag([this](bool ok) {
       reading_ = false;
@@ -125,29 +124,39 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
         return Refuse(LimitError("items", kPipelineItemsMax,
                                  static_cast<uint64_t>(request_.items_size()), "items"));
       }
-      in_flight_ += static_cast<size_t>(request_.items_size());
-      v1::PipelineRequest request;
-      request.Swap(&request_);
-      for (RequestItem& item : *request.mutable_items()) {
-        uint64_t id = item.id();
-        owner_->Execute(std::move(item), [self = shared_from_this(), id](ResponseItem out) {
-          out.set_id(id);
-          self->Answer(std::move(out));
-        });
-      }
-      MaybeRead();
+      next_item_ = 0;
+      Dispatch();
     }));
+  }
+
+  // Executes what was read, as long as there is room for the answers; goes on when some have left.
+  void Dispatch() {
+    while (next_item_ < request_.items_size() && in_flight_ < kPipelineInFlightMax &&
+           unsent_bytes_ + in_flight_bytes_ <= kUnsentBytesMax) {
+      RequestItem item = std::move(*request_.mutable_items(next_item_++));
+      uint64_t id = item.id();
+      size_t bytes = item.ByteSizeLong();
+      ++in_flight_;
+      in_flight_bytes_ += bytes;
+      owner_->Execute(std::move(item), [self = shared_from_this(), id, bytes](ResponseItem out) {
+        out.set_id(id);
+        self->in_flight_bytes_ -= bytes;
+        self->Answer(std::move(out));
+      });
+    }
+    MaybeRead();
   }
 
   void Answer(ResponseItem out) {
     --in_flight_;
     unsent_bytes_ += out.ByteSizeLong();
     unsent_.push_back(std::move(out));
-    if (write_posted_ || writing_) return;
+    if (write_posted_) return;
     // Answers that come in the same turn leave together.
     write_posted_ = true;
     owner_->loop_->Post([self = shared_from_this()] {
       self->write_posted_ = false;
+      if (self->next_item_ < self->request_.items_size()) self->Dispatch();
       self->Write();
     });
   }
@@ -168,13 +177,14 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     stream_.Write(response_, Tag([this](bool ok) {
       writing_ = false;
       if (!ok) return Fail();
-      MaybeRead();
+      Dispatch();
       Write();
     }));
   }
 
   void Fail() {
     ended_ = true;
+    next_item_ = request_.items_size();
     unsent_.clear();
     unsent_bytes_ = 0;
     MaybeFinish();
@@ -186,7 +196,10 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   }
 
   void MaybeFinish() {
-    if (!ended_ || finished_ || writing_ || reading_ || in_flight_ != 0 || !unsent_.empty()) return;
+    if (!ended_ || finished_ || writing_ || reading_ || in_flight_ != 0 || !unsent_.empty() ||
+        next_item_ < request_.items_size()) {
+      return;
+    }
     finished_ = true;
     stream_.Finish(grpc::Status::OK, Tag([](bool) {}));
   }
@@ -201,7 +214,9 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   bool write_posted_ = false;
   bool ended_ = false;     // the client sends no more
   bool finished_ = false;
+  int next_item_ = 0;  // of the request read last
   size_t in_flight_ = 0;
+  size_t in_flight_bytes_ = 0;
   std::vector<ResponseItem> unsent_;
   size_t unsent_bytes_ = 0;
 };

@@ -21,9 +21,10 @@ void Membership::AddLearner(raft::Member member, Done done) {
   host_->ChangeMembership(group_, change, std::move(done));
 }
 
-void Membership::Promote(ReplicaId learner, ReplicaId replaced, Duration patience, Done done) {
+void Membership::Promote(ReplicaId learner, ReplicaId replaced, Duration patience, Done done,
+                         size_t voters_wanted) {
   uint64_t id = next_id_++;
-  waiting_[id] = {learner, replaced, loop_->Now() + patience, std::move(done), nullptr};
+  waiting_[id] = {learner, replaced, loop_->Now() + patience, std::move(done), voters_wanted, nullptr};
   Poll(id);
 }
 
@@ -55,7 +56,8 @@ void Membership::Poll(uint64_t id) {
     waiting_.erase(id);
     if (!failed.ok()) return done.done(failed);
     raft::MembershipChange change;
-    if (!core.configuration().IsVoter(done.learner)) change.promote.push_back(done.learner);
+    bool enough = done.voters_wanted != 0 && core.configuration().voters.size() >= done.voters_wanted;
+    if (!core.configuration().IsVoter(done.learner) && !enough) change.promote.push_back(done.learner);
     if (core.configuration().Contains(done.replaced)) change.remove.push_back(done.replaced);
     if (change.promote.empty() && change.remove.empty()) return done.done(absl::OkStatus());
     return host_->ChangeMembership(group_, change, std::move(done.done));

@@ -22,7 +22,9 @@ class Membership {
   void AddLearner(raft::Member member, Done done);
   // Waits until the learner has caught up, then makes it a voter, and in the same change removes
   // `replaced` if that is not 0. DEADLINE_EXCEEDED if it does not catch up within `patience`.
-  void Promote(ReplicaId learner, ReplicaId replaced, Duration patience, Done done);
+  // With `voters_wanted` not 0 it stays a learner if there are that many voters by then.
+  void Promote(ReplicaId learner, ReplicaId replaced, Duration patience, Done done,
+               size_t voters_wanted = 0);
   void Remove(ReplicaId replica, Done done);
 
  private:
@@ -31,6 +33,7 @@ class Membership {
     ReplicaId replaced;
     MonotonicTime deadline;
     Done done;
+    size_t voters_wanted = 0;
     std::unique_ptr<Timer> timer;
   };
   void Poll(uint64_t id);

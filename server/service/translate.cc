@@ -265,11 +265,12 @@ absl::Status CheckKey(std::string_view field, std::string_view key) {
 }
 
 absl::Status CheckRange(const v1::KeyRange& range) {
-  if (range.start().size() > kKeyBytesMax) {
-    return LimitError("range.start", kKeyBytesMax, range.start().size(), "bytes");
+  // One more than a key: the bound just behind a key of the longest length.
+  if (range.start().size() > kKeyBytesMax + 1) {
+    return LimitError("range.start", kKeyBytesMax + 1, range.start().size(), "bytes");
   }
-  if (range.end().size() > kKeyBytesMax) {
-    return LimitError("range.end", kKeyBytesMax, range.end().size(), "bytes");
+  if (range.end().size() > kKeyBytesMax + 1) {
+    return LimitError("range.end", kKeyBytesMax + 1, range.end().size(), "bytes");
   }
   if (!range.end().empty() && range.end() <= range.start()) {
     return absl::InvalidArgumentError(absl::StrCat("range: start ", Printable(range.start()),

@@ -213,8 +213,8 @@ absl::Status Validate(const Command& c) {
                                                      " is not below end ",
                                                      Printable(c.range.end)));
     }
-    if (std::max(c.range.start.size(), c.range.end.size()) > kKeyBytesMax) {
-      return LimitError("range", kKeyBytesMax, std::max(c.range.start.size(), c.range.end.size()),
+    if (std::max(c.range.start.size(), c.range.end.size()) > kKeyBytesMax + 1) {
+      return LimitError("range", kKeyBytesMax + 1, std::max(c.range.start.size(), c.range.end.size()),
                         "bytes");
     }
     if (c.limit > kDeleteRangeKeysMax) return LimitError("limit", kDeleteRangeKeysMax, c.limit, "keys");

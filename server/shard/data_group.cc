@@ -60,6 +60,7 @@ void DataGroup::OnRoleChange(bool leads, Term term) {
   duty_proposed_ = false;
   std::vector<Waiting> waiting;
   waiting.swap(waiting_);
+  waiting_bytes_ = 0;
   for (Waiting& item : waiting) {
     item.callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
   }
@@ -70,8 +71,8 @@ uint64_t DataGroup::PhysicalMillis() {
 }
 
 Timestamp DataGroup::AheadMax() {
-  uint64_t now = std::max(PhysicalMillis(), MillisOf(meta_.clock));
-  return TimestampFromMillis(now + kTimestampAheadMillisMax);
+  // Not an hour above the group's clock: then each use could drive it another hour ahead.
+  return std::max(meta_.clock, TimestampFromMillis(PhysicalMillis() + kTimestampAheadMillisMax));
 }
 
 void DataGroup::Submit(Command command, CommandCallback callback) {
@@ -79,7 +80,10 @@ void DataGroup::Submit(Command command, CommandCallback callback) {
   if (!valid.ok()) return callback(std::move(valid));
   if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
   if (!ready()) {
-    if (waiting_.size() >= options_.waiting_max) {
+    for (const auto* operations : {&command.operations, &command.otherwise}) {
+      for (const Operation& op : *operations) waiting_bytes_ += op.value.size();
+    }
+    if (waiting_.size() >= options_.waiting_max || waiting_bytes_ > options_.waiting_bytes_max) {
       return callback(BusyError("too many commands wait for a new leader", 50));
     }
     waiting_.push_back({std::move(command), std::move(callback)});
@@ -115,6 +119,7 @@ void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
   if (!ready() || waiting_.empty()) return;
   std::vector<Waiting> waiting;
   waiting.swap(waiting_);
+  waiting_bytes_ = 0;
   for (Waiting& w : waiting) ProposeNow(std::move(w.command), std::move(w.callback));
 }
 
@@ -125,8 +130,7 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item) {
   auto batch = engine_->NewBatch();
   CommandResult result;
   if (entry.type == raft::EntryType::kConfiguration) {
-    KVD_CHECK(raft::Configuration::Decode(entry.data, &meta_.applied.configuration));
-    meta_.StoreConfiguration(*batch, group_);
+    ApplyConfiguration(entry, *batch);
   } else if (entry.type == raft::EntryType::kCommand) {
     auto command = DecodeCommand(entry.data);
     if (!command.ok()) return Fatal(command.status());
@@ -147,6 +151,18 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item) {
   if (item.proposal != nullptr) {
     static_cast<CommandProposal*>(item.proposal)->result = std::move(result);
   }
+}
+
+void DataGroup::ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch) {
+  raft::Configuration before = meta_.applied.configuration;
+  raft::Configuration& now = meta_.applied.configuration;
+  KVD_CHECK(raft::Configuration::Decode(entry.data, &now));
+  meta_.StoreConfiguration(batch, group_);
+  if (now.IsJoint()) return;
+  for (auto& [id, record] : meta_.stores) {
+    if (before.Contains(record.replica) && !now.Contains(record.replica)) record.removed = true;
+  }
+  meta_.StoreStores(batch, group_);
 }
 
 absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timestamp timestamp,
@@ -187,9 +203,19 @@ void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
       meta_.StoreShards(batch, group_);
       break;
     case CommandKind::kJoin: {
+      if (meta_.shards.empty()) {
+        result->status = absl::UnavailableError("the cluster is not bootstrapped yet");
+        return;
+      }
       // A store that asks again, having missed the answer, keeps its ids.
       for (const auto& [id, record] : meta_.stores) {
         if (record.nonce != command.nonce) continue;
+        if (record.removed) {
+          result->status = absl::FailedPreconditionError(
+              absl::StrCat("store ", id.value(), " was removed from the cluster; empty its data "
+                           "directory to join as a new one"));
+          return;
+        }
         result->store = id;
         result->replica = record.replica;
       }

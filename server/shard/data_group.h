@@ -24,6 +24,7 @@ struct DataGroupOptions {
   size_t snapshot_chunk_bytes = 256 << 10;
   size_t clients_max = 100'000;
   size_t waiting_max = 16'384;  // commands held while a new leader gets ready
+  size_t waiting_bytes_max = 64 << 20;
   raft::ReadMode read_mode = raft::ReadMode::kLease;
 };
 
@@ -104,6 +105,7 @@ class DataGroup : public raft::StateMachine {
   DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options, GroupMeta meta);
 
   void ApplyOne(const raft::ApplyItem& item);
+  void ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch);
   absl::StatusOr<CommandResult> Execute(const Command& command, Timestamp timestamp,
                                         storage::WriteBatch& batch);
   void ExecuteMembers(const Command& command, CommandResult* result, storage::WriteBatch& batch);
@@ -129,6 +131,7 @@ class DataGroup : public raft::StateMachine {
   Term term_;
   Timestamp last_assigned_;
   std::vector<Waiting> waiting_;
+  size_t waiting_bytes_ = 0;
   bool duty_proposed_ = false;
   std::unique_ptr<Timer> duty_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

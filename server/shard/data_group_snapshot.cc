@@ -16,20 +16,20 @@ class GroupSnapshotReader : public raft::SnapshotReader {
         bounds_(storage::GroupBounds(group)),
         meta_(std::move(meta)),
         chunk_bytes_(chunk_bytes),
-        starts_{bounds_.first} {}
+        starts_{bounds_.first} {
+    storage::IterateOptions options;
+    options.lower = bounds_.first;
+    options.upper = bounds_.second;
+    options.fill_cache = false;
+    iterator_ = view_->NewIterator(options);
+    iterator_->Seek(bounds_.first);
+  }
 
   raft::SnapshotMeta meta() const override { return meta_; }
 
   absl::StatusOr<Chunk> Read(uint64_t sequence) override {
     if (sequence >= starts_.size()) return absl::OutOfRangeError("no such chunk");
-    if (iterator_ == nullptr || sequence != next_) {
-      storage::IterateOptions options;
-      options.lower = bounds_.first;
-      options.upper = bounds_.second;
-      options.fill_cache = false;
-      iterator_ = view_->NewIterator(options);
-      iterator_->Seek(starts_[sequence]);
-    }
+    if (sequence != next_) iterator_->Seek(starts_[sequence]);
     Chunk chunk;
     Writer w(&chunk.data);
     while (iterator_->Valid() && chunk.data.size() < chunk_bytes_) {
@@ -51,6 +51,8 @@ class GroupSnapshotReader : public raft::SnapshotReader {
   const size_t chunk_bytes_;
   // First key of each chunk read so far, and of the next.
   std::vector<std::string> starts_;
+  // The only one, since it holds the files it reads: compaction drops old versions even from views,
+  // and a chunk read again must be cut as it was.
   std::unique_ptr<storage::Iterator> iterator_;
   uint64_t next_ = 0;
 };

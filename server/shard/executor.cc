@@ -282,7 +282,7 @@ absl::StatusOr<CommandResult> Executor::DeleteRange(const Command& command, Time
   storage::ScanOptions scan;
   scan.range = command.range;
   scan.at = timestamp;
-  absl::Status scanned =
+  auto scanned =
       reader_.Scan(scan, [&](const std::string& key, Timestamp, const storage::Version&) {
         if (planned.size() == limit) {
           outcome.more = true;
@@ -295,7 +295,7 @@ absl::StatusOr<CommandResult> Executor::DeleteRange(const Command& command, Time
         planned.push_back(std::move(plan));
         return true;
       });
-  if (!scanned.ok()) return scanned;
+  if (!scanned.ok()) return scanned.status();
   outcome.deleted = result.deleted = planned.size();
   result.more = outcome.more;
   result.resume_key = outcome.resume_key;

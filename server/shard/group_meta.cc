@@ -43,6 +43,7 @@ bool DecodeStores(Reader& r, GroupMeta* meta) {
     record.address = r.Bytes();
     record.nonce = r.Fixed64();
     record.replica = r.Id<ReplicaId>();
+    record.removed = r.Byte() != 0;
   }
   return r.Done();
 }
@@ -153,6 +154,7 @@ void GroupMeta::StoreStores(storage::WriteBatch& batch, GroupId group) const {
     w.Bytes(record.address);
     w.Fixed64(record.nonce);
     w.Varint(record.replica);
+    w.Byte(record.removed);
   }
   batch.Put(MetaKey(group, "stores"), out);
 }

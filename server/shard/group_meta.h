@@ -35,6 +35,7 @@ struct StoreRecord {
   std::string address;
   uint64_t nonce = 0;  // of the store's own making: a join asked again gives the same ids
   ReplicaId replica;   // allotted to it; a store that comes back empty has another nonce
+  bool removed = false;  // its replica has left: never a member again under this id
 };
 
 struct GroupMeta {

@@ -82,20 +82,28 @@ absl::StatusOr<std::optional<StoredVersion>> MvccReader::At(std::string_view use
   return std::optional<StoredVersion>(std::in_place, timestamp, **std::move(bytes));
 }
 
-absl::Status MvccReader::Scan(const ScanOptions& options, const Row& row) const {
-  if (options.range.Empty()) return absl::OkStatus();
+absl::StatusOr<std::optional<std::string>> MvccReader::Scan(const ScanOptions& options,
+                                                            const Row& row) const {
+  if (options.range.Empty()) return std::nullopt;
   return options.reverse ? ScanReverse(options, row) : ScanForward(options, row);
 }
 
-absl::Status MvccReader::ScanForward(const ScanOptions& options, const Row& row) const {
+absl::StatusOr<std::optional<std::string>> MvccReader::ScanForward(const ScanOptions& options,
+                                                                   const Row& row) const {
   IterateOptions iterate;
   std::tie(iterate.lower, iterate.upper) = VersionBounds(group_, options.range);
   iterate.fill_cache = options.fill_cache;
   auto it = view_->NewIterator(iterate);
   std::string done_prefix;  // of the key that is decided already
   int skipped = 0;
+  uint64_t examined = 0;
   for (it->Seek(iterate.lower); it->Valid();) {
     std::string_view prefix = PrefixOf(it->key());
+    if (options.examined_max != 0 && ++examined > options.examined_max && prefix != done_prefix) {
+      auto here = UserKeyOf(it->key());
+      if (!here) return Malformed(it->key());
+      return here;
+    }
     if (prefix == done_prefix) {
       // A key with a long history: jump over the rest of it.
       if (++skipped > 8) {
@@ -122,31 +130,36 @@ absl::Status MvccReader::ScanForward(const ScanOptions& options, const Row& row)
       if (version->kind == VersionKind::kValue && !version->IsExpiredAt(options.at)) {
         absl::Status sum = CheckSum(*user_key, *version);
         if (!sum.ok()) return sum;
-        if (!row(*user_key, timestamp, *version)) return absl::OkStatus();
+        if (!row(*user_key, timestamp, *version)) return std::nullopt;
       }
     }
     it->Next();
   }
-  return it->status();
+  if (!it->status().ok()) return it->status();
+  return std::nullopt;
 }
 
-absl::Status MvccReader::ScanReverse(const ScanOptions& options, const Row& row) const {
+absl::StatusOr<std::optional<std::string>> MvccReader::ScanReverse(const ScanOptions& options,
+                                                                   const Row& row) const {
   IterateOptions iterate;
   std::tie(iterate.lower, iterate.upper) = VersionBounds(group_, options.range);
   iterate.fill_cache = options.fill_cache;
   auto it = view_->NewIterator(iterate);
+  uint64_t examined = 0;
   for (it->SeekForPrev(iterate.upper); it->Valid();) {
     std::string prefix(PrefixOf(it->key()));
     auto user_key = UserKeyOf(it->key());
     if (!user_key) return Malformed(it->key());
+    if (options.examined_max != 0 && ++examined > options.examined_max) return user_key;
     auto found = Get(*user_key, options.at);
     if (!found.ok()) return found.status();
     if (found->has_value() && !row(*user_key, (*found)->timestamp, (*found)->version)) {
-      return absl::OkStatus();
+      return std::nullopt;
     }
     it->SeekForPrev(prefix);
   }
-  return it->status();
+  if (!it->status().ok()) return it->status();
+  return std::nullopt;
 }
 
 absl::Status MvccReader::DeltaScan(const KeyRange& range, Timestamp after, Timestamp upto,

@@ -29,6 +29,9 @@ struct ScanOptions {
   Timestamp at;
   bool reverse = false;
   bool fill_cache = true;
+  // Ends the scan after this many versions were looked at, live or not; 0: no bound. How many there
+  // are differs between replicas: never for what must be the same on all of them.
+  uint64_t examined_max = 0;
 };
 
 class MvccReader {
@@ -47,9 +50,11 @@ class MvccReader {
                                                   Timestamp timestamp) const;
 
   // Calls `row(user_key, timestamp, version)` for each live key in order, until it returns false.
-  // Expired keys count as missing. The arguments are valid during the call.
+  // Expired keys count as missing. The arguments are valid during the call. Gives the key to go on
+  // at if examined_max ended it (reverse: the last key looked at, that is still to be told), else
+  // nothing.
   using Row = std::function<bool(const std::string&, Timestamp, const Version&)>;
-  absl::Status Scan(const ScanOptions& options, const Row& row) const;
+  absl::StatusOr<std::optional<std::string>> Scan(const ScanOptions& options, const Row& row) const;
 
   // Every version of any kind with after < timestamp <= upto, by key, newest first; the single
   // source of catch-up, watch, backup and incremental jobs. Until `row` returns false.
@@ -57,8 +62,10 @@ class MvccReader {
                          const Row& row) const;
 
  private:
-  absl::Status ScanForward(const ScanOptions& options, const Row& row) const;
-  absl::Status ScanReverse(const ScanOptions& options, const Row& row) const;
+  absl::StatusOr<std::optional<std::string>> ScanForward(const ScanOptions& options,
+                                                         const Row& row) const;
+  absl::StatusOr<std::optional<std::string>> ScanReverse(const ScanOptions& options,
+                                                         const Row& row) const;
 
   const View* view_;
   GroupId group_;

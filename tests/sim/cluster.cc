@@ -205,10 +205,15 @@ void Cluster::AddStore() {
   shard::Command join;
   join.kind = shard::CommandKind::kJoin;
   join.nonce = scheduler_.random().Next() | 1;
-  StoreId next(stores_.rbegin()->first + 1);
-  join.address = AddressOf(next.value());
+  join.address = "not known yet";
   leader->group().Submit(join, [this, leader](absl::StatusOr<shard::CommandResult> result) {
     if (!result.ok() || stores_.contains(result->store) || !leader->running()) return;
+    // A simulated store's address is its id.
+    shard::Command address;
+    address.kind = shard::CommandKind::kStoreAddress;
+    address.store = result->store;
+    address.address = AddressOf(result->store.value());
+    leader->group().Submit(std::move(address), [](const auto&) {});
     MakeStore(result->store);
     SimStore& fresh = *stores_.at(result->store);
     fresh.Format(result->replica, raft::Configuration());

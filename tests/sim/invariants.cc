@@ -78,7 +78,7 @@ uint32_t StateHash(const shard::DataGroup& group) {
   storage::ScanOptions options;
   for (Timestamp at : {group.meta().safe_point, group.meta().clock}) {
     options.at = at;
-    absl::Status status = group.reader().Scan(
+    auto status = group.reader().Scan(
         options, [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
           std::string row;
           Writer w(&row);
@@ -89,7 +89,7 @@ uint32_t StateHash(const shard::DataGroup& group) {
           crc = Crc32c(row, crc);
           return true;
         });
-    KVD_CHECK_MSG(status.ok(), status.ToString());
+    KVD_CHECK_MSG(status.ok(), status.status().ToString());
   }
   // And all history above the safe point, outcomes included.
   absl::Status status = group.reader().DeltaScan(

@@ -107,6 +107,7 @@ void SimStore::ScheduleFlush() {
 
 void SimStore::Crash() {
   KVD_CHECK(running());
+  last_at_crash_ = core().log().last_index();
   network_->endpoints.erase(id_.value());
   process_->log_store->Crash(scheduler_->random());
   process_.reset();

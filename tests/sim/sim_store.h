@@ -65,6 +65,8 @@ class SimStore {
   std::function<void(SimStore&, const raft::Entry&, const shard::CommandResult&)> on_applied;
   std::function<void(SimStore&)> after_turn;
   uint64_t starts() const { return starts_; }
+  // End of its log when it crashed last.
+  Index last_at_crash() const { return last_at_crash_; }
 
  private:
   void ScheduleFlush();
@@ -77,6 +79,7 @@ class SimStore {
   storage::MemoryEngine engine_;
   std::unique_ptr<Process> process_;
   uint64_t starts_ = 0;
+  Index last_at_crash_;
 };
 
 }  // namespace kvd::sim

@@ -1,0 +1,289 @@
+// The lineage's scenarios of the replicated state machine and the key-value service (MIT 6.824, labs
+// 3 and 4), by name, on whole simulated clusters.
+#include "gtest/gtest.h"
+#include "proto/crc32c.h"
+#include "proto/error.h"
+#include "tests/sim/cluster.h"
+
+namespace kvd::sim {
+namespace {
+
+ClusterOptions Calm(uint64_t seed, int voters = 3) {
+  ClusterOptions options;
+  options.seed = seed;
+  options.voters = voters;
+  options.faults = false;
+  return options;
+}
+
+struct Submitted {
+  bool done = false;
+  absl::Status status;
+  shard::CommandResult result;
+};
+
+std::shared_ptr<Submitted> Increment(SimStore& store, const std::string& key) {
+  auto submitted = std::make_shared<Submitted>();
+  shard::Command command;
+  shard::Operation op;
+  op.type = shard::Operation::Type::kIncrement;
+  op.key = key;
+  op.delta = 1;
+  command.operations.push_back(op);
+  store.group().Submit(std::move(command), [submitted](absl::StatusOr<shard::CommandResult> result) {
+    submitted->done = true;
+    submitted->status = result.status();
+    if (result.ok()) submitted->result = *result;
+  });
+  return submitted;
+}
+
+int64_t Counter(SimStore& store, const std::string& key) {
+  auto found = store.group().reader().Get(key, store.group().meta().clock);
+  if (!found.ok() || !found->has_value()) return 0;
+  return std::stoll(std::string((*found)->version.value));
+}
+
+bool Increments(Cluster& cluster, const std::string& key, int times) {
+  int refused = 0;
+  for (int i = 0; i < times && refused < 1000; ) {
+    if (!cluster.Await([&] { return cluster.Leader() != nullptr; })) return false;
+    auto submitted = Increment(*cluster.Leader(), key);
+    if (!cluster.Await([&] { return submitted->done; })) return false;
+    if (submitted->status.ok()) {
+      ++i;
+    } else {
+      ++refused;
+      cluster.Elapse(milliseconds(20));
+    }
+  }
+  return refused < 1000;
+}
+
+void ExpectCounterEverywhere(Cluster& cluster, const std::string& key, int64_t value) {
+  EXPECT_TRUE(cluster.Await([&] {
+    for (auto& [id, store] : cluster.stores()) {
+      if (store->running() && Counter(*store, key) != value) return false;
+    }
+    return true;
+  }));
+}
+
+// --- Replicated state machine ---
+
+TEST(ReplicatedStateMachine, CounterIsEqualEverywhere) {
+  Cluster cluster(Calm(1));
+  ASSERT_TRUE(Increments(cluster, "n", 10));
+  ExpectCounterEverywhere(cluster, "n", 10);
+}
+
+TEST(ReplicatedStateMachine, LeaderFailure) {
+  Cluster cluster(Calm(2));
+  ASSERT_TRUE(Increments(cluster, "n", 5));
+  SimStore* leader = cluster.Leader();
+  leader->Crash();
+  ASSERT_TRUE(Increments(cluster, "n", 5));
+  leader->Start();
+  ExpectCounterEverywhere(cluster, "n", 10);
+}
+
+TEST(ReplicatedStateMachine, LeaderPartitionMinoritySubmitsNeverCommit) {
+  Cluster cluster(Calm(3, 5));
+  ASSERT_TRUE(Increments(cluster, "n", 3));
+  SimStore* old = cluster.Leader();
+  uint64_t with = old->id().value() % 5 + 1;
+  cluster.Partition({old->id().value(), with});
+  std::vector<std::shared_ptr<Submitted>> lost;
+  for (int i = 0; i < 100; ++i) lost.push_back(Increment(*old, "lost"));
+  ASSERT_TRUE(cluster.Await([&] { return cluster.Leader() != nullptr && cluster.Leader() != old; }));
+  ASSERT_TRUE(Increments(cluster, "n", 3));
+  for (auto& submitted : lost) EXPECT_FALSE(submitted->done && submitted->status.ok());
+  cluster.network().MendAll();
+  ASSERT_TRUE(cluster.Await([&] {
+    for (auto& submitted : lost) {
+      if (!submitted->done) return false;
+    }
+    return true;
+  })) << "they complete or fail after the partition heals";
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  ExpectCounterEverywhere(cluster, "n", 7);
+  ExpectCounterEverywhere(cluster, "lost", 0);
+}
+
+TEST(ReplicatedStateMachine, RestartAndReplay) {
+  Cluster cluster(Calm(4));
+  ASSERT_TRUE(Increments(cluster, "n", 20));
+  for (auto& [id, store] : cluster.stores()) store->Crash();
+  for (auto& [id, store] : cluster.stores()) store->Start();
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  ExpectCounterEverywhere(cluster, "n", 21);
+}
+
+TEST(ReplicatedStateMachine, ShutdownEndsPendingSubmits) {
+  Cluster cluster(Calm(5));
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  SimStore* leader = cluster.Leader();
+  cluster.Partition({leader->id().value()});
+  auto pending = Increment(*leader, "n");
+  leader->Crash();
+  EXPECT_TRUE(pending->done);
+  EXPECT_EQ(InfoOf(pending->status).kind, ErrorKind::kOutcomeUnknown);
+}
+
+TEST(ReplicatedStateMachine, ASubmitAfterRestartIsNotConfusedWithOneBefore) {
+  Cluster cluster(Calm(6));
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  SimStore* leader = cluster.Leader();
+  cluster.Partition({leader->id().value()});
+  (void)Increment(*leader, "before");
+  leader->Crash();
+  cluster.network().MendAll();
+  leader->Start();
+  ASSERT_TRUE(Increments(cluster, "after", 1));
+  ExpectCounterEverywhere(cluster, "after", 1);
+}
+
+// --- Key-value service ---
+
+void RunService(uint64_t seed, int clients, bool unreliable, bool partitions, bool crashes) {
+  Cluster cluster(Calm(seed, partitions ? 5 : 3));
+  if (unreliable) {
+    cluster.network().faults.loss = 0.1;
+    cluster.network().faults.late_chance = 0.05;
+  }
+  cluster.StartClients(clients);
+  Random random(seed);
+  for (int round = 0; round < 6; ++round) {
+    if (partitions) {
+      cluster.network().MendAll();
+      std::vector<uint64_t> side;
+      for (uint64_t id = 1; id <= 5; ++id) {
+        if (random.Chance(0.5)) side.push_back(id);
+      }
+      cluster.Partition(side);
+    }
+    cluster.Elapse(milliseconds(1500));
+    if (!crashes) continue;
+    for (auto& [id, store] : cluster.stores()) store->Crash();
+    for (auto& [id, store] : cluster.stores()) store->Start();
+  }
+  for (auto& client : cluster.clients()) client->Stop();
+  cluster.Heal();
+  ASSERT_TRUE(cluster.Await([&] {
+    for (auto& client : cluster.clients()) {
+      if (!client->idle()) return false;
+    }
+    return true;
+  }, std::chrono::seconds(20)));
+  cluster.Converge();
+  cluster.CheckHistories();
+  uint64_t operations = 0;
+  for (auto& client : cluster.clients()) operations += client->operations();
+  EXPECT_GT(operations, 20u);
+}
+
+TEST(KeyValueService, Basic) { RunService(11, 1, false, false, false); }
+TEST(KeyValueService, Concurrent) { RunService(12, 5, false, false, false); }
+TEST(KeyValueService, Unreliable) { RunService(13, 5, true, false, false); }
+TEST(KeyValueService, ManyPartitionsOneClient) { RunService(14, 1, false, true, false); }
+TEST(KeyValueService, ManyPartitionsManyClients) { RunService(15, 5, false, true, false); }
+TEST(KeyValueService, PersistOneClient) { RunService(16, 1, false, false, true); }
+TEST(KeyValueService, PersistConcurrent) { RunService(17, 5, false, false, true); }
+TEST(KeyValueService, PersistConcurrentUnreliable) { RunService(18, 5, true, false, true); }
+TEST(KeyValueService, PersistWithPartition) { RunService(19, 5, false, true, true); }
+TEST(KeyValueService, PersistWithPartitionUnreliable) { RunService(20, 5, true, true, true); }
+
+TEST(KeyValueService, OnePartitionMinorityBlocksAndCompletesOnHeal) {
+  Cluster cluster(Calm(21, 5));
+  SimStore* leader = cluster.Leader();
+  uint64_t with = leader->id().value() % 5 + 1;
+  cluster.Partition({leader->id().value(), with});
+  auto blocked = Increment(*leader, "n");
+  cluster.Elapse(milliseconds(300));
+  EXPECT_FALSE(blocked->done && blocked->status.ok());
+  ASSERT_TRUE(cluster.Await([&] { return cluster.Leader() != leader; }));
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  cluster.network().MendAll();
+  ASSERT_TRUE(cluster.Await([&] { return blocked->done; }));
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+}
+
+TEST(KeyValueService, SnapshotALaggardCatchesUp) {
+  // A seed whose log keeps only 20 entries.
+  for (uint64_t seed = 30; seed < 40; ++seed) {
+    Cluster cluster(Calm(seed));
+    ASSERT_TRUE(Increments(cluster, "n", 1));
+    SimStore* laggard = nullptr;
+    for (auto& [id, store] : cluster.stores()) {
+      if (store.get() != cluster.Leader()) laggard = store.get();
+    }
+    laggard->Crash();
+    ASSERT_TRUE(Increments(cluster, "n", 60));
+    cluster.Elapse(std::chrono::seconds(3));
+    bool truncated = cluster.Leader()->core().log().start() > laggard->last_at_crash();
+    laggard->Start();
+    ExpectCounterEverywhere(cluster, "n", 61);
+    if (!truncated) continue;
+    // The state is there first, then the log behind it.
+    EXPECT_TRUE(cluster.Await(
+        [&] { return laggard->process().host->counters().snapshots_installed > 0; }))
+        << cluster.Describe();
+    return;
+  }
+  FAIL() << "no seed truncated its log";
+}
+
+// Memory is bounded by what lives, not by what was written: overwritten values go with the history.
+TEST(KeyValueService, OverwrittenLargeValuesAreDropped) {
+  for (uint64_t seed = 50; seed < 60; ++seed) {
+    Cluster cluster(Calm(seed));
+    SimStore* leader = cluster.Leader();
+    for (int i = 0; i < 40; ++i) {
+      shard::Command command;
+      shard::Operation op;
+      op.key = "large";
+      op.value = std::string(10'000, 'x');
+      op.crc32c = ValueChecksum(op.key, op.value);
+      command.operations.push_back(op);
+      bool done = false;
+      leader->group().Submit(std::move(command), [&](const auto&) { done = true; });
+      ASSERT_TRUE(cluster.Await([&] { return done; }));
+      cluster.Elapse(milliseconds(100));
+    }
+    // Only where history is kept for 2 s can it go within this test.
+    cluster.Elapse(std::chrono::seconds(4));
+    ASSERT_TRUE(Increments(cluster, "n", 1));
+    cluster.Elapse(std::chrono::seconds(4));
+    const shard::GroupMeta& meta = leader->group().meta();
+    if (MillisOf(meta.clock) - MillisOf(meta.safe_point) > 60'000) continue;
+    EXPECT_LT(leader->engine().DiskBytes(), 250'000u);
+    return;
+  }
+  FAIL() << "no seed with a short retention";
+}
+
+// A key's time to live ends in an idle group too, since the clock is logged.
+TEST(KeyValueService, ExpiryNeedsNoWrites) {
+  Cluster cluster(Calm(70));
+  SimStore* leader = cluster.Leader();
+  shard::Command command;
+  shard::Operation op;
+  op.key = "fleeting";
+  op.value = "x";
+  op.crc32c = ValueChecksum(op.key, op.value);
+  op.ttl_ms = 500;
+  command.operations.push_back(op);
+  bool done = false;
+  leader->group().Submit(std::move(command), [&](const auto&) { done = true; });
+  ASSERT_TRUE(cluster.Await([&] { return done; }));
+  auto alive = [&](SimStore& store) {
+    auto found = store.group().reader().Get("fleeting", store.group().meta().clock);
+    return found.ok() && found->has_value();
+  };
+  EXPECT_TRUE(alive(*leader));
+  cluster.Elapse(milliseconds(1500));
+  for (auto& [id, store] : cluster.stores()) EXPECT_FALSE(alive(*store));
+}
+
+}  // namespace
+}  // namespace kvd::sim
