@@ -1,0 +1,197 @@
+// The services as a plain gRPC client sees them, at a store that does not lead: any store answers.
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kvd/v1/kv.grpc.pb.h"
+#include "proto/error.h"
+#include "tests/cluster/mini_cluster.h"
+
+namespace kvd {
+namespace {
+
+class ServiceTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { cluster_ = new MiniCluster(3); }
+  static void TearDownTestSuite() { delete cluster_; }
+
+  ServiceTest() {
+    follower_ = cluster_->Leader() % 3 + 1;
+    channel_ = grpc::CreateChannel(cluster_->Address(follower_), grpc::InsecureChannelCredentials());
+    kv_ = v1::Kv::NewStub(channel_);
+  }
+
+  static MiniCluster* cluster_;
+  int follower_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Kv::Stub> kv_;
+};
+MiniCluster* ServiceTest::cluster_ = nullptr;
+
+TEST_F(ServiceTest, AnyStoreAnswersEveryUnaryRequest) {
+  grpc::ClientContext contexts[9];
+  v1::WriteResponse write;
+  v1::PutRequest put;
+  put.set_key("u/a");
+  put.set_value("1");
+  ASSERT_TRUE(kv_->Put(&contexts[0], put, &write).ok());
+  EXPECT_TRUE(write.applied());
+  v1::AppendRequest append;
+  append.set_key("u/a");
+  append.set_suffix("2");
+  ASSERT_TRUE(kv_->Append(&contexts[1], append, &write).ok());
+  EXPECT_EQ(write.length(), 2u);
+  v1::IncrementRequest increment;
+  increment.set_key("u/a");
+  increment.set_delta(3);
+  ASSERT_TRUE(kv_->Increment(&contexts[2], increment, &write).ok());
+  EXPECT_EQ(write.counter(), 15);
+  v1::GetRequest get;
+  get.set_key("u/a");
+  v1::GetResponse got;
+  ASSERT_TRUE(kv_->Get(&contexts[3], get, &got).ok());
+  EXPECT_EQ(got.version().value(), "15");
+  EXPECT_EQ(got.header().leader_address(), cluster_->Address(cluster_->Leader()));
+  v1::BatchRequest batch;
+  batch.add_operations()->set_key("u/b");
+  batch.mutable_operations(0)->mutable_put()->set_value("b");
+  v1::BatchResponse batched;
+  ASSERT_TRUE(kv_->Batch(&contexts[4], batch, &batched).ok());
+  v1::MultiGetRequest multi;
+  for (const char* key : {"u/a", "u/none", "u/b"}) multi.add_keys(key);
+  v1::MultiGetResponse values;
+  ASSERT_TRUE(kv_->MultiGet(&contexts[5], multi, &values).ok());
+  EXPECT_TRUE(values.items(0).found() && !values.items(1).found() && values.items(2).found());
+  v1::DeleteRequest remove;
+  remove.set_key("u/b");
+  ASSERT_TRUE(kv_->Delete(&contexts[6], remove, &write).ok());
+  EXPECT_TRUE(write.existed());
+  v1::DeleteRangeRequest range;
+  range.mutable_range()->set_start("u/");
+  range.mutable_range()->set_end("u0");
+  v1::DeleteRangeResponse deleted;
+  ASSERT_TRUE(kv_->DeleteRange(&contexts[7], range, &deleted).ok());
+  EXPECT_EQ(deleted.deleted(), 1u);
+}
+
+TEST_F(ServiceTest, AScanAtAFollowerIsPassedOnInPages) {
+  auto client = cluster_->Connect();
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(client->Put("page/" + std::to_string(1000 + i), std::string(1000, 'x')).ok());
+  for (bool reverse : {false, true}) {
+    grpc::ClientContext context;
+    v1::ScanRequest request;
+    request.mutable_range()->set_start("page/");
+    request.mutable_range()->set_end("page0");
+    request.set_page_bytes(5000);
+    request.set_limit(250);
+    request.set_reverse(reverse);
+    auto reader = kv_->Scan(&context, request);
+    std::vector<std::string> keys;
+    int pages = 0;
+    bool done = false;
+    for (v1::ScanResponse page; reader->Read(&page); ++pages) {
+      for (const auto& row : page.rows()) keys.push_back(row.key());
+      done = page.done();
+    }
+    EXPECT_TRUE(reader->Finish().ok());
+    EXPECT_TRUE(done);
+    EXPECT_GT(pages, 30);
+    ASSERT_EQ(keys.size(), 250u);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      EXPECT_EQ(keys[i], "page/" + std::to_string(reverse ? 1299 - i : 1000 + i));
+    }
+  }
+}
+
+TEST_F(ServiceTest, APipelineAnswersById) {
+  grpc::ClientContext context;
+  auto stream = kv_->Pipeline(&context);
+  v1::PipelineRequest request;
+  for (uint64_t id = 1; id <= 100; ++id) {
+    auto* item = request.add_items();
+    item->set_id(id * 7);
+    if (id % 2 == 0) {
+      item->mutable_put()->set_key("pipe" + std::to_string(id));
+    } else {
+      item->mutable_get()->set_key("pipe");
+    }
+  }
+  request.add_items()->set_id(3);  // holds no request
+  ASSERT_TRUE(stream->Write(request));
+  stream->WritesDone();
+  std::set<uint64_t> ids;
+  int errors = 0;
+  for (v1::PipelineResponse response; stream->Read(&response);) {
+    for (const auto& item : response.items()) {
+      ids.insert(item.id());
+      errors += item.has_error();
+    }
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(ids.size(), 101u);
+  EXPECT_EQ(errors, 1);
+}
+
+TEST_F(ServiceTest, ErrorsCarryTheirDetail) {
+  grpc::ClientContext context;
+  v1::PutRequest put;
+  put.set_key(std::string(5000, 'k'));
+  v1::WriteResponse write;
+  grpc::Status status = kv_->Put(&context, put, &write);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(InfoOf(ParseStatus(status.error_details())).kind, ErrorKind::kLimitExceeded);
+}
+
+TEST_F(ServiceTest, BoundedStaleReadsAreAnsweredByAFollower) {
+  auto client = cluster_->Connect();
+  ASSERT_TRUE(client->Put("stale", "v").ok());
+  EXPECT_TRUE(MiniCluster::Await([&] {
+    grpc::ClientContext context;
+    v1::GetRequest get;
+    get.set_key("stale");
+    get.mutable_read()->set_consistency(v1::ReadOptions::BOUNDED_STALE);
+    v1::GetResponse got;
+    if (!kv_->Get(&context, get, &got).ok() || !got.found()) return false;
+    return got.header().store_id() == static_cast<uint64_t>(follower_);
+  }));
+}
+
+TEST_F(ServiceTest, SnapshotReadsStandStill) {
+  auto client = cluster_->Connect();
+  auto first = client->Put("snap", "one");
+  ASSERT_TRUE(first.ok());
+  ASSERT_TRUE(client->Put("snap", "two").ok());
+  ReadOptions at;
+  at.consistency = Consistency::kSnapshot;
+  at.timestamp = first->version;
+  EXPECT_EQ((*client->Get("snap", at))->bytes, "one");
+  at.timestamp = first->version - 1;
+  EXPECT_FALSE(client->Get("snap", at)->has_value());
+  EXPECT_EQ((*client->Get("snap"))->bytes, "two");
+}
+
+TEST_F(ServiceTest, HealthAndReflectionAreOn) {
+  // Without their stubs: what matters is that the methods exist.
+  for (const char* method : {"/grpc.health.v1.Health/Check",
+                             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    grpc::GenericStub stub(channel_);
+    grpc::CompletionQueue queue;
+    grpc::Slice nothing;
+    grpc::ByteBuffer request(&nothing, 1), response;
+    grpc::Status status;
+    auto call = stub.PrepareUnaryCall(&context, method, request, &queue);
+    call->StartCall();
+    call->Finish(&response, &status, this);
+    void* tag = nullptr;
+    bool ok = false;
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_NE(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << method;
+  }
+}
+
+}  // namespace
+}  // namespace kvd
