@@ -30,6 +30,7 @@ void Cluster::DrawOptions() {
   auto& host = store_options_.host;
   host.core.election_timeout_min = milliseconds(600);
   host.log_entries_kept = random.Chance(0.5) ? 20 : 5000;
+  if (options_.log_entries_kept != 0) host.log_entries_kept = options_.log_entries_kept;
   host.truncate_interval = milliseconds(200);
   host.core.cache_bytes_max = random.Chance(0.5) ? 2000 : 1 << 20;
   host.core.append_bytes_max = random.Chance(0.3) ? 100 : 1 << 20;
@@ -116,6 +117,7 @@ void Cluster::Partition(const std::vector<uint64_t>& side) {
 void Cluster::StartClients(int count) {
   WorkloadOptions workload;
   workload.stores = voters_;
+  if (options_.keys != 0) workload.keys = options_.keys;
   for (int i = 0; i < count; ++i) {
     clients_.push_back(std::make_unique<SimClient>(
         &scheduler_, &network_, 1000 + clients_.size(), workload));

@@ -19,6 +19,8 @@ struct ClusterOptions {
   int voters = 0;              // 0: 3 or 5, by the seed
   Duration duration = std::chrono::seconds(10);
   bool faults = true;
+  uint64_t log_entries_kept = 0;  // 0: by the seed
+  int keys = 0;                   // that clients use; 0: the workload's default
 };
 
 struct Report {

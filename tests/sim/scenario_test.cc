@@ -119,6 +119,17 @@ TEST(ReplicatedStateMachine, RestartAndReplay) {
   ExpectCounterEverywhere(cluster, "n", 21);
 }
 
+TEST(ReplicatedStateMachine, StateIsKeptOverASecondRestart) {
+  Cluster cluster(Calm(7));
+  for (int round = 1; round <= 3; ++round) {
+    ASSERT_TRUE(Increments(cluster, "n", 5));
+    for (auto& [id, store] : cluster.stores()) store->Crash();
+    for (auto& [id, store] : cluster.stores()) store->Start();
+    ASSERT_TRUE(Increments(cluster, "mark", 1));
+    ExpectCounterEverywhere(cluster, "n", 5 * round);
+  }
+}
+
 TEST(ReplicatedStateMachine, ShutdownEndsPendingSubmits) {
   Cluster cluster(Calm(5));
   ASSERT_TRUE(Increments(cluster, "n", 1));
@@ -145,15 +156,19 @@ TEST(ReplicatedStateMachine, ASubmitAfterRestartIsNotConfusedWithOneBefore) {
 
 // --- Key-value service ---
 
-void RunService(uint64_t seed, int clients, bool unreliable, bool partitions, bool crashes) {
-  Cluster cluster(Calm(seed, partitions ? 5 : 3));
+void RunService(uint64_t seed, int clients, bool unreliable, bool partitions, bool crashes,
+                uint64_t log_entries_kept = 0, int keys = 0) {
+  ClusterOptions options = Calm(seed, partitions ? 5 : 3);
+  options.log_entries_kept = log_entries_kept;
+  options.keys = keys;
+  Cluster cluster(options);
   if (unreliable) {
     cluster.network().faults.loss = 0.1;
     cluster.network().faults.late_chance = 0.05;
   }
   cluster.StartClients(clients);
   Random random(seed);
-  for (int round = 0; round < 6; ++round) {
+  for (int round = 0; round < 10; ++round) {
     if (partitions) {
       cluster.network().MendAll();
       std::vector<uint64_t> side;
@@ -192,6 +207,32 @@ TEST(KeyValueService, PersistConcurrent) { RunService(17, 5, false, false, true)
 TEST(KeyValueService, PersistConcurrentUnreliable) { RunService(18, 5, true, false, true); }
 TEST(KeyValueService, PersistWithPartition) { RunService(19, 5, false, true, true); }
 TEST(KeyValueService, PersistWithPartitionUnreliable) { RunService(20, 5, true, true, true); }
+
+TEST(KeyValueService, OneKeyUnreliable) { RunService(22, 5, true, false, false, 0, 1); }
+TEST(KeyValueService, SnapshotRecoverManyClients) { RunService(23, 10, false, false, true, 10); }
+TEST(KeyValueService, SnapshotUnreliable) { RunService(24, 5, true, false, false, 10); }
+TEST(KeyValueService, SnapshotUnreliableRecover) { RunService(25, 5, true, false, true, 10); }
+TEST(KeyValueService, SnapshotUnreliableRecoverConcurrentPartitions) {
+  RunService(26, 5, true, true, true, 10);
+}
+
+// A thousand operations of one client in a row, each waiting for the one before.
+TEST(KeyValueService, SpeedOfSequentialOperations) {
+  Cluster cluster(Calm(27));
+  ASSERT_TRUE(Increments(cluster, "n", 1000));
+  ExpectCounterEverywhere(cluster, "n", 1000);
+}
+
+// The log, and so a snapshot's worth of it, stays small however much is written.
+TEST(KeyValueService, SnapshotSizeKeepsTheLogSmall) {
+  ClusterOptions options = Calm(28);
+  options.log_entries_kept = 20;
+  Cluster cluster(options);
+  ASSERT_TRUE(Increments(cluster, "n", 500));
+  cluster.Elapse(std::chrono::seconds(5));
+  const raft::Log& log = cluster.Leader()->core().log();
+  EXPECT_LT(log.last_index() - log.start(), 60u);
+}
 
 TEST(KeyValueService, OnePartitionMinorityBlocksAndCompletesOnHeal) {
   Cluster cluster(Calm(21, 5));
