@@ -10,7 +10,7 @@ pid=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/prefix" >/dev/null
 cp -r "$source/client/example" "$work/example"
-cmake -S "$work/example" -B "$work/built" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+cmake -G Ninja -S "$work/example" -B "$work/built" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
 cmake --build "$work/built" >/dev/null
 for port in 33101 33201 33301 33401; do
   "$work/prefix/bin/kvd" --listen 127.0.0.1:$port --data-dir "$work/data" >"$work/log" 2>&1 & pid=$!
