@@ -212,6 +212,9 @@ void Export(Context& context, const TransferArgs& args) {
   }
   out.flush();
   progress.Done(records, bytes);
+  if (scanner->status().ok() && out && context.json() && !to_stdout) {
+    std::cout << "{\"exported\": " << records << "}\n";
+  }
   if (!scanner->status().ok()) throw Failure{scanner->status()};
   if (!out) throw Failure{absl::ResourceExhaustedError(args.file + ": writing failed; is the disk full?")};
 }

@@ -5,16 +5,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
+
+#include <grpcpp/create_channel.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kvd/v1/kv.grpc.pb.h"
 #include "tests/cluster/mini_cluster.h"
 
 namespace kvd {
 namespace {
 
 using testing::HasSubstr;
+
+uint64_t Resident(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/statm");
+  uint64_t pages = 0, pages_resident = 0;
+  in >> pages >> pages_resident;
+  return pages_resident * 4096;
+}
 
 class OneStore : public testing::Test {
  protected:
@@ -98,13 +110,7 @@ TEST_F(OneStore, AScanThatIsNeverReadHoldsNoMemory) {
   auto client = cluster_->Connect();
   std::string value(1 << 20, 'v');
   for (int i = 0; i < 64; ++i) ASSERT_TRUE(client->Put("scan" + std::to_string(i), value).ok());
-  auto resident = [] (pid_t pid) {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/statm");
-    uint64_t pages = 0, pages_resident = 0;
-    in >> pages >> pages_resident;
-    return pages_resident * 4096;
-  };
-  uint64_t before = resident(cluster_->Pid(1));
+  uint64_t before = Resident(cluster_->Pid(1));
   std::vector<std::unique_ptr<Scanner>> open;
   for (int i = 0; i < 20; ++i) {
     ScanOptions scan;
@@ -113,7 +119,36 @@ TEST_F(OneStore, AScanThatIsNeverReadHoldsNoMemory) {
     ASSERT_TRUE(open.back()->Next());
   }
   // Twenty scans of 64 MiB that are not read: each holds a page or two, not its 64 MiB.
-  EXPECT_LT(resident(cluster_->Pid(1)), before + (uint64_t{400} << 20));
+  EXPECT_LT(Resident(cluster_->Pid(1)), before + (uint64_t{400} << 20));
+}
+
+TEST_F(OneStore, APipelineThatIsNeverReadHoldsNoMemory) {
+  auto client = cluster_->Connect();
+  ASSERT_TRUE(client->Put("pipe", std::string(1 << 20, 'v')).ok());
+  uint64_t before = Resident(cluster_->Pid(1));
+  auto kv = v1::Kv::NewStub(
+      grpc::CreateChannel(cluster_->Address(1), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  auto stream = kv->Pipeline(&context);
+  // Asks for 64 GiB in 64 messages and takes nothing; the store stops reading, so the writer stops.
+  std::atomic<int> written{0};
+  std::thread writer([&] {
+    v1::PipelineRequest request;
+    for (uint64_t id = 1; id <= 1024; ++id) {
+      auto* item = request.add_items();
+      item->set_id(id);
+      item->mutable_get()->set_key("pipe");
+    }
+    for (int i = 0; i < 64 && stream->Write(request); ++i) ++written;
+  });
+  EXPECT_TRUE(MiniCluster::Await([&] { return written > 0; }));
+  // Others are served meanwhile, and what is held stays bounded.
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(client->Put("other", "x").ok());
+    ASSERT_LT(Resident(cluster_->Pid(1)), before + (uint64_t{300} << 20));
+  }
+  context.TryCancel();
+  writer.join();
 }
 
 TEST(Startup, WrongFlagsNameFlagValueAndRange) {
