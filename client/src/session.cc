@@ -122,6 +122,7 @@ void Session::NoteToken(Timestamp token, bool fresh) {
 void Session::FetchToken() {
   if (fetching_token_) return;
   fetching_token_ = true;
+  token_call_ = next_call_;
   RequestItem item;
   item.mutable_get()->set_key("token");
   Submit(std::move(item), loop_->Now() + std::chrono::seconds(10), [this](const auto& answer) {
@@ -261,6 +262,14 @@ void Session::FailAll() {
 }
 
 absl::Status Session::Unanswered(const Call& call) const {
+  if (call.attempt == 0) {
+    // It waited for a token: what kept that from coming is the reason.
+    auto fetch = calls_.find(token_call_);
+    return absl::DeadlineExceededError(absl::StrCat(
+        "no store answered in time; nothing was sent",
+        fetch == calls_.end() || fetch->second->last_error.empty() ? "" : "; last: ",
+        fetch == calls_.end() ? call.last_error : fetch->second->last_error));
+  }
   std::string why = absl::StrCat("no answer after ", call.attempt,
                                  call.attempt == 1 ? " attempt" : " attempts");
   if (!call.last_error.empty()) absl::StrAppend(&why, "; last: ", call.last_error);

@@ -94,6 +94,7 @@ class Session {
   Timestamp token_;
   MonotonicTime token_at_ = kLongAgo;
   bool fetching_token_ = false;
+  uint64_t token_call_ = 0;               // the read that fetches it
   std::vector<uint64_t> wait_for_token_;  // writes held until there is one
   std::string leader_;
   std::vector<std::string> addresses_;  // given and learnt

@@ -80,12 +80,15 @@ void DataGroup::Submit(Command command, CommandCallback callback) {
   if (!valid.ok()) return callback(std::move(valid));
   if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
   if (!ready()) {
+    size_t bytes = 0;
     for (const auto* operations : {&command.operations, &command.otherwise}) {
-      for (const Operation& op : *operations) waiting_bytes_ += op.value.size();
+      for (const Operation& op : *operations) bytes += op.value.size();
     }
-    if (waiting_.size() >= options_.waiting_max || waiting_bytes_ > options_.waiting_bytes_max) {
+    if (waiting_.size() >= options_.waiting_max ||
+        waiting_bytes_ + bytes > options_.waiting_bytes_max) {
       return callback(BusyError("too many commands wait for a new leader", 50));
     }
+    waiting_bytes_ += bytes;
     waiting_.push_back({std::move(command), std::move(callback)});
     return;
   }

@@ -120,6 +120,9 @@ TEST_F(KvctlTest, ErrorsHaveTheirExitCodes) {
   auto result = RunProgram({KvctlPath(), "--connect", nobody, "--timeout-ms", "500", "get", "k"}, 20);
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_THAT(result.output, HasSubstr(nobody));
+  result = RunProgram({KvctlPath(), "--connect", nobody, "--timeout-ms", "500", "put", "k", "v"}, 20);
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.output, HasSubstr("nothing was sent; last: " + nobody));
 }
 
 }  // namespace
