@@ -41,15 +41,12 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
   }
   SnapshotMeta applied = state_machine->applied();
   Index last = log.start.index + log.entries.size();
-  if (applied.index < log.start.index) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "group ", log.group.value(), ": the state ends at index ", applied.index.value(),
-        " but the log begins behind ", log.start.index.value(),
-        "; the data directory is damaged: remove this replica and let the store join anew"));
-  }
+  bool behind = applied.index < log.start.index;
   Term logged = applied.index == log.start.index ? log.start.term
-                : applied.index > last ? Term() : log.entries[applied.index - log.start.index - 1]->term;
-  if (applied.index > last || logged != applied.term) {
+                : behind || applied.index > last
+                    ? Term()
+                    : log.entries[applied.index - log.start.index - 1]->term;
+  if (!behind && (applied.index > last || logged != applied.term)) {
     // The process ended between installing a snapshot and resetting the log behind it: what the log
     // holds is of another history.
     log.start = applied;
@@ -79,7 +76,15 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
   initial.restarted = log.hard_state.term > Term();
   group->core = std::make_unique<Core>(log.replica, options_.core, std::move(initial), group.get(),
                                        loop_->Now(), loop_->random().Next());
-  state_machine->OnStart(group->core->ConfigurationAt(applied.index));
+  const Configuration& configuration = group->core->configuration();
+  if (behind && configuration.IsVoter(log.replica) && configuration.voters.size() == 1) {
+    return absl::DataLossError(absl::StrCat(
+        "group ", log.group.value(), ": the state ends at index ", applied.index.value(),
+        " but the log begins behind ", log.start.index.value(),
+        ", and no other replica has what lies between; restore the data directory from a backup"));
+  }
+  state_machine->OnStart(
+      group->core->ConfigurationAt(std::max(applied.index, group->core->log().start())));
   if (!log.removed) Schedule(*group);
   groups_.emplace(log.group, std::move(group));
   return absl::OkStatus();

@@ -63,7 +63,8 @@ class Host : public TransportHandler {
   // empty for a replica that joins an existing group.
   void CreateGroup(GroupId group, ReplicaId replica, const Configuration& configuration, Task done);
 
-  // Starts a replica from its log and state. FAILED_PRECONDITION if the two don't fit together.
+  // Starts a replica from its log and state. If the state is behind the log's start, the replica
+  // asks the leader for a snapshot; DATA_LOSS if there is nobody to ask.
   absl::Status StartGroup(GroupLog log, StateMachine* state_machine);
 
   // Proposes a command. A failure to accept it is returned, and `proposal` is dropped unfinished;

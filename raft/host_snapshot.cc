@@ -62,7 +62,7 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
       group->tombstone_written) {
     return;
   }
-  if (chunk.term < group->core->term() || chunk.meta.index <= group->core->commit_index()) {
+  if (!group->core->CanUseSnapshot(chunk.meta, chunk.term)) {
     group->receiving = {};
     return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
   }
@@ -91,9 +91,16 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
     Schedule(group);
     return Acknowledge(from, last, 0, /*reject=*/true, /*installed=*/false);
   }
+  bool keeps_log = group.core->KeepsLog(last.meta);
   absl::Status installed =
       group.state_machine->InstallSnapshot(std::move(stage), last.meta, group.core->id());
   if (!installed.ok()) return Acknowledge(from, last, 0, /*reject=*/true, /*installed=*/false);
+  if (keeps_log) {
+    group.core->Restore(loop_->Now(), last.meta, last.term, last.from);
+    ++counters_.snapshots_installed;
+    Schedule(group);
+    return Acknowledge(from, last, 0, /*reject=*/false, /*installed=*/true);
+  }
   group.installing = true;
   group.size_marks.clear();
   LogWrite write;

@@ -58,6 +58,7 @@ void ToWire(const GroupMessage& in, internal::v1::Message* out) {
   out->set_echo_ns(Nanos(m.follower_sent_at));
   out->set_follower_life(m.follower_life);
   out->set_closed_index(m.closed_index.value());
+  out->set_needs_state(m.needs_state);
   out->set_transfer(m.transfer);
   out->set_from_store(m.from_store.value());
 }
@@ -86,6 +87,7 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   m.follower_sent_at = FromNanos(in->echo_ns());
   m.follower_life = in->follower_life();
   m.closed_index = Index(in->closed_index());
+  m.needs_state = in->needs_state();
   m.transfer = in->transfer();
   m.from_store = StoreId(in->from_store());
   return m.from && m.to && m.from_store;

@@ -36,9 +36,9 @@ Core::Core(ReplicaId id, const CoreOptions& options, InitialState initial, const
       applied_(initial.applied),
       emitted_(initial.applied) {
   KVD_CHECK(Validate(options).empty());
-  KVD_CHECK(initial.applied >= initial.start.index && initial.applied <= log_.last_index());
-  // The state machine never runs ahead of what is committed.
-  hard_state_.commit = std::max(hard_state_.commit, initial.applied);
+  KVD_CHECK(initial.applied <= log_.last_index());
+  // Neither the state machine nor the log's start runs ahead of what is committed.
+  hard_state_.commit = std::max({hard_state_.commit, initial.applied, initial.start.index});
   KVD_CHECK(hard_state_.commit <= log_.last_index());
   configurations_.push_back({initial.start.index, initial.start.configuration});
   for (const EntryPtr& entry : initial.entries) {
@@ -78,7 +78,7 @@ void Core::Tick(MonotonicTime now) {
 void Core::Campaign(MonotonicTime now) {
   SetNow(now);
   if (role_ == Role::kLeader || removed_) return;
-  if (!IsVoter()) {
+  if (!IsVoter() || NeedsState()) {
     ResetElectionTimer();
     return;
   }
@@ -228,8 +228,19 @@ void Core::Compact(Index index) {
   }
 }
 
+bool Core::CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const {
+  if (removed_ || leader_term < term()) return false;
+  return NeedsState() ? meta.index >= log_.start() : meta.index > commit_index();
+}
+
+bool Core::KeepsLog(const SnapshotMeta& meta) const {
+  return NeedsState() && log_.Matches(meta.index, meta.term);
+}
+
 bool Core::WantsSnapshot(const SnapshotMeta& meta, Term leader_term) {
-  if (removed_ || leader_term < term() || meta.index <= commit_index()) return false;
+  if (!CanUseSnapshot(meta, leader_term)) return false;
+  // The state never gets ahead of the log on the own disk.
+  if (KeepsLog(meta)) return meta.index <= log_.stable();
   if (log_.Matches(meta.index, meta.term)) {
     // The log holds it all: to drop what follows could lose entries this replica acknowledged.
     CommitTo(meta.index);
@@ -241,9 +252,15 @@ bool Core::WantsSnapshot(const SnapshotMeta& meta, Term leader_term) {
 void Core::Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term,
                    ReplicaId leader) {
   SetNow(now);
-  KVD_CHECK(leader_term >= term() && meta.index > commit_index());
+  KVD_CHECK(CanUseSnapshot(meta, leader_term));
+  bool keep = KeepsLog(meta);
   BecomeFollower(leader_term, leader);
   ResetElectionTimer();
+  if (keep) {
+    applied_ = emitted_ = meta.index;
+    CommitTo(meta.index);
+    return;
+  }
   output_.entries.clear();
   log_.Reset(meta.index, meta.term);
   configurations_.assign(1, {meta.index, meta.configuration});
@@ -264,7 +281,7 @@ Output Core::TakeOutput() {
   }
   // Applied only once on the own disk too, so that the state never gets ahead of the log.
   Index until = std::min(commit_index(), log_.stable());
-  if (emitted_ < until) {
+  if (emitted_ < until && !NeedsState()) {
     output_.committed = log_.Slice(emitted_ + 1, until + 1, options_.apply_bytes_max);
     if (!output_.committed.empty()) emitted_ = output_.committed.back()->index;
   }
@@ -277,7 +294,7 @@ void Core::CheckState() const {
   KVD_CHECK(applied_ <= emitted_ && emitted_ <= commit_index());
   KVD_CHECK(emitted_ <= log_.stable());
   KVD_CHECK(commit_index() <= log_.last_index());
-  KVD_CHECK(log_.start() <= applied_);
+  if (NeedsState()) KVD_CHECK(role_ == Role::kFollower && emitted_ == applied_);
   KVD_CHECK(log_.stable() <= log_.last_index());
   KVD_CHECK(log_.last_term() <= term());
   KVD_CHECK(!configurations_.empty() && configurations_.back().index <= log_.last_index());

@@ -46,7 +46,8 @@ struct InitialState {
   SnapshotMeta start;              // the log begins behind it; its configuration holds until the
                                    // first configuration entry
   std::vector<EntryPtr> entries;   // all of the log, already on disk
-  Index applied;                   // what the state machine has applied; >= start.index
+  Index applied;                   // what the state machine has applied; below start.index if it
+                                   // lost its state, see Core::NeedsState
   bool restarted = false;          // it has run before: it may have granted a lease it forgot
 };
 
@@ -112,9 +113,13 @@ class Core {
   void OnApplied(Index index);
   // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
   void Compact(Index index);
+  // Whether a snapshot at this position could be of use, going by what is known so far.
+  bool CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const;
   // Whether this replica should install the snapshot that the leader of `leader_term` offers.
   bool WantsSnapshot(const SnapshotMeta& meta, Term leader_term);
-  // The snapshot replaced state and log, durably: the log starts behind it. Requires:
+  // Whether the snapshot replaces the state alone: it was lost, and the log goes on from there.
+  bool KeepsLog(const SnapshotMeta& meta) const;
+  // The snapshot replaced the state and, unless KeepsLog, the log, durably. Requires:
   // WantsSnapshot(meta, leader_term) was true and no event came in between.
   void Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term, ReplicaId leader);
   // The snapshot for `to` is installed there, or could not be sent.
@@ -139,6 +144,9 @@ class Core {
   // The configuration in force at `index`, which must not be below the log's start.
   const Configuration& ConfigurationAt(Index index) const;
   bool removed() const { return removed_; }
+  // The state lacks what the log no longer holds: nothing can be applied until a snapshot came. The
+  // log keeps its promises meanwhile, so this replica votes and acknowledges, but never leads.
+  bool NeedsState() const { return applied_ < log_.start(); }
   bool transferring() const { return static_cast<bool>(transfer_target_); }
   const std::map<ReplicaId, Progress>& progress() const { return progress_; }
   uint64_t uncommitted_bytes() const { return uncommitted_bytes_; }

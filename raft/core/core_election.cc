@@ -95,7 +95,7 @@ void Core::TallyVotes() {
 }
 
 void Core::HandleTimeoutNow(const Message&) {
-  if (!IsVoter() || role_ == Role::kLeader) return;
+  if (!IsVoter() || NeedsState() || role_ == Role::kLeader) return;
   StartElection(/*pre_vote=*/false, /*transfer=*/true);
 }
 
@@ -116,6 +116,10 @@ absl::Status Core::TransferLeadership(MonotonicTime now, ReplicaId target) {
   auto it = progress_.find(target);
   if (it == progress_.end() || !configuration().IsVoter(target)) {
     return absl::InvalidArgumentError("replica " + target.ToString() + " is not a voter");
+  }
+  if (it->second.needs_state) {
+    return absl::FailedPreconditionError("replica " + target.ToString() +
+                                         " waits for a snapshot of the state");
   }
   if (transfer_target_) {
     return absl::FailedPreconditionError("a transfer to replica " + transfer_target_.ToString() +

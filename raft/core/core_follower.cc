@@ -14,6 +14,7 @@ void Core::HandleAppend(const Message& m) {
   reply.round = m.round;
   reply.follower_sent_at = now_;
   reply.follower_life = life_;
+  reply.needs_state = NeedsState();
   if (m.index < commit_index()) {
     // Committed entries always match: tell the leader how far.
     reply.index = commit_index();
@@ -65,6 +66,7 @@ void Core::HandleHeartbeat(const Message& m) {
   reply.round = m.round;
   reply.follower_sent_at = now_;
   reply.follower_life = life_;
+  reply.needs_state = NeedsState();
   SendAfterPersist(std::move(reply));
 }
 

@@ -91,6 +91,7 @@ void Core::NoteContact(const Message& m, Progress& progress) {
   progress.acked_round = std::max(progress.acked_round, m.round);
   progress.peer_clock = m.follower_sent_at;
   progress.peer_life = m.follower_life;
+  progress.needs_state = m.needs_state;
   ConfirmReads();
 }
 
@@ -121,6 +122,8 @@ void Core::HandleHeartbeatReply(const Message& m) {
   Progress& progress = it->second;
   NoteContact(m, progress);
   progress.HeartbeatAcked();
+  // Asked again with each heartbeat until one has arrived.
+  if (m.needs_state) output_.snapshots.push_back({m.from});
   // Something was sent and never answered: an empty append finds out what is missing.
   if (progress.match() < log_.last_index()) {
     MaybeSendAppend(m.from, progress, /*send_empty=*/true);

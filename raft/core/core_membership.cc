@@ -127,7 +127,7 @@ void Core::OnCommittedConfiguration() {
   Index best_match;
   for (auto& [peer, progress] : progress_) {
     MaybeSendAppend(peer, progress, /*send_empty=*/true);
-    if (configuration().IsVoter(peer) && progress.match() >= best_match) {
+    if (configuration().IsVoter(peer) && !progress.needs_state && progress.match() >= best_match) {
       best = peer;
       best_match = progress.match();
     }

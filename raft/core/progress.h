@@ -47,6 +47,8 @@ class Progress {
   // The peer's own clock in its last reply; echoed to it.
   MonotonicTime peer_clock = kLongAgo;
   uint64_t peer_life = 0;
+  // It lost its state and waits for a snapshot, whatever its log holds.
+  bool needs_state = false;
   // Highest commit index that was sent to it.
   Index sent_commit;
 

@@ -120,6 +120,8 @@ struct Message {
   MonotonicTime follower_sent_at = kLongAgo;
   uint64_t follower_life = 0;
   Index closed_index;
+  // Of a follower's reply: it lost its state and asks for a snapshot.
+  bool needs_state = false;
   // A vote asked for by the leader itself; overrides its lease.
   bool transfer = false;
   // Sender's wall clock, milliseconds since the Unix epoch. For the state machine's timestamps.

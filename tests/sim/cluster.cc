@@ -10,7 +10,7 @@ namespace kvd::sim {
 std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
                       " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
-                      " snapshots=", snapshots, " elections=", elections,
+                      " snapshots=", snapshots, " states_lost=", states_lost, " elections=", elections,
                       " applied=", applied.value(), " fingerprint=", fingerprint);
 }
 
@@ -167,7 +167,12 @@ void Cluster::CrashOne() {
   bool all = random.Chance(0.1);
   for (auto& [id, store] : stores_) {
     if (!store->running() || (!all && !random.Chance(0.35))) continue;
-    store->Crash();
+    if (!all && random.Chance(0.15) && MayLoseState()) {
+      store->LoseState();
+      ++report_.states_lost;
+    } else {
+      store->Crash();
+    }
     ++report_.crashes;
     scheduler_.After(milliseconds(random.Between(10, 3000)), [this, id = id] {
       SimStore& store = *stores_.at(id);
@@ -175,6 +180,14 @@ void Cluster::CrashOne() {
     });
     if (!all) return;
   }
+}
+
+// What the logs begin behind must be left somewhere: one replica at a time may lack it.
+bool Cluster::MayLoseState() const {
+  for (const auto& [id, store] : stores_) {
+    if (store->running() ? store->core().NeedsState() : store->lost_state()) return false;
+  }
+  return true;
 }
 
 void Cluster::CutSomething() {
@@ -280,7 +293,7 @@ std::string Cluster::Describe() {
                     c.term().value(), " log ", c.log().start().value(), "..", c.log().last_index().value(),
                     " stable ", c.log().stable().value(), " commit ", c.commit_index().value(),
                     " applied ", c.applied_index().value(), " ", c.configuration().ToString(),
-                    c.removed() ? " removed" : "");
+                    c.removed() ? " removed" : "", c.NeedsState() ? " needs state" : "");
     for (const auto& [peer, progress] : c.progress()) {
       absl::StrAppend(&out, "\n    -> ", peer.value(), " ", ToString(progress.state()), " match ",
                       progress.match().value(), " next ", progress.next().value());

@@ -31,6 +31,7 @@ struct Report {
   uint64_t cuts = 0;
   uint64_t membership_changes = 0;
   uint64_t snapshots = 0;
+  uint64_t states_lost = 0;
   uint64_t elections = 0;
   Index applied;
   uint32_t fingerprint = 0;  // equal for equal runs
@@ -72,6 +73,7 @@ class Cluster {
   void ScheduleFault();
   void InjectFault();
   void CrashOne();
+  bool MayLoseState() const;
   void CutSomething();
   void ChangeMembers();
   void Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced);

@@ -274,6 +274,35 @@ TEST(KeyValueService, SnapshotALaggardCatchesUp) {
   FAIL() << "no seed truncated its log";
 }
 
+// A replica whose state is gone, while its log begins behind what the state would have to hold: it
+// votes by its log, never leads, and is whole again once a snapshot came.
+TEST(Storage, ALostStateIsFetchedAndDoesNotLead) {
+  ClusterOptions options = Calm(29);
+  options.log_entries_kept = 20;
+  Cluster cluster(options);
+  ASSERT_TRUE(Increments(cluster, "n", 100));
+  cluster.Elapse(std::chrono::seconds(3));
+  SimStore* lost = cluster.Leader();
+  ASSERT_GT(lost->core().log().start(), Index());
+  lost->LoseState();
+  lost->Start();
+  ASSERT_TRUE(lost->core().NeedsState());
+  // One of the others hears nothing: the new leader needs the vote of the replica without a state.
+  SimStore* other = nullptr;
+  for (auto& [id, store] : cluster.stores()) {
+    if (store.get() != lost) other = store.get();
+  }
+  cluster.Partition({other->id().value()});
+  ASSERT_TRUE(cluster.Await([&] {
+    EXPECT_FALSE(lost->core().IsLeader() && lost->core().NeedsState());
+    return cluster.Leader() != nullptr && !lost->core().NeedsState();
+  })) << cluster.Describe();
+  EXPECT_EQ(lost->process().host->counters().snapshots_installed, 1u);
+  cluster.network().MendAll();
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  ExpectCounterEverywhere(cluster, "n", 101);
+}
+
 // Memory is bounded by what lives, not by what was written: overwritten values go with the history.
 TEST(KeyValueService, OverwrittenLargeValuesAreDropped) {
   for (uint64_t seed = 50; seed < 60; ++seed) {

@@ -35,6 +35,7 @@ void SimStore::Format(ReplicaId replica, const raft::Configuration& configuratio
 void SimStore::Start() {
   KVD_CHECK(!running() && formatted());
   ++starts_;
+  lost_state_ = false;
   process_ = std::make_unique<Process>();
   Process& p = *process_;
   p.loop = std::make_unique<SimLoop>(scheduler_, options_.clock_rate, options_.wall_offset_ms);
@@ -108,10 +109,17 @@ void SimStore::ScheduleFlush() {
 void SimStore::Crash() {
   KVD_CHECK(running());
   last_at_crash_ = core().log().last_index();
+  lost_state_ = core().NeedsState();
   network_->endpoints.erase(id_.value());
   process_->log_store->Crash(scheduler_->random());
   process_.reset();
   engine_.Crash();
+}
+
+void SimStore::LoseState() {
+  if (running()) Crash();
+  engine_ = storage::MemoryEngine();
+  lost_state_ = true;
 }
 
 void SimStore::Lose() {

@@ -50,6 +50,8 @@ class SimStore {
   void Start();
   // The process ends at once, and what was not synced is gone.
   void Crash();
+  // Crashes; what the group's state was kept in is gone, the log is not.
+  void LoseState();
   // The disks are gone too.
   void Lose();
   bool running() const { return process_ != nullptr; }
@@ -67,6 +69,8 @@ class SimStore {
   uint64_t starts() const { return starts_; }
   // End of its log when it crashed last.
   Index last_at_crash() const { return last_at_crash_; }
+  // Down, and without the state that it had.
+  bool lost_state() const { return lost_state_; }
 
  private:
   void ScheduleFlush();
@@ -80,6 +84,7 @@ class SimStore {
   std::unique_ptr<Process> process_;
   uint64_t starts_ = 0;
   Index last_at_crash_;
+  bool lost_state_ = false;
 };
 
 }  // namespace kvd::sim
