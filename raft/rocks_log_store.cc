@@ -6,12 +6,14 @@
 #include <rocksdb/write_batch.h>
 
 #include <chrono>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
 #include "raft/sync_mark.h"
+#include "raft/wal_tail.h"
 
 namespace kvd::raft {
 namespace {
@@ -90,8 +92,8 @@ EntryPtr DecodeEntry(std::string_view key, std::string_view bytes) {
 rocksdb::Options LogOptions() {
   rocksdb::Options options;
   options.create_if_missing = true;
-  // A torn tail is what a crash leaves; damage elsewhere must not be skipped over.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // A torn tail is what a crash leaves: it is cut before. Whatever else is damaged is not skipped.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
   options.recycle_log_file_num = 0;
   options.track_and_verify_wals_in_manifest = true;
   options.max_bgerror_resume_count = 0;
@@ -119,6 +121,13 @@ absl::Status Lost(const std::string& what) {
 
 absl::StatusOr<std::unique_ptr<RocksLogStore>> RocksLogStore::Open(
     Loop* loop, const std::string& directory, std::function<void(const std::string&)> on_fatal) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) return absl::UnavailableError(absl::StrCat(directory, ": ", error.message()));
+  auto mark = SyncMark::Open(directory + "/SYNCED");
+  if (!mark.ok()) return mark.status();
+  auto cut = CutTornTail(directory, (*mark)->value());
+  if (!cut.ok()) return absl::IsDataLoss(cut.status()) ? Lost(std::string(cut.status().message())) : cut.status();
   rocksdb::DB* raw = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(LogOptions(), directory, &raw);
   if (!opened.ok()) {
@@ -126,14 +135,14 @@ absl::StatusOr<std::unique_ptr<RocksLogStore>> RocksLogStore::Open(
     return opened.IsCorruption() ? Lost(why) : absl::UnavailableError(why);
   }
   std::unique_ptr<rocksdb::DB> db(raw);
-  auto mark = SyncMark::Open(directory + "/SYNCED");
-  if (!mark.ok()) return mark.status();
   if (db->GetLatestSequenceNumber() < (*mark)->value()) {
     return Lost(absl::StrCat("it ends at batch ", db->GetLatestSequenceNumber(), ", but batch ",
                              (*mark)->value(), " was synced and acknowledged"));
   }
-  return std::unique_ptr<RocksLogStore>(
+  std::unique_ptr<RocksLogStore> store(
       new RocksLogStore(loop, std::move(db), *std::move(mark), std::move(on_fatal)));
+  store->opening_report_ = *std::move(cut);
+  return store;
 }
 
 RocksLogStore::RocksLogStore(Loop* loop, std::unique_ptr<rocksdb::DB> db,

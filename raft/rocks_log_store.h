@@ -38,7 +38,7 @@ struct LogStoreStats {
 
 class RocksLogStore : public LogStore {
  public:
-  // Opens or creates the database in `directory`. DATA_LOSS if acknowledged entries are missing or
+  // Opens or creates the database in `directory`; a torn tail is cut. DATA_LOSS if acknowledged entries are missing or
   // damaged. `on_fatal` is called, on any thread, when a write or sync failed; it must not return.
   static absl::StatusOr<std::unique_ptr<RocksLogStore>> Open(
       Loop* loop, const std::string& directory, std::function<void(const std::string&)> on_fatal);
@@ -53,6 +53,9 @@ class RocksLogStore : public LogStore {
 
   // Writes and syncs before it returns. Requires: no other write is under way.
   void WriteNow(std::vector<LogWrite> writes);
+
+  // What opening had to mend, for the operator; empty if nothing.
+  const std::string& opening_report() const { return opening_report_; }
 
   // Thread-safe.
   LogStoreStats stats() const;
@@ -75,6 +78,7 @@ class RocksLogStore : public LogStore {
   const std::unique_ptr<rocksdb::DB> db_;
   const std::unique_ptr<SyncMark> mark_;
   const std::function<void(const std::string&)> on_fatal_;
+  std::string opening_report_;
 
   // What is stored of each group, so that a write needs no read. Load's, then the writer thread's.
   struct Stored {

@@ -142,6 +142,7 @@ absl::Status Server::Parts::OpenStorage() {
   auto log = raft::RocksLogStore::Open(loop.get(), directory->raft_path(), Die);
   if (!log.ok()) return log.status();
   log_store = *std::move(log);
+  if (!log_store->opening_report().empty()) spdlog::warn("{}", log_store->opening_report());
   storage::RocksEngineOptions engine_options;
   engine_options.block_cache_bytes = options.block_cache_mb << 20;
   engine_options.write_buffer_bytes = options.write_buffer_mb << 20;
