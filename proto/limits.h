@@ -16,6 +16,8 @@ inline constexpr size_t kConditionsMax = 128;
 inline constexpr size_t kMultiGetKeysMax = 4096;
 inline constexpr size_t kDeleteRangeKeysMax = 4096;
 inline constexpr size_t kDeleteRangeKeysDefault = 1024;
+// Deleted keys that one entry of a range delete steps over.
+inline constexpr size_t kDeleteRangeDeadKeysMax = 10'000;
 inline constexpr size_t kScanPageBytesMin = 1 << 10;
 inline constexpr size_t kScanPageBytesMax = 4 << 20;
 inline constexpr size_t kScanPageBytesDefault = 256 << 10;

@@ -36,7 +36,8 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
       group_(group),
       options_(options),
       meta_(std::move(meta)),
-      writers_(options.clients_max) {
+      writers_(options.clients_max),
+      sweeper_(engine, group, meta_.clock) {
   writers_.Restart(meta_.clock);
 }
 
@@ -156,25 +157,12 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item) {
   }
 }
 
-void DataGroup::ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch) {
-  raft::Configuration before = meta_.applied.configuration;
-  raft::Configuration& now = meta_.applied.configuration;
-  KVD_CHECK(raft::Configuration::Decode(entry.data, &now));
-  meta_.StoreConfiguration(batch, group_);
-  if (now.IsJoint()) return;
-  for (auto& [id, record] : meta_.stores) {
-    if (before.Contains(record.replica) && !now.Contains(record.replica)) record.removed = true;
-  }
-  meta_.StoreStores(batch, group_);
-}
-
 absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timestamp timestamp,
                                                  storage::WriteBatch& batch) {
   CommandResult result;
-  Executor executor(group_, engine_, &meta_, &writers_, &batch);
   switch (command.kind) {
-    case CommandKind::kWrite: return executor.Write(command, timestamp);
-    case CommandKind::kDeleteRange: return executor.DeleteRange(command, timestamp);
+    case CommandKind::kWrite:
+    case CommandKind::kDeleteRange: return Write(command, timestamp, batch);
     case CommandKind::kClockAdvance: break;
     case CommandKind::kSafePoint:
       if (command.safe_point > meta_.safe_point && command.safe_point < timestamp) {
@@ -190,58 +178,16 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
   return result;
 }
 
-void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
-                               storage::WriteBatch& batch) {
-  switch (command.kind) {
-    case CommandKind::kBootstrap:
-      if (!meta_.shards.empty()) {
-        result->status = absl::FailedPreconditionError("the cluster is bootstrapped already");
-        return;
-      }
-      meta_.cluster = command.cluster;
-      meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
-      meta_.stores[command.store] = {command.address, command.nonce, command.replica};
-      meta_.next_store = command.store + 1;
-      meta_.next_replica = command.replica + 1;
-      meta_.StoreShards(batch, group_);
-      break;
-    case CommandKind::kJoin: {
-      if (meta_.shards.empty()) {
-        result->status = absl::UnavailableError("the cluster is not bootstrapped yet");
-        return;
-      }
-      // A store that asks again, having missed the answer, keeps its ids.
-      for (const auto& [id, record] : meta_.stores) {
-        if (record.nonce != command.nonce) continue;
-        if (record.removed) {
-          result->status = absl::FailedPreconditionError(
-              absl::StrCat("store ", id.value(), " was removed from the cluster; empty its data "
-                           "directory to join as a new one"));
-          return;
-        }
-        result->store = id;
-        result->replica = record.replica;
-      }
-      if (!result->store) {
-        result->store = meta_.next_store;
-        result->replica = meta_.next_replica;
-        ++meta_.next_store;
-        ++meta_.next_replica;
-      }
-      meta_.stores[result->store] = {command.address, command.nonce, result->replica};
-      break;
-    }
-    case CommandKind::kStoreAddress:
-      if (!meta_.stores.contains(command.store)) {
-        result->status = absl::NotFoundError(
-            absl::StrCat("store ", command.store.value(), " is not known to the cluster"));
-        return;
-      }
-      meta_.stores[command.store].address = command.address;
-      break;
-    default: meta_.stores.erase(command.store); break;
+absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp timestamp,
+                                               storage::WriteBatch& batch) {
+  Executor executor(group_, engine_, &meta_, &writers_, &batch);
+  auto result = command.kind == CommandKind::kWrite ? executor.Write(command, timestamp)
+                                                    : executor.DeleteRange(command, timestamp);
+  if (executor.last_death()) {
+    sweeper_.NoteDeath(executor.first_death());
+    sweeper_.NoteDeath(executor.last_death());
   }
-  meta_.StoreStores(batch, group_);
+  return result;
 }
 
 void DataGroup::ExecuteClock(storage::WriteBatch& batch) {
@@ -260,47 +206,10 @@ absl::Status DataGroup::Wipe(ReplicaId replica) {
   meta_ = GroupMeta();
   meta_.replica = replica;
   writers_.Restart(Timestamp());
+  sweeper_ = storage::Sweeper(engine_, group_, Timestamp());
   meta_.StoreApplied(*batch, group_);
   absl::Status written = engine_->Write(*batch);
   return written.ok() ? engine_->Flush() : written;
-}
-
-Timestamp DataGroup::NextExpiry() const {
-  storage::IterateOptions options;
-  options.lower = ExpiryKey(group_, Timestamp());
-  options.upper = ExpiryKey(group_, kTimestampMax);
-  auto it = engine_->NewIterator(options);
-  it->Seek(options.lower);
-  return it->Valid() ? ExpiryOf(it->key()) : Timestamp();
-}
-
-// What a leader does without being asked: lets time pass in an idle group when an expiry falls due,
-// and gives up old history.
-void DataGroup::Duty() {
-  duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
-  if (!ready() || duty_proposed_) return;
-  Timestamp now = TimestampFromMillis(PhysicalMillis());
-  Command command;
-  Timestamp expiry = NextExpiry();
-  auto retention = static_cast<uint64_t>(
-      std::chrono::duration_cast<milliseconds>(options_.retention).count());
-  uint64_t step = std::max<uint64_t>(retention / 10, 100);
-  if (expiry && expiry < now) {
-    command.kind = CommandKind::kClockAdvance;
-  } else if (MillisOf(now) > retention + step &&
-             TimestampFromMillis(MillisOf(now) - retention - step) > meta_.safe_point &&
-             meta_.clock > meta_.safe_point + (step << kTimestampCounterBits)) {
-    // An idle group has nothing to forget: its clock stands still, and so does the safe point.
-    command.kind = CommandKind::kSafePoint;
-    command.safe_point = std::min(TimestampFromMillis(MillisOf(now) - retention), meta_.clock);
-    if (command.safe_point <= meta_.safe_point) return;
-  } else {
-    return;
-  }
-  duty_proposed_ = true;
-  ProposeNow(std::move(command), [this, alive = std::weak_ptr<bool>(alive_)](const auto&) {
-    if (!alive.expired()) duty_proposed_ = false;
-  });
 }
 
 }  // namespace kvd::shard

@@ -14,6 +14,7 @@
 #include "server/shard/group_clock.h"
 #include "server/shard/group_meta.h"
 #include "server/shard/writer_table.h"
+#include "server/storage/sweeper.h"
 
 namespace kvd::shard {
 
@@ -21,6 +22,8 @@ struct DataGroupOptions {
   // History older than this is given up.
   Duration retention = std::chrono::minutes(10);
   Duration duty_interval = milliseconds(100);
+  // Looked at in one duty for what is dead and can go.
+  uint64_t sweep_keys_max = 500;
   size_t snapshot_chunk_bytes = 256 << 10;
   size_t clients_max = 100'000;
   size_t waiting_max = 16'384;  // commands held while a new leader gets ready
@@ -70,6 +73,8 @@ class DataGroup : public raft::StateMachine {
   const GroupMeta& meta() const { return meta_; }
   const storage::Engine& engine() const { return *engine_; }
   storage::MvccReader reader() const { return storage::MvccReader(engine_, group_); }
+  // Dead keys that the sweep removed since the start.
+  uint64_t swept() const { return swept_; }
   bool leads() const { return leads_; }
   // Leads and has applied an entry of its term.
   bool ready() const { return leads_ && meta_.applied.term == term_; }
@@ -114,6 +119,9 @@ class DataGroup : public raft::StateMachine {
   Timestamp AheadMax();
   void ProposeNow(Command command, CommandCallback callback);
   void Duty();
+  void Sweep();
+  absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp,
+                                      storage::WriteBatch& batch);
   Timestamp NextExpiry() const;
   void PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback);
   void Fatal(const absl::Status& status);
@@ -123,6 +131,7 @@ class DataGroup : public raft::StateMachine {
   const DataGroupOptions options_;
   GroupMeta meta_;
   WriterTable writers_;
+  storage::Sweeper sweeper_;
   GroupClock clock_;
   Loop* loop_ = nullptr;
   raft::Host* host_ = nullptr;
@@ -133,6 +142,7 @@ class DataGroup : public raft::StateMachine {
   std::vector<Waiting> waiting_;
   size_t waiting_bytes_ = 0;
   bool duty_proposed_ = false;
+  uint64_t swept_ = 0;
   std::unique_ptr<Timer> duty_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -129,6 +129,7 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   }
   meta_ = *std::move(loaded);
   writers_.Restart(meta_.clock);
+  sweeper_ = storage::Sweeper(engine_, group_, meta_.clock);
   return absl::OkStatus();
 }
 

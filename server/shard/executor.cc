@@ -226,7 +226,14 @@ void Executor::Commit(const Command& command, Timestamp timestamp, std::vector<P
     if (!plain && command.writer && p.key == command.PrimaryKey()) version.outcome = told;
     batch_->Put(storage::VersionKey(group_, p.key, timestamp), storage::Encode(version));
     if (p.expiry) batch_->Put(ExpiryKey(group_, p.expiry), "");
+    if (p.kind == VersionKind::kTombstone) NoteDeath(timestamp);
+    if (p.expiry) NoteDeath(p.expiry);
   }
+}
+
+void Executor::NoteDeath(Timestamp at) {
+  first_death_ = std::min(first_death_, at);
+  last_death_ = std::max(last_death_, at);
 }
 
 absl::StatusOr<CommandResult> Executor::Write(const Command& command, Timestamp timestamp) {
@@ -282,6 +289,8 @@ absl::StatusOr<CommandResult> Executor::DeleteRange(const Command& command, Time
   storage::ScanOptions scan;
   scan.range = command.range;
   scan.at = timestamp;
+  scan.dead_max = kDeleteRangeDeadKeysMax;
+  scan.safe_point = meta_->safe_point;
   auto scanned =
       reader_.Scan(scan, [&](const std::string& key, Timestamp, const storage::Version&) {
         if (planned.size() == limit) {
@@ -296,6 +305,10 @@ absl::StatusOr<CommandResult> Executor::DeleteRange(const Command& command, Time
         return true;
       });
   if (!scanned.ok()) return scanned.status();
+  if (scanned->has_value()) {
+    outcome.more = true;
+    outcome.resume_key = **scanned;
+  }
   outcome.deleted = result.deleted = planned.size();
   result.more = outcome.more;
   result.resume_key = outcome.resume_key;

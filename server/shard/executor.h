@@ -22,6 +22,11 @@ class Executor {
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp);
   absl::StatusOr<CommandResult> DeleteRange(const Command& command, Timestamp timestamp);
 
+  // When the first and the last of the written versions die: of a tombstone now, else at its expiry.
+  // first_death() > last_death() if none does.
+  Timestamp first_death() const { return first_death_; }
+  Timestamp last_death() const { return last_death_; }
+
  private:
   // Why a command that was evaluated changed nothing at all.
   enum class Failure : uint8_t { kNone = 0, kNotANumber = 1, kOverflow = 2, kTooLarge = 3 };
@@ -55,6 +60,7 @@ class Executor {
                                std::vector<Planned>* planned, OperationResult* result) const;
   void Commit(const Command& command, Timestamp timestamp, std::vector<Planned> planned,
               const Outcome& outcome);
+  void NoteDeath(Timestamp at);
   static absl::Status FailureStatus(Failure failure, const std::string& key);
 
   const GroupId group_;
@@ -62,6 +68,8 @@ class Executor {
   GroupMeta* const meta_;
   WriterTable* const writers_;
   storage::WriteBatch* const batch_;
+  Timestamp first_death_ = kTimestampMax;
+  Timestamp last_death_;
 };
 
 }  // namespace kvd::shard

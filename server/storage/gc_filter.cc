@@ -1,7 +1,6 @@
 #include "server/storage/gc_filter.h"
 
 #include "server/storage/mvcc_key.h"
-#include "server/storage/version.h"
 
 namespace kvd::storage {
 
@@ -23,8 +22,7 @@ bool GcFilter::Drops(std::string_view engine_key, std::string_view value) {
   // Tokens below the safe point are refused: nobody can ask for this outcome.
   if (version->kind == VersionKind::kOutcome) return true;
   newest_seen_ = true;
-  bool dead = version->kind == VersionKind::kTombstone || version->IsExpiredAt(group_safe_point_);
-  return dead && sees_all_levels_;
+  return sees_all_levels_ && IsDead(*version, group_safe_point_);
 }
 
 }  // namespace kvd::storage

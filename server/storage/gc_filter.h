@@ -11,8 +11,15 @@
 
 #include "proto/ids.h"
 #include "proto/timestamp.h"
+#include "server/storage/version.h"
 
 namespace kvd::storage {
+
+// Whether a version that is its key's newest at or below the safe point says that there is no value.
+inline bool IsDead(const Version& version, Timestamp safe_point) {
+  return version.kind == VersionKind::kTombstone ||
+         (version.kind == VersionKind::kValue && version.IsExpiredAt(safe_point));
+}
 
 class GcFilter {
  public:

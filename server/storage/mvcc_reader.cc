@@ -4,6 +4,7 @@
 #include "proto/check.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
+#include "server/storage/gc_filter.h"
 
 namespace kvd::storage {
 namespace {
@@ -97,6 +98,7 @@ absl::StatusOr<std::optional<std::string>> MvccReader::ScanForward(const ScanOpt
   std::string done_prefix;  // of the key that is decided already
   int skipped = 0;
   uint64_t examined = 0;
+  uint64_t dead = 0;
   for (it->Seek(iterate.lower); it->Valid();) {
     std::string_view prefix = PrefixOf(it->key());
     if (options.examined_max != 0 && ++examined > options.examined_max && prefix != done_prefix) {
@@ -131,6 +133,8 @@ absl::StatusOr<std::optional<std::string>> MvccReader::ScanForward(const ScanOpt
         absl::Status sum = CheckSum(*user_key, *version);
         if (!sum.ok()) return sum;
         if (!row(*user_key, timestamp, *version)) return std::nullopt;
+      } else if (timestamp > options.safe_point || !IsDead(*version, options.safe_point)) {
+        if (options.dead_max != 0 && ++dead > options.dead_max) return user_key;
       }
     }
     it->Next();

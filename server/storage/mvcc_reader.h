@@ -32,6 +32,10 @@ struct ScanOptions {
   // Ends the scan after this many versions were looked at, live or not; 0: no bound. How many there
   // are differs between replicas: never for what must be the same on all of them.
   uint64_t examined_max = 0;
+  // Ends the scan after this many dead keys that every replica still holds, going by `safe_point`:
+  // what lies dead below it may be gone already. 0: no bound. Forward only.
+  uint64_t dead_max = 0;
+  Timestamp safe_point;
 };
 
 class MvccReader {
@@ -51,7 +55,7 @@ class MvccReader {
 
   // Calls `row(user_key, timestamp, version)` for each live key in order, until it returns false.
   // Expired keys count as missing. The arguments are valid during the call. Gives the key to go on
-  // at if examined_max ended it (reverse: the last key looked at, that is still to be told), else
+  // at if a bound ended it (reverse: the last key looked at, that is still to be told), else
   // nothing.
   using Row = std::function<bool(const std::string&, Timestamp, const Version&)>;
   absl::StatusOr<std::optional<std::string>> Scan(const ScanOptions& options, const Row& row) const;

@@ -1,20 +1,30 @@
 // Commands on a group's versions: conditions, operations, and the exactly-once rule.
 #include "server/shard/executor.h"
 
+#include "absl/strings/str_format.h"
 #include "gtest/gtest.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
+#include "proto/limits.h"
 #include "raft/runtime/random.h"
 #include "server/storage/memory_engine.h"
+#include "server/storage/rocks_engine.h"
+#include "tests/scratch_directory.h"
 
 namespace kvd::shard {
 namespace {
 
 constexpr GroupId kGroup{1};
 
-class ExecutorTest : public testing::Test {
+// On both engines: what holds on one must hold on the other.
+class ExecutorTest : public testing::TestWithParam<bool> {
  protected:
   ExecutorTest() {
+    if (GetParam()) {
+      engine_ = *storage::RocksEngine::Open(directory_.path() + "/data", storage::RocksEngineOptions());
+    } else {
+      engine_ = std::make_unique<storage::MemoryEngine>();
+    }
     meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
   }
 
@@ -22,14 +32,14 @@ class ExecutorTest : public testing::Test {
     // Every command goes through its logged form.
     auto decoded = DecodeCommand(Encode(command));
     EXPECT_TRUE(decoded.ok()) << decoded.status();
-    auto batch = engine_.NewBatch();
-    Executor executor(kGroup, &engine_, &meta_, &writers_, batch.get());
+    auto batch = engine_->NewBatch();
+    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get());
     meta_.clock = meta_.clock + 10;
     auto result = command.kind == CommandKind::kDeleteRange
                       ? executor.DeleteRange(*decoded, meta_.clock)
                       : executor.Write(*decoded, meta_.clock);
     EXPECT_TRUE(result.ok()) << result.status();
-    EXPECT_TRUE(engine_.Write(*batch).ok());
+    EXPECT_TRUE(engine_->Write(*batch).ok());
     return *result;
   }
 
@@ -64,22 +74,30 @@ class ExecutorTest : public testing::Test {
   }
 
   std::optional<std::string> Get(const std::string& key) {
-    auto found = storage::MvccReader(&engine_, kGroup).Get(key, meta_.clock);
+    auto found = storage::MvccReader(engine_.get(), kGroup).Get(key, meta_.clock);
     EXPECT_TRUE(found.ok());
     if (!found->has_value()) return std::nullopt;
     return std::string((*found)->version.value);
   }
 
+  size_t PairsStored() {
+    size_t pairs = 0;
+    auto it = engine_->NewIterator(storage::IterateOptions());
+    for (it->Seek(""); it->Valid(); it->Next()) ++pairs;
+    return pairs;
+  }
+
   // As after a restart of the replica: the shortcut knows nothing.
   void Forget() { writers_.Restart(meta_.clock); }
 
-  storage::MemoryEngine engine_;
+  ScratchDirectory directory_;
+  std::unique_ptr<storage::Engine> engine_;
   GroupMeta meta_;
   WriterTable writers_{100};
   Timestamp token_;
 };
 
-TEST_F(ExecutorTest, OperationsDoWhatTheySay) {
+TEST_P(ExecutorTest, OperationsDoWhatTheySay) {
   EXPECT_TRUE(Apply(By(1, 1, Put("k", "v"))).version);
   EXPECT_EQ(Get("k"), "v");
   EXPECT_EQ(Apply(By(2, 1, Make(Operation::Type::kAppend, "k", "w"))).items[0].length, 2u);
@@ -92,7 +110,7 @@ TEST_F(ExecutorTest, OperationsDoWhatTheySay) {
 }
 
 // A retry finds the first attempt, by the shortcut's hint or, when that has forgotten, in the history.
-TEST_F(ExecutorTest, ARetryIsAnsweredFromTheHistory) {
+TEST_P(ExecutorTest, ARetryIsAnsweredFromTheHistory) {
   for (bool forget : {false, true}) {
     uint64_t base = forget ? 100 : 0;
     std::string key = forget ? "b" : "a";
@@ -111,7 +129,7 @@ TEST_F(ExecutorTest, ARetryIsAnsweredFromTheHistory) {
 }
 
 // The delayed first attempt of a write whose retry has been answered is not applied.
-TEST_F(ExecutorTest, ADelayedAttemptFindsTheOutcomeOfItsRetry) {
+TEST_P(ExecutorTest, ADelayedAttemptFindsTheOutcomeOfItsRetry) {
   Apply(By(1, 1, Put("k", "held")));
   token_ = meta_.clock;
   auto put = By(2, 1, Put("k", "mine"));
@@ -128,17 +146,17 @@ TEST_F(ExecutorTest, ADelayedAttemptFindsTheOutcomeOfItsRetry) {
 }
 
 // A first attempt that changes nothing leaves nothing: it may run again.
-TEST_F(ExecutorTest, AFirstAttemptThatChangesNothingLeavesNothing) {
-  size_t before = engine_.contents().size();
+TEST_P(ExecutorTest, AFirstAttemptThatChangesNothingLeavesNothing) {
+  size_t before = PairsStored();
   Apply(By(1, 1, Make(Operation::Type::kDelete, "missing")));
-  EXPECT_EQ(engine_.contents().size(), before);
+  EXPECT_EQ(PairsStored(), before);
   auto again = By(1, 2, Make(Operation::Type::kDelete, "missing"));
   EXPECT_FALSE(Apply(again).duplicate);
-  EXPECT_EQ(engine_.contents().size(), before + 1);
+  EXPECT_EQ(PairsStored(), before + 1);
   EXPECT_TRUE(Apply(again).duplicate);
 }
 
-TEST_F(ExecutorTest, BranchesAndTheirRetries) {
+TEST_P(ExecutorTest, BranchesAndTheirRetries) {
   Command command = By(1, 1, Put("then", "1"));
   command.conditions = {Absent("gate")};
   command.otherwise = {Make(Operation::Type::kIncrement, "else", "", 1)};
@@ -161,7 +179,7 @@ TEST_F(ExecutorTest, BranchesAndTheirRetries) {
   EXPECT_EQ(Get("else"), "1");
 }
 
-TEST_F(ExecutorTest, AFailedOperationFailsTheWholeCommand) {
+TEST_P(ExecutorTest, AFailedOperationFailsTheWholeCommand) {
   Apply(By(1, 1, Put("text", "abc")));
   Command command = By(2, 1, Put("other", "1"));
   command.operations.push_back(Make(Operation::Type::kIncrement, "text", "", 1));
@@ -172,7 +190,7 @@ TEST_F(ExecutorTest, AFailedOperationFailsTheWholeCommand) {
             absl::StatusCode::kOutOfRange);
 }
 
-TEST_F(ExecutorTest, DeleteRangeIsBoundedAndItsRetriesGoOn) {
+TEST_P(ExecutorTest, DeleteRangeIsBoundedAndItsRetriesGoOn) {
   for (int i = 0; i < 10; ++i) Apply(By(static_cast<uint64_t>(i) + 1, 1, Put("k" + std::to_string(i), "v")));
   token_ = meta_.clock;
   Command command;
@@ -194,7 +212,32 @@ TEST_F(ExecutorTest, DeleteRangeIsBoundedAndItsRetriesGoOn) {
   EXPECT_EQ(Get("k4"), "v");
 }
 
-TEST_F(ExecutorTest, OldTokensAreRefused) {
+// A range full of tombstones costs as much as one of live keys: an entry steps over so many and no
+// more, and counts only those that no replica may have dropped yet.
+TEST_P(ExecutorTest, DeadKeysBoundADeleteRangeToo) {
+  auto batch = engine_->NewBatch();
+  storage::Version tombstone;
+  tombstone.kind = storage::VersionKind::kTombstone;
+  auto key = [](size_t i) { return absl::StrFormat("k%06d", i); };
+  size_t count = kDeleteRangeDeadKeysMax + 50;
+  for (size_t i = 0; i < count; ++i) {
+    batch->Put(storage::VersionKey(kGroup, key(i), Timestamp(i < 20 ? 5 : 500)), storage::Encode(tombstone));
+  }
+  ASSERT_TRUE(engine_->Write(*batch).ok());
+  meta_.clock = Timestamp(1000);
+  meta_.safe_point = Timestamp(100);
+  Command command;
+  command.kind = CommandKind::kDeleteRange;
+  command.range = {"k", "l"};
+  auto first = Apply(command);
+  EXPECT_TRUE(first.more);
+  EXPECT_EQ(first.deleted, 0u);
+  EXPECT_EQ(first.resume_key, key(20 + kDeleteRangeDeadKeysMax));
+  command.range.start = first.resume_key;
+  EXPECT_FALSE(Apply(command).more);
+}
+
+TEST_P(ExecutorTest, OldTokensAreRefused) {
   meta_.clock = Timestamp(1000);
   meta_.safe_point = Timestamp(500);
   auto command = By(1, 1, Put("k", "v"));
@@ -208,14 +251,14 @@ TEST_F(ExecutorTest, OldTokensAreRefused) {
   EXPECT_TRUE(Apply(command).status.ok());
 }
 
-TEST_F(ExecutorTest, OnlyServedKeysAreWritten) {
+TEST_P(ExecutorTest, OnlyServedKeysAreWritten) {
   meta_.shards[0].range = {"a", "m"};
   EXPECT_EQ(InfoOf(Apply(By(1, 1, Put("z", "v"))).status).kind, ErrorKind::kShardMoved);
   meta_.shards[0].state = ShardState::kFrozen;
   EXPECT_EQ(InfoOf(Apply(By(2, 1, Put("b", "v"))).status).kind, ErrorKind::kShardMoved);
 }
 
-TEST_F(ExecutorTest, ExpiredKeysAreMissing) {
+TEST_P(ExecutorTest, ExpiredKeysAreMissing) {
   auto put = By(1, 1, Put("k", "v"));
   put.operations[0].ttl_ms = 5;
   Apply(put);
@@ -228,7 +271,7 @@ TEST_F(ExecutorTest, ExpiredKeysAreMissing) {
 }
 
 // The memory for writers is bounded, and forgetting one costs a look-up, not an answer.
-TEST_F(ExecutorTest, AHundredThousandClientsAreRemembered) {
+TEST_P(ExecutorTest, AHundredThousandClientsAreRemembered) {
   WriterTable table(1000);
   for (uint64_t i = 1; i <= 100'000; ++i) table.Note({ClientId(i), Sequence(1)}, Timestamp(i));
   EXPECT_EQ(table.size(), 1000u);
@@ -252,6 +295,9 @@ TEST(Command, MalformedBytesAreRefused) {
     (void)DecodeCommand(damaged);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Engines, ExecutorTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Rocks" : "Memory"; });
 
 }  // namespace
 }  // namespace kvd::shard

@@ -1,0 +1,54 @@
+// What a data group does by itself, ten times a second.
+#include "server/shard/data_group.h"
+
+namespace kvd::shard {
+
+Timestamp DataGroup::NextExpiry() const {
+  storage::IterateOptions options;
+  options.lower = ExpiryKey(group_, Timestamp());
+  options.upper = ExpiryKey(group_, kTimestampMax);
+  auto it = engine_->NewIterator(options);
+  it->Seek(options.lower);
+  return it->Valid() ? ExpiryOf(it->key()) : Timestamp();
+}
+
+void DataGroup::Sweep() {
+  auto bytes = engine_->GetPersisted(SafePointKey(group_));
+  auto safe_point = bytes.ok() ? DecodeSafePoint(*bytes) : bytes.status();
+  if (!safe_point.ok()) return Fatal(safe_point.status());
+  auto removed = sweeper_.Step(*safe_point, options_.sweep_keys_max);
+  if (!removed.ok()) return Fatal(removed.status());
+  swept_ += *removed;
+}
+
+// What every replica does without being asked: drops what is dead. And a leader: lets time pass in an
+// idle group when an expiry falls due, and gives up old history.
+void DataGroup::Duty() {
+  duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
+  if (!sweeper_.resting()) Sweep();
+  if (!ready() || duty_proposed_) return;
+  Timestamp now = TimestampFromMillis(PhysicalMillis());
+  Command command;
+  Timestamp expiry = NextExpiry();
+  auto retention = static_cast<uint64_t>(
+      std::chrono::duration_cast<milliseconds>(options_.retention).count());
+  uint64_t step = std::max<uint64_t>(retention / 10, 100);
+  if (expiry && expiry < now) {
+    command.kind = CommandKind::kClockAdvance;
+  } else if (MillisOf(now) > retention + step &&
+             TimestampFromMillis(MillisOf(now) - retention - step) > meta_.safe_point &&
+             meta_.clock > meta_.safe_point + (step << kTimestampCounterBits)) {
+    // An idle group has nothing to forget: its clock stands still, and so does the safe point.
+    command.kind = CommandKind::kSafePoint;
+    command.safe_point = std::min(TimestampFromMillis(MillisOf(now) - retention), meta_.clock);
+    if (command.safe_point <= meta_.safe_point) return;
+  } else {
+    return;
+  }
+  duty_proposed_ = true;
+  ProposeNow(std::move(command), [this, alive = std::weak_ptr<bool>(alive_)](const auto&) {
+    if (!alive.expired()) duty_proposed_ = false;
+  });
+}
+
+}  // namespace kvd::shard
