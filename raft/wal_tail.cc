@@ -86,22 +86,22 @@ absl::Status CutAndSync(const std::filesystem::path& path, uint64_t bytes) {
 WalTail FindWalTail(std::string_view file) {
   WalTail tail;
   bool inside = false;  // of a batch that began in an earlier record
-  uint64_t sequence = 0;
+  std::string header;   // of that batch, as far as it has come: it may lie across two blocks
   size_t at = 0;
   while (auto record = RecordAt(file, at)) {
     bool begins = record->type == kWhole || record->type == kFirst;
     if (begins == inside) break;
-    if (begins) {
-      if (record->payload.size() < kBatchHeaderBytes) break;
-      uint64_t operations = Little(record->payload.substr(8, 4));
-      sequence = Little(record->payload.substr(0, 8)) + std::max<uint64_t>(operations, 1) - 1;
-    }
+    if (begins) header.clear();
+    header += record->payload.substr(0, kBatchHeaderBytes - header.size());
     at += kHeaderBytes + record->payload.size();
     inside = record->type == kFirst || record->type == kMiddle;
     size_t left = kBlockBytes - at % kBlockBytes;
     bool padded = left < kHeaderBytes;
     if (!inside) {
-      tail.last_sequence = sequence;
+      if (header.size() < kBatchHeaderBytes) break;
+      uint64_t operations = Little(std::string_view(header).substr(8, 4));
+      tail.last_sequence = Little(std::string_view(header).substr(0, 8)) +
+                           std::max<uint64_t>(operations, 1) - 1;
       tail.whole_bytes = std::min<uint64_t>(padded ? at + left : at, file.size());
     }
     if (padded) at += left;

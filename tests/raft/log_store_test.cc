@@ -215,6 +215,17 @@ TEST_F(LogStoreTest, ATornTailIsCutAndReported) {
   }
 }
 
+// Batches end, begin and are split at every distance from a block's end.
+TEST_F(LogStoreTest, BatchesAcrossBlocksAreReadWhole) {
+  Create();
+  for (uint64_t i = 1; i <= 120; ++i) {
+    Append({Make(i, 1, std::string(32 * 1024 - 60 + i / 2, 'x'))});
+  }
+  Reopen();
+  EXPECT_EQ(store_->opening_report(), "");
+  ASSERT_EQ(logs_[0].entries.size(), 120u);
+}
+
 TEST_F(LogStoreTest, ALogCutShortIsRefused) {
   Create();
   Append({Make(1, 1), Make(2, 1)});
