@@ -33,6 +33,8 @@ class ClientImpl : public Client {
   std::unique_ptr<Scanner> Scan(const ScanOptions& options) override;
 
   void AsyncGet(std::string_view key, const ReadOptions& options, GetCallback done) override;
+  void AsyncMultiGet(const std::vector<std::string>& keys, const ReadOptions& options,
+                     MultiGetCallback done) override;
   void AsyncPut(std::string_view key, std::string_view value, const WriteOptions& options,
                 WriteCallback done) override;
   void AsyncAppend(std::string_view key, std::string_view suffix, const WriteOptions& options,
@@ -40,6 +42,8 @@ class ClientImpl : public Client {
   void AsyncDelete(std::string_view key, const WriteOptions& options, WriteCallback done) override;
   void AsyncIncrement(std::string_view key, int64_t delta, const WriteOptions& options,
                       WriteCallback done) override;
+  void AsyncBatch(const std::vector<Operation>& operations, const WriteOptions& options,
+                  const std::vector<Operation>& otherwise, BatchCallback done) override;
 
   // For the scanner, on its caller's thread: a store to ask, and its channel.
   std::string PickAddress(bool another);

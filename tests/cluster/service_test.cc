@@ -3,6 +3,8 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <future>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kvd/v1/kv.grpc.pb.h"
@@ -170,6 +172,44 @@ TEST_F(ServiceTest, SnapshotReadsStandStill) {
   at.timestamp = first->version - 1;
   EXPECT_FALSE(client->Get("snap", at)->has_value());
   EXPECT_EQ((*client->Get("snap"))->bytes, "two");
+}
+
+TEST_F(ServiceTest, CallsThatDoNotWaitAnswerAsThoseThatDo) {
+  auto client = cluster_->Connect();
+  std::promise<absl::StatusOr<BatchResult>> batch;
+  client->AsyncBatch({Operation::Put("async a", "1"), Operation::Increment("async n", 5)},
+                     {.conditions = {Condition::Absent("async a")}}, {Operation::Delete("async a")},
+                     [&](auto result) { batch.set_value(std::move(result)); });
+  auto done = batch.get_future().get();
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_TRUE(done->conditions_held);
+  ASSERT_EQ(done->items.size(), 2u);
+  EXPECT_EQ(done->items[1].counter, 5);
+  std::promise<absl::StatusOr<std::vector<std::optional<Value>>>> values;
+  client->AsyncMultiGet({"async n", "async none", "async a"}, {},
+                        [&](auto result) { values.set_value(std::move(result)); });
+  auto got = values.get_future().get();
+  ASSERT_TRUE(got.ok()) << got.status();
+  ASSERT_EQ(got->size(), 3u);
+  EXPECT_EQ((*got)[0]->bytes, "5");
+  EXPECT_FALSE((*got)[1].has_value());
+  EXPECT_EQ((*got)[2]->bytes, "1");
+}
+
+TEST_F(ServiceTest, MetricsAreOfTheirKind) {
+  ASSERT_TRUE(cluster_->Connect()->Put("metrics", "v").ok());
+  int leader = cluster_->Leader();
+  EXPECT_TRUE(MiniCluster::Await([&] {
+    return cluster_->Metrics(leader).find("kvd_log_sync_seconds_count") != std::string::npos;
+  }));
+  std::string told = cluster_->Metrics(leader);
+  for (const char* line : {"# TYPE kvd_requests_total counter", "# TYPE kvd_request_seconds histogram",
+                           "# TYPE kvd_raft_proposals_total counter",
+                           "# TYPE kvd_log_sync_seconds histogram", "# TYPE kvd_raft_term gauge",
+                           "# TYPE process_cpu_seconds_total counter"}) {
+    EXPECT_NE(told.find(line), std::string::npos) << line << "\n" << told;
+  }
+  EXPECT_EQ(told.find("kvd_log_sync_seconds_count 0\n"), std::string::npos);
 }
 
 TEST_F(ServiceTest, HealthAndReflectionAreOn) {

@@ -165,8 +165,12 @@ class Client {
 
   // The same without waiting.
   using GetCallback = std::function<void(absl::StatusOr<std::optional<Value>>)>;
+  using MultiGetCallback = std::function<void(absl::StatusOr<std::vector<std::optional<Value>>>)>;
+  using BatchCallback = std::function<void(absl::StatusOr<BatchResult>)>;
   using WriteCallback = std::function<void(absl::StatusOr<WriteResult>)>;
   virtual void AsyncGet(std::string_view key, const ReadOptions& options, GetCallback done) = 0;
+  virtual void AsyncMultiGet(const std::vector<std::string>& keys, const ReadOptions& options,
+                             MultiGetCallback done) = 0;
   virtual void AsyncPut(std::string_view key, std::string_view value, const WriteOptions& options,
                         WriteCallback done) = 0;
   virtual void AsyncAppend(std::string_view key, std::string_view suffix,
@@ -175,6 +179,8 @@ class Client {
                            WriteCallback done) = 0;
   virtual void AsyncIncrement(std::string_view key, int64_t delta, const WriteOptions& options,
                               WriteCallback done) = 0;
+  virtual void AsyncBatch(const std::vector<Operation>& operations, const WriteOptions& options,
+                          const std::vector<Operation>& otherwise, BatchCallback done) = 0;
 };
 
 // Whether a failed write may have been applied all the same (or may be yet).
