@@ -5,6 +5,7 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -296,11 +297,12 @@ void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
   }
   absl::Status noted = mark_->Note(db_->GetLatestSequenceNumber());
   if (!noted.ok()) on_fatal_(std::string(noted.message()));
-  auto took = std::chrono::steady_clock::now() - start;
+  double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.syncs;
-  stats_.sync_nanos += static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
+  stats_.sync_seconds += took;
+  auto bound = std::lower_bound(kSyncSecondsBounds.begin(), kSyncSecondsBounds.end(), took);
+  ++stats_.sync_classes[static_cast<size_t>(bound - kSyncSecondsBounds.begin())];
   stats_.bytes += bytes;
 }
 

@@ -10,6 +10,7 @@
 // that opens below it has lost acknowledged entries.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -30,9 +31,14 @@ namespace kvd::raft {
 
 class SyncMark;
 
+// Upper bounds, in seconds, of the classes that writes with their sync are counted in.
+inline constexpr std::array<double, 12> kSyncSecondsBounds = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2};
+
 struct LogStoreStats {
   uint64_t syncs = 0;
-  uint64_t sync_nanos = 0;   // in all
+  double sync_seconds = 0;   // in all
+  std::array<uint64_t, kSyncSecondsBounds.size() + 1> sync_classes{};  // the last: beyond all bounds
   uint64_t bytes = 0;        // handed to the database
 };
 

@@ -39,6 +39,9 @@ void Server::Parts::CollectMetrics() {
   auto set = [this](const char* name, const char* help, auto value) {
     metrics->Set(name, help, static_cast<double>(value));
   };
+  auto total = [this](const char* name, const char* help, auto value) {
+    metrics->SetTotal(name, help, static_cast<double>(value));
+  };
   auto group_set = [this](const char* name, const char* help, auto value) {
     metrics->Set(name, help, static_cast<double>(value), {{"group", "1"}});
   };
@@ -50,17 +53,19 @@ void Server::Parts::CollectMetrics() {
   group_set("kvd_raft_commit_lag_entries", "Entries in the log that are not committed", core.log().last_index() - core.commit_index());
   group_set("kvd_raft_apply_lag_entries", "Entries committed that are not applied", core.commit_index() - core.applied_index());
   group_set("kvd_raft_pending_proposals", "Proposals waiting to be applied", host->pending_proposals(kFirstGroup));
-  set("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
-  set("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
-  set("kvd_raft_entries_applied_total", "Log entries applied", counters.entries_applied);
-  set("kvd_raft_elections_won_total", "Elections won", counters.elections_won);
-  set("kvd_raft_snapshots_sent_total", "Snapshots sent and installed elsewhere", counters.snapshots_sent);
-  set("kvd_raft_snapshots_installed_total", "Snapshots installed here", counters.snapshots_installed);
+  total("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
+  total("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
+  total("kvd_raft_entries_applied_total", "Log entries applied", counters.entries_applied);
+  total("kvd_raft_elections_won_total", "Elections won", counters.elections_won);
+  total("kvd_raft_snapshots_sent_total", "Snapshots sent and installed elsewhere", counters.snapshots_sent);
+  total("kvd_raft_snapshots_installed_total", "Snapshots installed here", counters.snapshots_installed);
   raft::LogStoreStats log = log_store->stats();
-  set("kvd_log_syncs_total", "Syncs of the Raft log", log.syncs);
-  set("kvd_log_sync_seconds_total", "Time spent writing and syncing the Raft log", static_cast<double>(log.sync_nanos) * 1e-9);
-  set("kvd_log_bytes_total", "Bytes written to the Raft log", log.bytes);
+  metrics->SetHistogram("kvd_log_sync_seconds", "Time of one write of the Raft log with its sync",
+                        {raft::kSyncSecondsBounds.begin(), raft::kSyncSecondsBounds.end()},
+                        {log.sync_classes.begin(), log.sync_classes.end()}, log.sync_seconds);
+  total("kvd_log_bytes_total", "Bytes written to the Raft log", log.bytes);
   set("kvd_log_disk_bytes", "Size of the Raft log's sorted files", log_store->DiskBytes());
+  total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
   const std::pair<const char*, const char*> properties[] = {
       {"rocksdb.actual-delayed-write-rate", "kvd_rocksdb_delayed_write_rate"},
       {"rocksdb.is-write-stopped", "kvd_rocksdb_write_stopped"},
@@ -74,7 +79,7 @@ void Server::Parts::CollectMetrics() {
   };
   for (const auto& [property, name] : properties) set(name, property, engine->Property(property));
   ProcessUsage usage = ReadUsage();
-  set("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
+  total("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
   set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
 }
 

@@ -54,6 +54,26 @@ void Metrics::Set(const std::string& name, const std::string& help, double value
   prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add(labels).Set(value);
 }
 
+void Metrics::SetTotal(const std::string& name, const std::string& help, double total,
+                       const std::map<std::string, std::string>& labels) {
+  auto& counter = prometheus::BuildCounter().Name(name).Help(help).Register(registry_).Add(labels);
+  double grown = total - counter.Value();
+  if (grown > 0) counter.Increment(grown);
+}
+
+void Metrics::SetHistogram(const std::string& name, const std::string& help,
+                           const std::vector<double>& bounds, const std::vector<double>& counts,
+                           double sum) {
+  auto& histogram =
+      prometheus::BuildHistogram().Name(name).Help(help).Register(registry_).Add({}, bounds);
+  Counted& last = histograms_[name];
+  last.counts.resize(counts.size());
+  std::vector<double> grown(counts.size());
+  for (size_t i = 0; i < counts.size(); ++i) grown[i] = counts[i] - last.counts[i];
+  histogram.ObserveMultiple(grown, sum - last.sum);
+  last = {counts, sum};
+}
+
 std::string Metrics::Render() {
   if (collect_) collect_(*this);
   return prometheus::TextSerializer().Serialize(registry_.Collect());

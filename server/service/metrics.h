@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,16 @@ class Metrics {
   void Set(const std::string& name, const std::string& help, double value,
            const std::map<std::string, std::string>& labels = {});
 
+  // Sets a named counter to `total`, which never falls. Thread-safe.
+  void SetTotal(const std::string& name, const std::string& help, double total,
+                const std::map<std::string, std::string>& labels = {});
+
+  // Sets a named histogram to what was counted since the start: one more class than bounds.
+  // One thread.
+  void SetHistogram(const std::string& name, const std::string& help,
+                    const std::vector<double>& bounds, const std::vector<double>& counts,
+                    double sum);
+
   // Called before each scrape, on the scraping thread.
   void OnScrape(std::function<void(Metrics&)> collect) { collect_ = std::move(collect); }
 
@@ -45,6 +56,11 @@ class Metrics {
   prometheus::Registry registry_;
   std::array<prometheus::Histogram*, static_cast<size_t>(OperationKind::kCount)> latency_;
   std::array<std::array<prometheus::Counter*, 17>, static_cast<size_t>(OperationKind::kCount)> codes_;
+  struct Counted {
+    std::vector<double> counts;
+    double sum = 0;
+  };
+  std::map<std::string, Counted> histograms_;  // as last set
   std::function<void(Metrics&)> collect_;
 };
 

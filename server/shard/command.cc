@@ -108,7 +108,6 @@ bool DecodeFields(Reader& r, Command* c) {
       [[fallthrough]];
     case CommandKind::kStoreAddress:
     case CommandKind::kJoin:
-    case CommandKind::kForgetStore:
       c->store = r.Id<StoreId>();
       c->address = r.Bytes();
       c->nonce = r.Fixed64();
@@ -185,7 +184,6 @@ std::string Encode(const Command& c) {
       [[fallthrough]];
     case CommandKind::kStoreAddress:
     case CommandKind::kJoin:
-    case CommandKind::kForgetStore:
       w.Varint(c.store);
       w.Bytes(c.address);
       w.Fixed64(c.nonce);

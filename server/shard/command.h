@@ -27,7 +27,6 @@ enum class CommandKind : uint8_t {
   kBootstrap = 5,      // the first entry of a new cluster
   kJoin = 6,           // allots a store id and a replica id
   kStoreAddress = 7,   // a store can be reached elsewhere now
-  kForgetStore = 8,    // a store left the cluster
 };
 
 struct Condition {
@@ -68,7 +67,7 @@ struct Command {
   Timestamp safe_point;                // kSafePoint
 
   ClusterId cluster;                   // kBootstrap
-  StoreId store;                       // kBootstrap, kStoreAddress, kForgetStore
+  StoreId store;                       // kBootstrap, kStoreAddress
   ReplicaId replica;                   // kBootstrap
   std::string address;                 // kBootstrap, kJoin, kStoreAddress
   uint64_t nonce = 0;                  // kBootstrap, kJoin: the joining store's own random number

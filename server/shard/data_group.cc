@@ -172,8 +172,7 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
       break;
     case CommandKind::kBootstrap:
     case CommandKind::kJoin:
-    case CommandKind::kStoreAddress:
-    case CommandKind::kForgetStore: ExecuteMembers(command, &result, batch); break;
+    case CommandKind::kStoreAddress: ExecuteMembers(command, &result, batch); break;
   }
   return result;
 }

@@ -66,7 +66,7 @@ void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
       }
       meta_.stores[command.store].address = command.address;
       break;
-    default: meta_.stores.erase(command.store); break;
+    default: KVD_CHECK(false);
   }
   meta_.StoreStores(batch, group_);
 }

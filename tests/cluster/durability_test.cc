@@ -4,6 +4,8 @@
 #include "tests/cluster/load.h"
 #include "tests/cluster/mini_cluster.h"
 
+#include <filesystem>
+
 namespace kvd {
 namespace {
 
@@ -94,13 +96,34 @@ TEST(Durability, ALaggardCatchesUpBySnapshot) {
   }
   ASSERT_TRUE(cluster.Start(laggard));
   ASSERT_TRUE(cluster.Converged()) << cluster.Log(laggard);
-  auto metrics = RunProgram({"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(
-      std::stoi(cluster.Address(laggard).substr(10)) + 1) + "/metrics"});
   EXPECT_TRUE(MiniCluster::Await([&] {
-    metrics = RunProgram({"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(
-        std::stoi(cluster.Address(laggard).substr(10)) + 1) + "/metrics"});
-    return metrics.output.find("kvd_raft_snapshots_installed_total 1") != std::string::npos;
-  }, 5)) << metrics.output;
+    return cluster.Metrics(laggard).find("kvd_raft_snapshots_installed_total 1") != std::string::npos;
+  }, 5)) << cluster.Metrics(laggard);
+}
+
+// The state's files are gone, the log's are there and begin behind them: the others have it all.
+TEST(Durability, ALostStateIsRebuiltFromTheOthers) {
+  MiniCluster cluster(3, {"--log-keep-mb", "1", "--write-buffer-mb", "1"});
+  auto client = cluster.Connect();
+  std::string value(50'000, 'v');
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE(client->Put("big" + std::to_string(i), value).ok());
+  }
+  for (int n = 1; n <= 3; ++n) {
+    ASSERT_TRUE(MiniCluster::Await([&] { return cluster.Running(n); }));
+    cluster.Kill(n);
+    std::filesystem::remove_all(cluster.DataDir(n) + "/data");
+    ASSERT_TRUE(cluster.Start(n)) << cluster.Log(n);
+    ASSERT_TRUE(client->Put("after" + std::to_string(n), value).ok());
+    ASSERT_TRUE(cluster.Converged()) << cluster.Log(n);
+    EXPECT_TRUE(MiniCluster::Await([&] {
+      return cluster.Metrics(n).find("kvd_raft_snapshots_installed_total 1") != std::string::npos;
+    }, 5)) << cluster.Metrics(n);
+  }
+  for (int i = 0; i < 400; ++i) {
+    auto got = client->Get("big" + std::to_string(i));
+    ASSERT_TRUE(got.ok() && got->has_value() && (*got)->bytes == value) << i;
+  }
 }
 
 }  // namespace

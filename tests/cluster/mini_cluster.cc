@@ -172,6 +172,11 @@ bool MiniCluster::Await(const std::function<bool()>& condition, int seconds) {
   return true;
 }
 
+std::string MiniCluster::Metrics(int n) const {
+  int port = stores_[Slot(n)].port + 1;
+  return RunProgram({"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(port) + "/metrics"}).output;
+}
+
 int MiniCluster::Leader(int seconds) {
   int leader = 0;
   client::ClusterClient cluster({}, std::chrono::seconds(1));

@@ -46,6 +46,9 @@ class MiniCluster {
   std::string DataDir(int n) const;
   std::string Log(int n) const;
 
+  // What store n tells Prometheus.
+  std::string Metrics(int n) const;
+
   // The store that leads, 0 if none is known within `seconds`.
   int Leader(int seconds = 15);
   // Whether `condition` holds within `seconds`.
