@@ -245,7 +245,7 @@ void Host::SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight) {
   }
   writes_in_flight_.push_back(std::move(flight));
   ++counters_.log_writes;
-  log_store_->Write(std::move(writes), [this, alive = std::weak_ptr<bool>(alive_)] {
+  log_store_->Write(loop_, std::move(writes), [this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) OnWritten();
   });
 }

@@ -1,5 +1,5 @@
 // Where the logs of all groups of a store are kept. One write covers all groups of a loop turn and
-// costs one sync. Owned by a store; calls come from one loop.
+// costs one sync. Owned by a store; of one group, calls come from one loop.
 #pragma once
 
 #include <optional>
@@ -45,11 +45,11 @@ class LogStore {
   // All groups, as of the last completed write. DATA_LOSS if something is damaged.
   virtual absl::StatusOr<std::vector<GroupLog>> Load() = 0;
 
-  // Writes atomically and syncs, then posts `done` to the loop; completions come in the order of the
-  // calls. A failed write or sync ends the process: it can't be known what is on the disk.
-  virtual void Write(std::vector<LogWrite> writes, Task done) = 0;
+  // Writes atomically and syncs, then posts `done` to `loop`; completions on one loop come in the
+  // order of its calls. Thread-safe. A failed write or sync ends the process: it can't be known what is on the disk.
+  virtual void Write(Loop* loop, std::vector<LogWrite> writes, Task done) = 0;
 
-  // As LogReader, for entries whose write is completed.
+  // As LogReader, for entries whose write is completed. Thread-safe.
   virtual std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
                                      size_t bytes_max) const = 0;
   virtual std::optional<Term> TermAt(GroupId group, Index index) const = 0;

@@ -121,7 +121,7 @@ absl::Status Lost(const std::string& what) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RocksLogStore>> RocksLogStore::Open(
-    Loop* loop, const std::string& directory, std::function<void(const std::string&)> on_fatal) {
+    const std::string& directory, std::function<void(const std::string&)> on_fatal) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) return absl::UnavailableError(absl::StrCat(directory, ": ", error.message()));
@@ -141,16 +141,14 @@ absl::StatusOr<std::unique_ptr<RocksLogStore>> RocksLogStore::Open(
                              (*mark)->value(), " was synced and acknowledged"));
   }
   std::unique_ptr<RocksLogStore> store(
-      new RocksLogStore(loop, std::move(db), *std::move(mark), std::move(on_fatal)));
+      new RocksLogStore(std::move(db), *std::move(mark), std::move(on_fatal)));
   store->opening_report_ = *std::move(cut);
   return store;
 }
 
-RocksLogStore::RocksLogStore(Loop* loop, std::unique_ptr<rocksdb::DB> db,
-                             std::unique_ptr<SyncMark> mark,
+RocksLogStore::RocksLogStore(std::unique_ptr<rocksdb::DB> db, std::unique_ptr<SyncMark> mark,
                              std::function<void(const std::string&)> on_fatal)
-    : loop_(loop),
-      db_(std::move(db)),
+    : db_(std::move(db)),
       mark_(std::move(mark)),
       on_fatal_(std::move(on_fatal)),
       writer_([this] { WriterThread(); }) {}
@@ -206,19 +204,19 @@ absl::StatusOr<std::vector<GroupLog>> RocksLogStore::Load() {
   return out;
 }
 
-void RocksLogStore::Write(std::vector<LogWrite> writes, Task done) {
+void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
   bool was_empty;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     was_empty = pending_.empty();
-    pending_.push_back({std::move(writes), std::move(done)});
+    pending_.push_back({loop, std::move(writes), std::move(done)});
   }
   if (was_empty) wake_.notify_one();
 }
 
 void RocksLogStore::WriteNow(std::vector<LogWrite> writes) {
   std::deque<Pending> batch;
-  batch.push_back({std::move(writes), [] {}});
+  batch.push_back({nullptr, std::move(writes), [] {}});
   WriteAndSync(batch);
 }
 
@@ -232,11 +230,13 @@ void RocksLogStore::WriterThread() {
       batch.swap(pending_);
     }
     WriteAndSync(batch);
-    std::deque<Task> done;
-    for (Pending& pending : batch) done.push_back(std::move(pending.done));
-    loop_->Post([done = std::move(done)]() mutable {
-      for (Task& task : done) task();
-    });
+    std::map<Loop*, std::deque<Task>> done;
+    for (Pending& pending : batch) done[pending.loop].push_back(std::move(pending.done));
+    for (auto& [loop, tasks] : done) {
+      loop->Post([tasks = std::move(tasks)]() mutable {
+        for (Task& task : tasks) task();
+      });
+    }
   }
 }
 

@@ -47,12 +47,12 @@ class RocksLogStore : public LogStore {
   // Opens or creates the database in `directory`; a torn tail is cut. DATA_LOSS if acknowledged entries are missing or
   // damaged. `on_fatal` is called, on any thread, when a write or sync failed; it must not return.
   static absl::StatusOr<std::unique_ptr<RocksLogStore>> Open(
-      Loop* loop, const std::string& directory, std::function<void(const std::string&)> on_fatal);
+      const std::string& directory, std::function<void(const std::string&)> on_fatal);
   // Waits for writes under way; their completions are dropped.
   ~RocksLogStore() override;
 
   absl::StatusOr<std::vector<GroupLog>> Load() override;
-  void Write(std::vector<LogWrite> writes, Task done) override;
+  void Write(Loop* loop, std::vector<LogWrite> writes, Task done) override;
   std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
                              size_t bytes_max) const override;
   std::optional<Term> TermAt(GroupId group, Index index) const override;
@@ -70,17 +70,17 @@ class RocksLogStore : public LogStore {
 
  private:
   struct Pending {
+    Loop* loop;
     std::vector<LogWrite> writes;
     Task done;
   };
 
-  RocksLogStore(Loop* loop, std::unique_ptr<rocksdb::DB> db, std::unique_ptr<SyncMark> mark,
+  RocksLogStore(std::unique_ptr<rocksdb::DB> db, std::unique_ptr<SyncMark> mark,
                 std::function<void(const std::string&)> on_fatal);
   void WriterThread();
   void WriteAndSync(std::deque<Pending>& batch);
   void AddTo(rocksdb::WriteBatch& batch, const LogWrite& write);
 
-  Loop* const loop_;
   const std::unique_ptr<rocksdb::DB> db_;
   const std::unique_ptr<SyncMark> mark_;
   const std::function<void(const std::string&)> on_fatal_;

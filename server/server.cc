@@ -112,22 +112,24 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   host.core.lease_duration = milliseconds(options.election_timeout_ms * 9 / 10);
   host.tick_interval = milliseconds(std::max<uint64_t>(options.heartbeat_ms / 5, 2));
   host.log_bytes_kept = options.log_keep_mb << 20;
-  p.host = std::make_unique<raft::Host>(p.loop.get(), p.log_store.get(), p.transport.get(), host);
+  p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
+                                            p.transport.get(), host);
+  p.host = p.hosts->HostOf(kFirstGroup);
   p.forwarder = std::make_unique<service::PipelineForwarder>(p.network.get());
   p.dispatcher = std::make_unique<service::Dispatcher>(
-      p.host.get(), p.group.get(), p.forwarder.get(),
+      p.host, p.group.get(), p.forwarder.get(),
       service::Identity{identity.cluster, identity.store, p.address});
-  p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host.get(), kFirstGroup);
+  p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host, kFirstGroup);
   p.metrics = std::make_unique<service::Metrics>();
   p.kv = std::make_unique<service::KvService>(p.loop.get(), p.dispatcher.get(), p.network.get(),
                                               p.metrics.get());
   p.cluster = std::make_unique<service::ClusterService>(
-      p.loop.get(), p.host.get(), p.dispatcher.get(), p.membership.get(), p.network.get(),
+      p.loop.get(), p.host, p.dispatcher.get(), p.membership.get(), p.network.get(),
       service::ClusterService::Options{kVersion, options.voters,
                                        [&p] { return DirectoryBytes(p.directory->data_path()); },
                                        [&p] { return DirectoryBytes(p.directory->raft_path()); }});
   p.raft_service = std::make_unique<raft::GrpcTransportService>(
-      identity.cluster, p.host.get(),
+      identity.cluster, p.hosts.get(),
       [&p](StoreId store, const std::string& address) { p.addresses[store] = address; });
   status = p.Listen();
   if (!status.ok()) return status;
@@ -205,7 +207,8 @@ void Server::Stop() {
     p.network->Stop();
     p.membership.reset();
     p.group->Detach();
-    p.host.reset();  // answers what is still waiting
+    p.hosts->Stop(0);  // answers what is still waiting
+    p.host = nullptr;
   });
   p.grpc_server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
   p.loop->Stop();

@@ -11,6 +11,7 @@
 
 #include "client/src/grpc_network.h"
 #include "raft/grpc_transport.h"
+#include "raft/host_set.h"
 #include "raft/rocks_log_store.h"
 #include "server/data_directory.h"
 #include "server/server.h"
@@ -35,7 +36,8 @@ struct Server::Parts {
   std::unique_ptr<storage::RocksEngine> engine;
   std::unique_ptr<client::GrpcNetwork> network;
   std::unique_ptr<raft::GrpcTransport> transport;
-  std::unique_ptr<raft::Host> host;
+  std::unique_ptr<raft::HostSet> hosts;
+  raft::Host* host = nullptr;  // of the first group; null once stopped
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::PipelineForwarder> forwarder;
   std::unique_ptr<service::Dispatcher> dispatcher;

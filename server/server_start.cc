@@ -139,7 +139,7 @@ absl::Status Server::Parts::JoinCluster() {
 }
 
 absl::Status Server::Parts::OpenStorage() {
-  auto log = raft::RocksLogStore::Open(loop.get(), directory->raft_path(), Die);
+  auto log = raft::RocksLogStore::Open(directory->raft_path(), Die);
   if (!log.ok()) return log.status();
   log_store = *std::move(log);
   if (!log_store->opening_report().empty()) spdlog::warn("{}", log_store->opening_report());
@@ -201,7 +201,7 @@ absl::Status Server::Parts::StartGroup() {
           "--data-dir ", options.data_dir, ": store ", identity.store.value(),
           " was removed from the cluster; empty the directory and start with --join to join anew"));
     }
-    group->Attach(loop.get(), host.get());
+    group->Attach(loop.get(), host);
     absl::Status started = host->StartGroup(std::move(log), group.get());
     if (!started.ok()) return started;
   }

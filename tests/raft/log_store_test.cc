@@ -35,7 +35,7 @@ class LogStoreTest : public testing::Test {
 
   void Reopen() {
     store_.reset();
-    auto opened = RocksLogStore::Open(&loop_, directory_.path() + "/raft", [](const std::string& why) {
+    auto opened = RocksLogStore::Open(directory_.path() + "/raft", [](const std::string& why) {
       FAIL() << why;
     });
     ASSERT_TRUE(opened.ok()) << opened.status();
@@ -51,7 +51,7 @@ class LogStoreTest : public testing::Test {
     bool done = false;
     std::vector<LogWrite> writes;
     writes.push_back(std::move(write));
-    store_->Write(std::move(writes), [&] {
+    store_->Write(&loop_, std::move(writes), [&] {
       std::lock_guard<std::mutex> lock(mutex);
       done = true;
       changed.notify_one();
@@ -188,7 +188,7 @@ TEST_F(LogStoreTest, ALogThatLostSyncedEntriesIsRefused) {
   EXPECT_GT((*mark)->value(), 0u);
   ASSERT_TRUE((*mark)->Note((*mark)->value() + 10).ok());
   mark->reset();
-  auto opened = RocksLogStore::Open(&loop_, directory_.path() + "/raft", [](const std::string&) {});
+  auto opened = RocksLogStore::Open(directory_.path() + "/raft", [](const std::string&) {});
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kDataLoss) << opened.status();
 }
@@ -232,7 +232,7 @@ TEST_F(LogStoreTest, ALogCutShortIsRefused) {
   store_.reset();
   std::string log = NewestLog();
   std::filesystem::resize_file(log, std::filesystem::file_size(log) - 1);
-  auto opened = RocksLogStore::Open(&loop_, directory_.path() + "/raft", [](const std::string&) {});
+  auto opened = RocksLogStore::Open(directory_.path() + "/raft", [](const std::string&) {});
   ASSERT_EQ(opened.status().code(), absl::StatusCode::kDataLoss) << opened.status();
   EXPECT_NE(opened.status().message().find("acknowledged"), absl::string_view::npos);
 }
@@ -253,7 +253,7 @@ TEST_F(LogStoreTest, NoFlippedBitGoesUnseen) {
     std::filesystem::copy(kept.path() + "/all/raft", directory_.path() + "/raft",
                           std::filesystem::copy_options::recursive);
     FlipBit(log, at);
-    auto opened = RocksLogStore::Open(&loop_, directory_.path() + "/raft", [](const std::string&) {});
+    auto opened = RocksLogStore::Open(directory_.path() + "/raft", [](const std::string&) {});
     EXPECT_EQ(opened.status().code(), absl::StatusCode::kDataLoss)
         << "byte " << at << " of " << size << ": " << opened.status();
   }

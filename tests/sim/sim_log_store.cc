@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<raft::GroupLog>> SimLogStore::Load() {
   return logs;
 }
 
-void SimLogStore::Write(std::vector<raft::LogWrite> writes, Task done) {
+void SimLogStore::Write(Loop*, std::vector<raft::LogWrite> writes, Task done) {
   pending_.push_back({std::move(writes), std::move(done)});
   if (pending_.size() == 1) Start();
 }

@@ -33,7 +33,7 @@ class SimLogStore : public raft::LogStore {
       : loop_(loop), disk_(disk), faults_(faults) {}
 
   absl::StatusOr<std::vector<raft::GroupLog>> Load() override;
-  void Write(std::vector<raft::LogWrite> writes, Task done) override;
+  void Write(Loop* loop, std::vector<raft::LogWrite> writes, Task done) override;
   std::vector<raft::EntryPtr> Read(GroupId group, Index from, Index end,
                                    size_t bytes_max) const override;
   std::optional<Term> TermAt(GroupId group, Index index) const override;
