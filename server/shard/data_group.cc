@@ -119,7 +119,9 @@ void DataGroup::ProposeNow(Command command, CommandCallback callback) {
 }
 
 void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
-  for (const raft::ApplyItem& item : items) ApplyOne(item);
+  auto batch = engine_->NewBatch();
+  for (const raft::ApplyItem& item : items) ApplyOne(item, batch);
+  WriteBatch(batch);
   if (!ready() || waiting_.empty()) return;
   std::vector<Waiting> waiting;
   waiting.swap(waiting_);
@@ -127,17 +129,37 @@ void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
   for (Waiting& w : waiting) ProposeNow(std::move(w.command), std::move(w.callback));
 }
 
-// One entry: its effects, the position and the clock in one batch.
-void DataGroup::ApplyOne(const raft::ApplyItem& item) {
+// The effects of the entries since the last one written, the position and the clock in one batch.
+void DataGroup::WriteBatch(std::unique_ptr<storage::WriteBatch>& batch) {
+  meta_.StoreApplied(*batch, group_);
+  absl::Status written = engine_->Write(*batch);
+  if (!written.ok()) return Fatal(written);
+  batch = engine_->NewBatch();
+  unwritten_ = false;
+}
+
+// Whether applying the command looks at versions: it must not miss those in an unwritten batch.
+bool DataGroup::Reads(const Command& command) const {
+  if (command.kind == CommandKind::kDeleteRange) return true;
+  if (command.kind != CommandKind::kWrite) return false;
+  if (!command.conditions.empty()) return true;
+  for (const Operation& op : command.operations) {
+    if (op.type != Operation::Type::kPut) return true;
+  }
+  return command.writer && !writers_.IsNew(command.writer, command.token);
+}
+
+// One entry, into the batch.
+void DataGroup::ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::WriteBatch>& batch) {
   const raft::Entry& entry = *item.entry;
   KVD_CHECK(entry.index == meta_.applied.index + 1);
-  auto batch = engine_->NewBatch();
   CommandResult result;
   if (entry.type == raft::EntryType::kConfiguration) {
     ApplyConfiguration(entry, *batch);
   } else if (entry.type == raft::EntryType::kCommand) {
     auto command = DecodeCommand(entry.data);
     if (!command.ok()) return Fatal(command.status());
+    if (unwritten_ && Reads(*command)) WriteBatch(batch);
     Timestamp timestamp = std::max(command->timestamp, meta_.clock + 1);
     auto executed = Execute(*command, timestamp, *batch);
     if (!executed.ok()) return Fatal(executed.status());
@@ -148,9 +170,7 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item) {
   }
   meta_.applied.index = entry.index;
   meta_.applied.term = entry.term;
-  meta_.StoreApplied(*batch, group_);
-  absl::Status written = engine_->Write(*batch);
-  if (!written.ok()) return Fatal(written);
+  unwritten_ = true;
   if (on_applied) on_applied(entry, result);
   if (item.proposal != nullptr) {
     static_cast<CommandProposal*>(item.proposal)->result = std::move(result);

@@ -109,7 +109,9 @@ class DataGroup : public raft::StateMachine {
 
   DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options, GroupMeta meta);
 
-  void ApplyOne(const raft::ApplyItem& item);
+  void ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::WriteBatch>& batch);
+  void WriteBatch(std::unique_ptr<storage::WriteBatch>& batch);
+  bool Reads(const Command& command) const;
   void ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch);
   absl::StatusOr<CommandResult> Execute(const Command& command, Timestamp timestamp,
                                         storage::WriteBatch& batch);
@@ -136,6 +138,7 @@ class DataGroup : public raft::StateMachine {
   Loop* loop_ = nullptr;
   raft::Host* host_ = nullptr;
 
+  bool unwritten_ = false;  // entries were applied into a batch that is not written yet
   bool leads_ = false;
   Term term_;
   Timestamp last_assigned_;
