@@ -50,6 +50,7 @@ void Server::Parts::CollectMetrics() {
   group_set("kvd_raft_leader_store", "Store believed to lead, 0 if unknown", host->LeaderStore(kFirstGroup).value());
   group_set("kvd_raft_commit_index", "Committed log index", core.commit_index().value());
   group_set("kvd_raft_applied_index", "Applied log index", core.applied_index().value());
+  group_set("kvd_raft_log_start_index", "The log is kept behind this index", core.log().start().value());
   group_set("kvd_raft_commit_lag_entries", "Entries in the log that are not committed", core.log().last_index() - core.commit_index());
   group_set("kvd_raft_apply_lag_entries", "Entries committed that are not applied", core.commit_index() - core.applied_index());
   group_set("kvd_raft_pending_proposals", "Proposals waiting to be applied", host->pending_proposals(kFirstGroup));

@@ -177,6 +177,12 @@ std::string MiniCluster::Metrics(int n) const {
   return RunProgram({"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(port) + "/metrics"}).output;
 }
 
+double MiniCluster::Metric(int n, const std::string& name) const {
+  std::string told = "\n" + Metrics(n);
+  size_t at = told.find("\n" + name + " ");
+  return at == std::string::npos ? -1 : std::stod(told.substr(at + name.size() + 2));
+}
+
 int MiniCluster::Leader(int seconds) {
   int leader = 0;
   client::ClusterClient cluster({}, std::chrono::seconds(1));

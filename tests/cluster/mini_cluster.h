@@ -48,6 +48,8 @@ class MiniCluster {
 
   // What store n tells Prometheus.
   std::string Metrics(int n) const;
+  // One of them, by name and labels as printed; -1 if it is not told.
+  double Metric(int n, const std::string& name) const;
 
   // The store that leads, 0 if none is known within `seconds`.
   int Leader(int seconds = 15);
