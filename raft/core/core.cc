@@ -78,7 +78,7 @@ void Core::Tick(MonotonicTime now) {
 void Core::Campaign(MonotonicTime now) {
   SetNow(now);
   if (role_ == Role::kLeader || removed_) return;
-  if (!IsVoter() || NeedsState()) {
+  if (!MayCampaign()) {
     ResetElectionTimer();
     return;
   }

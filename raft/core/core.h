@@ -105,7 +105,7 @@ class Core {
   absl::StatusOr<Index> ChangeMembership(MonotonicTime now, const MembershipChange& change);
   // Hands over to `target`, or gives up after an election timeout.
   absl::Status TransferLeadership(MonotonicTime now, ReplicaId target);
-  // Starts an election at once, if a voter and not the leader.
+  // Starts an election at once, if it may and does not lead.
   void Campaign(MonotonicTime now);
 
   // Everything up to `index`, whose term is `term`, is on this replica's disk.
@@ -184,6 +184,9 @@ class Core {
   void SendAfterPersist(Message m);
   Message Envelope(MessageType type, ReplicaId to) const;
   bool IsVoter() const { return configuration().IsVoter(id_); }
+  // Whether it may campaign: a voter with a state. One that the configuration in force removes is
+  // needed as well, until that is committed: it may be the only one that holds it (thesis, 4.2.2).
+  bool MayCampaign() const;
 
   // core_election.cc
   void StartElection(bool pre_vote, bool transfer);

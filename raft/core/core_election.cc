@@ -4,8 +4,16 @@
 
 namespace kvd::raft {
 
+bool Core::MayCampaign() const {
+  if (removed_ || NeedsState()) return false;
+  if (IsVoter()) return true;
+  size_t known = configurations_.size();
+  return known > 1 && configurations_.back().index > commit_index() &&
+         configurations_[known - 2].configuration.IsVoter(id_);
+}
+
 void Core::StartElection(bool pre_vote, bool transfer) {
-  KVD_CHECK(IsVoter() && role_ != Role::kLeader);
+  KVD_CHECK(role_ != Role::kLeader);
   leader_ = ReplicaId();
   votes_.clear();
   ResetElectionTimer();
@@ -95,7 +103,7 @@ void Core::TallyVotes() {
 }
 
 void Core::HandleTimeoutNow(const Message&) {
-  if (!IsVoter() || NeedsState() || role_ == Role::kLeader) return;
+  if (!MayCampaign() || role_ == Role::kLeader) return;
   StartElection(/*pre_vote=*/false, /*transfer=*/true);
 }
 

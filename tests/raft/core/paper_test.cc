@@ -352,6 +352,41 @@ TEST(Membership, AJointConfigurationNeedsBothMajorities) {
   EXPECT_FALSE(h.core(leader).configuration().IsJoint());
 }
 
+// Thesis 4.2.2: a leader that removed itself alone holds the entry that says so. Without a vote of
+// one more the others can't win the joint majority, and it refuses them: its log is longer.
+TEST(Membership, ALeaverLeadsWhereOnlyItHoldsItsRemoval) {
+  Harness h(4);
+  uint64_t leaver = h.ElectLeader();
+  uint64_t down = leaver % 4 + 1;
+  h.drop = [&](const Message& m) {
+    for (const EntryPtr& entry : m.entries) {
+      Configuration configuration;
+      if (entry->type == EntryType::kConfiguration && Configuration::Decode(entry->data, &configuration) &&
+          !configuration.IsJoint()) {
+        return true;
+      }
+    }
+    return false;
+  };
+  MembershipChange change;
+  change.remove.push_back(ReplicaId(leaver));
+  ASSERT_TRUE(h.core(leaver).ChangeMembership(h.now(), change).ok());
+  h.Elapse(milliseconds(200));
+  ASSERT_FALSE(h.core(leaver).configuration().Contains(ReplicaId(leaver)));
+  h.Restart(leaver);
+  h.Stop(down);
+  h.drop = nullptr;
+  bool done = false;
+  for (int i = 0; i < 500 && !done; ++i) {
+    h.Elapse(milliseconds(20));
+    for (uint64_t id = 1; id <= 4; ++id) {
+      done = done || (id != down && id != leaver && h.core(id).IsLeader() && h.core(id).KnowsCommitted() &&
+                      !h.core(id).configuration().Contains(ReplicaId(leaver)));
+    }
+  }
+  EXPECT_TRUE(done);
+}
+
 TEST(Membership, ALearnerNeitherVotesNorCounts) {
   Harness h(1);
   h.Campaign(1);

@@ -1,0 +1,469 @@
+#include "tests/raft/core/chaos.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+
+namespace kvd::raft {
+namespace {
+
+enum Kind {
+  kDeliver, kFinishWrite, kTime, kLongTime, kPropose, kLose, kDouble, kCrash, kStart, kPause, kCut,
+  kCompact, kSnapshot, kTransfer, kMembers, kRead, kKinds
+};
+
+}  // namespace
+
+Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
+  options_.append_bytes_max = random_.Chance(0.5) ? 1 : 1 << 20;
+  options_.inflight_messages_max = random_.Chance(0.3) ? 2 : 256;
+  options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
+  options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
+  // Some of these dominate a run, some are absent from it.
+  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 1, 8};
+  for (size_t kind = kPropose; kind < kKinds; ++kind) {
+    if (kind == kStart || kind == kSnapshot) continue;
+    auto pick = random_.Below(6);
+    weights_[kind] = pick == 0 ? 0 : pick == 1 ? weights_[kind] * 5 : weights_[kind];
+  }
+  Configuration configuration;
+  uint64_t voters = random_.Chance(0.5) ? 3 : 5;
+  for (uint64_t i = 1; i <= voters; ++i) configuration.voters.push_back({ReplicaId(i), StoreId(i)});
+  for (uint64_t i = 1; i <= voters; ++i) AddNode(configuration);
+  acknowledged_at_[now_] = Index();
+}
+
+void Chaos::AddNode(const Configuration& configuration) {
+  ReplicaId id(nodes_.size() + 1);
+  Node& node = nodes_[id];
+  node.disk.start.configuration = configuration;
+  node.durable_configuration = configuration;
+  // Within the bound that leases rely on.
+  node.rate = 1 + (static_cast<double>(random_.Below(80)) - 40) / 1000;
+  Start(id);
+}
+
+MonotonicTime Chaos::Now(const Node& node) const {
+  auto passed = static_cast<double>(now_.time_since_epoch().count());
+  return MonotonicTime(Duration(static_cast<int64_t>(passed * node.rate)));
+}
+
+void Chaos::Start(ReplicaId id) {
+  Node& node = nodes_.at(id);
+  InitialState initial;
+  initial.hard_state = node.disk.hard_state;
+  initial.start = node.disk.start;
+  for (const auto& [index, entry] : node.disk.entries) initial.entries.push_back(entry);
+  if (node.ran && random_.Chance(0.1) && MayLoseState(id)) node.durable = Index();
+  initial.applied = node.applied = node.durable;
+  initial.restarted = node.ran;
+  node.ran = true;
+  node.paused = node.led = false;
+  node.reads.clear();
+  node.core = std::make_unique<Core>(id, options_, std::move(initial), &node.disk, Now(node),
+                                     random_.Next());
+  Note(absl::StrCat("start ", id.value(), " applied ", node.applied.value()));
+}
+
+// What all logs begin behind must be left in some state.
+bool Chaos::MayLoseState(ReplicaId id) const {
+  for (const auto& [other, node] : nodes_) {
+    if (other != id && node.durable < node.disk.start.index) return false;
+  }
+  return nodes_.at(id).disk.start.index > Index();
+}
+
+void Chaos::Note(std::string what) {
+  trace_.push_back(absl::StrCat(report_.events, ": ", what));
+  if (trace_.size() > 300) trace_.pop_front();
+}
+
+void Chaos::Fail(const std::string& what) const {
+  std::string text;
+  for (const std::string& line : trace_) absl::StrAppend(&text, "\n  ", line);
+  absl::StrAppend(&text, "\nseed ", seed_, ": ", what);
+  CheckFailed(__FILE__, __LINE__, "an invariant of the cores holds", text);
+}
+
+ReplicaId Chaos::Pick() {
+  auto it = nodes_.begin();
+  std::advance(it, static_cast<int64_t>(random_.Below(nodes_.size())));
+  return it->first;
+}
+
+ReplicaId Chaos::PickLeader() {
+  std::vector<ReplicaId> leaders;
+  for (auto& [id, node] : nodes_) {
+    if (node.core && !node.paused && node.core->IsLeader()) leaders.push_back(id);
+  }
+  return leaders.empty() ? ReplicaId() : leaders[random_.Below(leaders.size())];
+}
+
+void Chaos::Write(ReplicaId id, const Output& output) {
+  Node& node = nodes_.at(id);
+  node.disk.Write(output);
+  if (!output.entries.empty()) {
+    node.core->OnPersisted(Now(node), output.entries.back()->index, output.entries.back()->term);
+  }
+  for (const Message& m : output.messages_after_persist) network_.push_back(m);
+}
+
+void Chaos::Perform(ReplicaId id, Output output) {
+  Node& node = nodes_.at(id);
+  for (Message& m : output.messages) network_.push_back(std::move(m));
+  for (const ReadState& read : output.reads) {
+    Require(read.index >= node.reads.at(read.id),
+            absl::StrCat("replica ", id.value(), " answers a read at ", read.index.value(),
+                         " though ", node.reads.at(read.id).value(), " was acknowledged before"));
+    ++report_.reads;
+  }
+  for (const SnapshotRequest& request : output.snapshots) snapshots_wanted_.insert({id, request.to});
+  for (const EntryPtr& entry : output.committed) {
+    Require(entry->index == node.applied + 1, "a gap in what is applied");
+    auto [it, first] = committed_.try_emplace(
+        entry->index, Committed{entry->term, entry->data, node.core->term()});
+    Require(it->second.term == entry->term && it->second.data == entry->data,
+            absl::StrCat("replica ", id.value(), " applies another entry at ", entry->index.value()));
+    node.applied = entry->index;
+    node.core->OnApplied(entry->index);
+  }
+  if (node.core->IsLeader() && node.core->commit_index() > acknowledged_ && node.core->KnowsCommitted()) {
+    acknowledged_ = node.applied > acknowledged_ ? node.applied : acknowledged_;
+    acknowledged_at_[now_] = acknowledged_;
+  }
+  if (!output.NeedsWrite() && output.messages_after_persist.empty()) return;
+  node.unwritten.push_back(std::move(output));
+}
+
+void Chaos::Settle(ReplicaId id) {
+  Node& node = nodes_.at(id);
+  if (!node.core) return;
+  Perform(id, node.core->TakeOutput());
+  Check();
+}
+
+void Chaos::CheckLeader(ReplicaId id, Node& node) {
+  auto [it, first] = leaders_.emplace(node.core->term(), id);
+  Require(it->second == id, absl::StrCat("two leaders in term ", node.core->term().value()));
+  if (node.led) return;
+  node.led = true;
+  ++report_.elections;
+  // Leader completeness: of what was committed in earlier terms.
+  for (const auto& [index, entry] : committed_) {
+    if (index <= node.core->log().start() || entry.seen_in >= node.core->term()) continue;
+    Require(node.core->log().TermAt(index) == entry.term,
+            absl::StrCat("leader ", id.value(), " of term ", node.core->term().value(),
+                         " lacks the committed entry ", index.value()));
+  }
+}
+
+// What a bounded-stale read counts on: everything acknowledged by then is in the applied state.
+void Chaos::CheckFresh(ReplicaId id, Node& node) {
+  if (node.core->fresh_as_of() == kLongAgo) return;
+  auto real = static_cast<double>(node.core->fresh_as_of().time_since_epoch().count()) / node.rate;
+  auto it = acknowledged_at_.lower_bound(MonotonicTime(Duration(static_cast<int64_t>(real))));
+  if (it == acknowledged_at_.begin()) return;
+  Require(node.applied >= std::prev(it)->second,
+          absl::StrCat("replica ", id.value(), " believes to be fresh, but has applied ",
+                       node.applied.value(), " of ", std::prev(it)->second.value()));
+}
+
+void Chaos::Check() {
+  const Node* holder = nullptr;
+  for (auto& [id, node] : nodes_) {
+    if (!node.core) continue;
+    node.core->CheckState();
+    CheckFresh(id, node);
+    if (!node.core->IsLeader()) {
+      node.led = false;
+      continue;
+    }
+    CheckLeader(id, node);
+    if (!node.core->HoldsLease(Now(node))) continue;
+    Require(holder == nullptr, "two replicas hold a lease");
+    holder = &node;
+    Require(node.core->commit_index() >= acknowledged_,
+            absl::StrCat("replica ", id.value(), " holds a lease and knows ",
+                         node.core->commit_index().value(), " of ", acknowledged_.value()));
+  }
+}
+
+void Chaos::Event() {
+  uint64_t all = 0;
+  for (uint64_t w : weights_) all += w;
+  uint64_t pick = random_.Below(all);
+  size_t kind = 0;
+  while (pick >= weights_[kind]) pick -= weights_[kind++];
+  switch (kind) {
+    case kDeliver: return Deliver();
+    case kFinishWrite: return FinishWrite();
+    case kTime: return PassTime(milliseconds(30));
+    case kLongTime: return PassTime(milliseconds(1500));
+    case kPropose: return Propose();
+    case kLose: return Lose();
+    case kDouble: return Double();
+    case kCrash: return Crash();
+    case kStart: {
+      ReplicaId id = Pick();
+      if (!nodes_.at(id).core) Start(id);
+      return;
+    }
+    case kPause: return Pause();
+    case kCut: return CutOrMend();
+    case kCompact: return CompactOne();
+    case kSnapshot: return SendSnapshot();
+    case kTransfer: return Transfer();
+    case kMembers: return ChangeMembers();
+    default: return AskToRead();
+  }
+}
+
+void Chaos::Deliver() {
+  if (network_.empty()) return;
+  // Mostly in order, sometimes anything that is on its way.
+  size_t at = random_.Chance(0.8) ? 0 : random_.Below(network_.size());
+  Message m = std::move(network_[at]);
+  network_.erase(network_.begin() + static_cast<int64_t>(at));
+  Node& node = nodes_.at(m.to);
+  if (Lost(m) || !node.core) return;
+  if (node.paused) {
+    if (network_.size() < 2000) network_.push_back(std::move(m));
+    return;
+  }
+  Note(Describe(m));
+  node.core->Step(Now(node), m);
+  Settle(m.to);
+}
+
+void Chaos::Lose() {
+  if (!network_.empty()) network_.erase(network_.begin() + static_cast<int64_t>(random_.Below(network_.size())));
+}
+
+void Chaos::Double() {
+  if (!network_.empty()) network_.push_back(network_[random_.Below(network_.size())]);
+}
+
+void Chaos::FinishWrite() {
+  ReplicaId id = Pick();
+  Node& node = nodes_.at(id);
+  if (!node.core || node.unwritten.empty()) return;
+  Output output = std::move(node.unwritten.front());
+  node.unwritten.pop_front();
+  Write(id, output);
+  Settle(id);
+}
+
+void Chaos::PassTime(Duration most) {
+  now_ += Duration(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(most.count()))));
+  Check();
+  for (auto& [id, node] : nodes_) {
+    if (!node.core || node.paused || random_.Chance(0.1)) continue;
+    node.core->Tick(Now(node));
+    Settle(id);
+  }
+}
+
+void Chaos::Propose() {
+  ReplicaId id = PickLeader();
+  if (!id) return;
+  (void)nodes_.at(id).core->Propose(Now(nodes_.at(id)), absl::StrCat("c", ++commands_));
+  if (random_.Chance(0.7)) Settle(id);
+}
+
+void Chaos::Crash() {
+  // Half of the time somebody who matters.
+  ReplicaId id = random_.Chance(0.5) ? PickLeader() : Pick();
+  if (!id || !nodes_.at(id).core) return;
+  Node& node = nodes_.at(id);
+  ++report_.crashes;
+  // Some of the writes under way had reached the disk.
+  size_t survive = random_.Below(node.unwritten.size() + 1);
+  for (size_t i = 0; i < survive; ++i) node.disk.Write(node.unwritten[i]);
+  node.unwritten.clear();
+  if (random_.Chance(0.5)) {
+    node.durable = std::max(node.durable, node.applied);
+    node.durable_configuration = node.core->ConfigurationAt(std::max(node.durable, node.core->log().start()));
+  }
+  node.core.reset();
+  Note(absl::StrCat("crash ", id.value()));
+  if (random_.Chance(0.4)) Start(id);  // at once
+}
+
+void Chaos::Pause() {
+  ReplicaId id = random_.Chance(0.3) ? PickLeader() : Pick();
+  for (auto& [other, node] : nodes_) {
+    if (node.paused && random_.Chance(0.7)) id = other;
+  }
+  if (!id) return;
+  Node& node = nodes_.at(id);
+  node.paused = !node.paused;
+  Note(absl::StrCat(node.paused ? "pause " : "resume ", id.value()));
+}
+
+void Chaos::CutOrMend() {
+  if (random_.Chance(0.4)) {
+    cut_.clear();
+    return Note("mend all");
+  }
+  ReplicaId a = random_.Chance(0.5) ? PickLeader() : Pick();
+  if (!a) return;
+  bool all = random_.Chance(0.5);
+  ReplicaId one = Pick();
+  for (auto& [b, node] : nodes_) {
+    if (b == a || (!all && b != one)) continue;
+    bool in = random_.Chance(0.8), out = random_.Chance(0.8);
+    if (in) cut_.insert({b, a});
+    if (out) cut_.insert({a, b});
+    Note(absl::StrCat("cut ", a.value(), out ? " >" : "", in ? " <" : "", " ", b.value()));
+  }
+}
+
+void Chaos::CompactOne() {
+  Node& node = nodes_.at(Pick());
+  if (!node.core || node.core->NeedsState()) return;
+  node.durable = std::max(node.durable, node.applied);
+  Index target = std::min({node.durable, node.core->applied_index(), node.core->log().stable()});
+  if (target <= node.core->log().start()) return;
+  Configuration configuration = node.core->ConfigurationAt(target);
+  node.core->Compact(target);
+  node.disk.Compact(target);
+  node.disk.start.configuration = std::move(configuration);
+}
+
+void Chaos::SendSnapshot() {
+  if (snapshots_wanted_.empty()) return;
+  auto [from, to] = *snapshots_wanted_.begin();
+  snapshots_wanted_.erase(snapshots_wanted_.begin());
+  Node& source = nodes_.at(from);
+  Node& target = nodes_.at(to);
+  if (!source.core || !source.core->IsLeader()) return;
+  SnapshotMeta meta;
+  meta.index = source.applied;
+  bool sent = target.core && !target.paused && target.unwritten.empty() && !cut_.contains({from, to}) &&
+              meta.index >= source.core->log().start() && meta.index > Index();
+  bool installed = false;
+  if (sent) {
+    meta.term = *source.core->log().TermAt(meta.index);
+    meta.configuration = source.core->ConfigurationAt(meta.index);
+    installed = target.core->WantsSnapshot(meta, source.core->term());
+  }
+  if (installed) {
+    ++report_.snapshots;
+    if (!target.core->KeepsLog(meta)) target.disk.Reset(meta);
+    target.applied = target.durable = meta.index;
+    target.core->Restore(Now(target), meta, source.core->term(), from);
+    // As a host does: the term is on disk together with the log's new start.
+    target.disk.hard_state.term = std::max(target.disk.hard_state.term, target.core->term());
+    target.disk.hard_state.vote = target.core->vote();
+    target.disk.hard_state.commit = target.core->commit_index();
+    Note(absl::StrCat("snapshot ", from.value(), "->", to.value(), " at ", meta.index.value()));
+    Settle(to);
+  }
+  if (!sent && random_.Chance(0.5)) {
+    snapshots_wanted_.insert({from, to});  // later
+  } else {
+    source.core->OnSnapshotSent(Now(source), to, installed, meta.index);
+    Settle(from);
+  }
+}
+
+void Chaos::Transfer() {
+  ReplicaId id = PickLeader();
+  if (!id) return;
+  (void)nodes_.at(id).core->TransferLeadership(Now(nodes_.at(id)), Pick());
+  Settle(id);
+}
+
+void Chaos::ChangeMembers() {
+  ReplicaId id = PickLeader();
+  if (!id) return;
+  Node& leader = nodes_.at(id);
+  const Configuration& c = leader.core->configuration();
+  MembershipChange change;
+  if (random_.Chance(0.4) && nodes_.size() < 8) {
+    ReplicaId fresh(nodes_.size() + 1);
+    AddNode(Configuration());
+    change.add_learners.push_back({fresh, StoreId(fresh.value())});
+  }
+  for (const Member& m : c.learners) {
+    if (random_.Chance(0.7)) change.promote.push_back(m.replica);
+  }
+  // No shrinking below three: the liveness phase needs a majority that has everything.
+  if (c.voters.size() > 3 && random_.Chance(0.5)) {
+    change.remove.push_back(c.voters[random_.Below(c.voters.size())].replica);
+  }
+  if (leader.core->ChangeMembership(Now(leader), change).ok()) ++report_.membership_changes;
+  Settle(id);
+}
+
+void Chaos::AskToRead() {
+  ReplicaId id = PickLeader();
+  if (!id) return;
+  Node& node = nodes_.at(id);
+  uint64_t read = node.next_read++;
+  node.reads[read] = acknowledged_;
+  if (node.core->ReadIndex(Now(node), read).ok()) Settle(id);
+}
+
+// Everything works from now on: the cores must elect, commit and agree.
+void Chaos::Heal() {
+  cut_.clear();
+  Note("heal");
+  for (auto& [id, node] : nodes_) {
+    if (!node.core) Start(id);
+    node.paused = false;
+  }
+  Index goal;
+  for (int round = 0; round < 20'000; ++round) {
+    while (!network_.empty()) {
+      Message m = std::move(network_.front());
+      network_.erase(network_.begin());
+      Node& node = nodes_.at(m.to);
+      Note(Describe(m));
+      node.core->Step(Now(node), m);
+      Settle(m.to);
+      if (random_.Chance(0.3)) break;
+    }
+    for (auto& [id, node] : nodes_) {
+      while (!node.unwritten.empty()) {
+        Output output = std::move(node.unwritten.front());
+        node.unwritten.pop_front();
+        Write(id, output);
+        Settle(id);
+      }
+    }
+    SendSnapshot();
+    if (round % 4 == 0) PassTime(milliseconds(20));
+    ReplicaId id = PickLeader();
+    if (id && !goal && nodes_.at(id).core->KnowsCommitted()) {
+      auto index = nodes_.at(id).core->Propose(Now(nodes_.at(id)), "the last");
+      Settle(id);
+      if (index.ok()) goal = *index;
+    }
+    if (round % 1000 == 999) goal = Index();  // it may have been lost with its leader
+    if (!id || !goal || committed_.empty() || committed_.rbegin()->first < goal) continue;
+    bool all = true;
+    for (const Member& m : nodes_.at(id).core->configuration().Members()) {
+      all = all && nodes_.at(m.replica).applied >= goal;
+    }
+    if (all) return;
+  }
+  std::string state;
+  for (auto& [id, node] : nodes_) {
+    absl::StrAppend(&state, " ", id.value(), ":", ToString(node.core->role()), "/", node.core->term().value(),
+                    " log ", node.core->log().start().value(), "..", node.core->log().last_index().value(),
+                    " applied ", node.applied.value(), node.core->NeedsState() ? " needs state" : "",
+                    node.core->removed() ? " removed" : "", " ", node.core->configuration().ToString());
+  }
+  Fail("the healed cores do not agree:" + state);
+}
+
+ChaosReport Chaos::Run(uint64_t events) {
+  for (; report_.events < events; ++report_.events) Event();
+  Heal();
+  report_.committed = committed_.rbegin()->first.value();
+  return report_;
+}
+
+}  // namespace kvd::raft
