@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that kvd needs, if any is missing.
 #
-#   deploy/install-packages.sh build|test
+#   deploy/install-packages.sh build|test|bench
 #
-# build: what a release build and the quick start need; test: that, and what the tests need.
+# build: what a release build and the quick start need; test: that, and what the tests need; bench:
+# that, and the peers to compare with.
 set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobuf-compiler-grpc
   protobuf-compiler libprotobuf-dev librocksdb-dev libabsl-dev prometheus-cpp-dev libcli11-dev
   libspdlog-dev libisal-dev libcivetweb-dev libedit-dev libzstd-dev liblz4-dev libsnappy-dev
   libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libcurl4-openssl-dev wamerican procps curl)
-tests=(libgtest-dev libgmock-dev python3 git)
+tests=(libgtest-dev libgmock-dev nlohmann-json3-dev python3 git)
+bench=(etcd-server redis-server redis-tools)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" "${tests[@]}") ;;
-  *) echo "usage: $0 build|test" >&2; exit 2 ;;
+  bench) wanted=("${build[@]}" "${tests[@]}" "${bench[@]}") ;;
+  *) echo "usage: $0 build|test|bench" >&2; exit 2 ;;
 esac
 missing=()
 for package in "${wanted[@]}"; do

@@ -179,10 +179,10 @@ void MemoryEngine::Crash() {
   }
 }
 
-void MemoryEngine::Collect(GcFilter filter) {
+void MemoryEngine::Collect(GcFilter filter, const std::function<bool()>& takes_part) {
   // Dropped pairs leave the durable state too: they are of no use to anyone.
   std::erase_if(map_, [&](const auto& pair) {
-    if (!filter.Drops(pair.first, pair.second)) return false;
+    if (!takes_part() || !filter.Drops(pair.first, pair.second)) return false;
     undo_.erase(pair.first);
     return true;
   });

@@ -2,6 +2,7 @@
 // once flushed or ingested. For simulation and tests.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,8 +30,9 @@ class MemoryEngine : public Engine {
 
   // Loses what was not durable.
   void Crash();
-  // A compaction of everything, as the real engine does in the background.
-  void Collect(GcFilter filter);
+  // A compaction, as the real engine does in the background, of the pairs for which `takes_part` is
+  // true: of some levels, or of all.
+  void Collect(GcFilter filter, const std::function<bool()>& takes_part = [] { return true; });
 
   const Map& contents() const { return map_; }
 

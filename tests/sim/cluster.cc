@@ -34,6 +34,7 @@ void Cluster::DrawOptions() {
   host.truncate_interval = milliseconds(200);
   host.core.cache_bytes_max = random.Chance(0.5) ? 2000 : 1 << 20;
   host.core.append_bytes_max = random.Chance(0.3) ? 100 : 1 << 20;
+  if (random.Chance(0.3)) host.core.apply_bytes_max = 1;
   host.snapshot.give_up_after = milliseconds(3000);
   host.snapshot.resend_after = milliseconds(300);
   store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
@@ -45,8 +46,9 @@ void Cluster::DrawOptions() {
   membership_faults_ = random.Chance(0.5);
   if (random.Chance(0.6)) network_.faults.loss = static_cast<double>(random.Below(20)) / 100;
   if (random.Chance(0.5)) network_.faults.duplication = static_cast<double>(random.Below(20)) / 100;
-  if (random.Chance(0.5)) network_.faults.late_chance = static_cast<double>(random.Below(10)) / 100;
+  if (random.Chance(0.5)) network_.faults.late_chance = static_cast<double>(random.Below(20)) / 100;
   if (random.Chance(0.5)) network_.faults.delay_max = milliseconds(random.Between(1, 30));
+  if (random.Chance(0.5)) network_.faults.late_max = milliseconds(random.Between(100, 4000));
   if (random.Chance(0.3)) store_options_.disk.slow_chance = 0.02;
 }
 
@@ -117,6 +119,7 @@ void Cluster::Partition(const std::vector<uint64_t>& side) {
 void Cluster::StartClients(int count) {
   WorkloadOptions workload;
   workload.stores = voters_;
+  if (scheduler_.random().Chance(0.4)) workload.keys = static_cast<int>(scheduler_.random().Between(1, 2));
   if (options_.keys != 0) workload.keys = options_.keys;
   for (int i = 0; i < count; ++i) {
     clients_.push_back(std::make_unique<SimClient>(
@@ -174,7 +177,9 @@ void Cluster::CrashOne() {
       store->Crash();
     }
     ++report_.crashes;
-    scheduler_.After(milliseconds(random.Between(10, 3000)), [this, id = id] {
+    // Often so soon that nobody has noticed.
+    auto down = random.Chance(0.3) ? random.Between(1, 20) : random.Between(10, 3000);
+    scheduler_.After(milliseconds(down), [this, id = id] {
       SimStore& store = *stores_.at(id);
       if (!store.running() && store.formatted()) store.Start();
     });
@@ -197,8 +202,11 @@ void Cluster::CutSomething() {
   auto isolated = random.Below(stores_.size()) + 1;
   bool one_way = random.Chance(0.4);
   bool swizzle = random.Chance(0.3);
+  bool pair = random.Chance(0.3);
+  auto peer = random.Below(stores_.size()) + 1;
   for (auto& [other, unused] : stores_) {
     if (other.value() == isolated || (swizzle && random.Chance(0.4))) continue;
+    if (pair && other.value() != peer) continue;
     bool outward = random.Chance(0.5);
     if (!one_way || outward) links.push_back({isolated, other.value()});
     if (!one_way || !outward) links.push_back({other.value(), isolated});

@@ -31,6 +31,11 @@ uint32_t CrcOf(const shard::CommandResult& r) {
 void Invariants::AfterTurn(SimStore& store) {
   const raft::Core& core = store.core();
   core.CheckState();
+  // What the log no longer holds survives a crash without it.
+  KVD_CHECK_MSG(core.NeedsState() || store.group().DurableIndex() >= core.log().start(),
+                absl::StrCat("the log of store ", store.id().value(), " begins behind ",
+                             core.log().start().value(), ", the state is durable up to ",
+                             store.group().DurableIndex().value()));
   if (!core.IsLeader()) return;
   // Election safety: at most one leader a term.
   auto [it, first] = leaders_.emplace(core.term(), core.id());

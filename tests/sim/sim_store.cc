@@ -99,7 +99,9 @@ void SimStore::ScheduleFlush() {
         auto bytes = engine_.GetPersisted(shard::SafePointKey(group));
         return *shard::DecodeSafePoint(*bytes);
       };
-      engine_.Collect(storage::GcFilter(safe_point, p.loop->random().Chance(0.5)));
+      Random& random = p.loop->random();
+      bool all = random.Chance(0.5);
+      engine_.Collect(storage::GcFilter(safe_point, all), [&] { return all || random.Chance(0.5); });
     }
     auto finished = std::move(p.flush_timer);
     ScheduleFlush();

@@ -1,5 +1,5 @@
-// Runs many seeds: soak [--seeds N] [--first N] [--minutes M] [--seconds-simulated S]. Prints each failing
-// seed with the command that replays it; each seed runs in a process of its own, so that one that
+// Runs many seeds: soak [--seeds N] [--first N] [--minutes M] [--seconds-simulated S] [--stop]. Prints each
+// failing seed with the command that replays it; each seed runs in a process of its own, so that one that
 // fails does not end the others.
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,11 +20,16 @@ struct Arguments {
   double minutes = 1e9;
   int seconds_simulated = 10;
   bool verbose = false;
+  bool stop = false;  // at the first seed that fails
 };
 
 bool Parse(int argc, char** argv, Arguments* a) {
   for (int i = 1; i < argc; ++i) {
     std::string flag = argv[i];
+    if (flag == "--stop") {
+      a->stop = true;
+      continue;
+    }
     if (flag == "--verbose") {
       a->verbose = true;
       continue;
@@ -72,7 +77,7 @@ uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a) {
 int main(int argc, char** argv) {
   Arguments a;
   if (!Parse(argc, argv, &a)) {
-    std::fprintf(stderr, "usage: %s [--seeds N] [--first N] [--minutes M] [--seconds-simulated S] [--verbose]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s [--seeds N] [--first N] [--minutes M] [--seconds-simulated S] [--stop] [--verbose]\n", argv[0]);
     return 2;
   }
   auto start = std::chrono::steady_clock::now();
@@ -96,6 +101,7 @@ int main(int argc, char** argv) {
     std::printf("seed %lu failed; replay: %s --seeds 1 --first %lu --seconds-simulated %d\n", bad, argv[0], bad,
                 a.seconds_simulated);
     std::fflush(stdout);
+    if (a.stop) break;
   }
   std::printf("%lu seeds from %lu, %lu failed, %.1f seeds/s, %.2f hours simulated\n", done, a.first, failed,
               static_cast<double>(done) / elapsed(),

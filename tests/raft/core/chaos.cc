@@ -21,12 +21,15 @@ Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
   options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
   // Some of these dominate a run, some are absent from it.
-  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 1, 8};
+  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8};
   for (size_t kind = kPropose; kind < kKinds; ++kind) {
     if (kind == kStart || kind == kSnapshot) continue;
     auto pick = random_.Below(6);
     weights_[kind] = pick == 0 ? 0 : pick == 1 ? weights_[kind] * 5 : weights_[kind];
   }
+  // From a network that is quick beside the election timeout to one that is slower than it.
+  time_step_ = milliseconds(std::vector<int>{20, 60, 200, 500}[random_.Below(4)]);
+  in_order_ = random_.Chance(0.5) ? 0.9 : 0.4;
   Configuration configuration;
   uint64_t voters = random_.Chance(0.5) ? 3 : 5;
   for (uint64_t i = 1; i <= voters; ++i) configuration.voters.push_back({ReplicaId(i), StoreId(i)});
@@ -198,7 +201,7 @@ void Chaos::Event() {
   switch (kind) {
     case kDeliver: return Deliver();
     case kFinishWrite: return FinishWrite();
-    case kTime: return PassTime(milliseconds(30));
+    case kTime: return PassTime(time_step_);
     case kLongTime: return PassTime(milliseconds(1500));
     case kPropose: return Propose();
     case kLose: return Lose();
@@ -222,7 +225,7 @@ void Chaos::Event() {
 void Chaos::Deliver() {
   if (network_.empty()) return;
   // Mostly in order, sometimes anything that is on its way.
-  size_t at = random_.Chance(0.8) ? 0 : random_.Below(network_.size());
+  size_t at = random_.Chance(in_order_) ? 0 : random_.Below(network_.size());
   Message m = std::move(network_[at]);
   network_.erase(network_.begin() + static_cast<int64_t>(at));
   Node& node = nodes_.at(m.to);
@@ -390,7 +393,7 @@ void Chaos::ChangeMembers() {
     if (random_.Chance(0.7)) change.promote.push_back(m.replica);
   }
   // No shrinking below three: the liveness phase needs a majority that has everything.
-  if (c.voters.size() > 3 && random_.Chance(0.5)) {
+  if (c.voters.size() + change.promote.size() > 3 && random_.Chance(0.5)) {
     change.remove.push_back(c.voters[random_.Below(c.voters.size())].replica);
   }
   if (leader.core->ChangeMembership(Now(leader), change).ok()) ++report_.membership_changes;
@@ -406,19 +409,29 @@ void Chaos::AskToRead() {
   if (node.core->ReadIndex(Now(node), read).ok()) Settle(id);
 }
 
-// Everything works from now on: the cores must elect, commit and agree.
+// Everything works from now on, but for one replica that may stay deaf: the others must elect,
+// commit and agree.
 void Chaos::Heal() {
   cut_.clear();
   Note("heal");
+  bool whole = true;
   for (auto& [id, node] : nodes_) {
     if (!node.core) Start(id);
     node.paused = false;
+    whole = whole && !node.core->NeedsState();
+  }
+  ReplicaId deaf;
+  if (whole && random_.Chance(0.5)) {
+    deaf = PickLeader() ? PickLeader() : Pick();
+    for (auto& [other, node] : nodes_) cut_.insert({other, deaf});
+    Note(absl::StrCat(deaf.value(), " stays deaf"));
   }
   Index goal;
   for (int round = 0; round < 20'000; ++round) {
     while (!network_.empty()) {
       Message m = std::move(network_.front());
       network_.erase(network_.begin());
+      if (Lost(m)) continue;
       Node& node = nodes_.at(m.to);
       Note(Describe(m));
       node.core->Step(Now(node), m);
@@ -445,7 +458,7 @@ void Chaos::Heal() {
     if (!id || !goal || committed_.empty() || committed_.rbegin()->first < goal) continue;
     bool all = true;
     for (const Member& m : nodes_.at(id).core->configuration().Members()) {
-      all = all && nodes_.at(m.replica).applied >= goal;
+      all = all && (m.replica == deaf || nodes_.at(m.replica).applied >= goal);
     }
     if (all) return;
   }

@@ -98,6 +98,8 @@ class Chaos {
   std::set<std::pair<ReplicaId, ReplicaId>> snapshots_wanted_;  // from, to
   // Per event kind, by the seed.
   std::vector<uint64_t> weights_;
+  Duration time_step_;     // at most so much passes at once
+  double in_order_ = 1;    // share of messages that are delivered in the order of sending
   uint64_t commands_ = 0;
 
   // What really happened.

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Plants known mistakes in the code, one at a time, and shows that the simulators find each.
+
+    tests/mutants/mutants.py [--only NAME ...] [--seeds N] [--core-seeds N]
+
+Each mutant is a replacement in one file that has cost some real system data. The tree is copied, the
+mutant built, and the random runs of bare cores, then the simulated cluster, run until one fails. A
+mutant that no run finds is a hole in the checkers: the exit code is 1.
+"""
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRATCH = ROOT / ".build" / "mutants"
+
+# name, file, what is there, what the mutant has instead; more such pairs may follow
+MUTANTS = [
+    ("commit an earlier term's entry by counting (figure 8)", "raft/core/core_leader.cc",
+     "if (quorum <= commit_index() || log_.TermAt(quorum) != term()) return;",
+     "if (quorum <= commit_index()) return;"),
+    ("an empty append acknowledges what is not on disk yet", "raft/core/core_follower.cc",
+     "reply.hint_term = log_.TermAt(reply.hint_index).value_or(Term());\n  }\n  SendAfterPersist(",
+     "reply.hint_term = log_.TermAt(reply.hint_index).value_or(Term());\n  }\n  if (m.entries.empty()) return Send(reply);\n  SendAfterPersist("),
+    ("an append is acknowledged before it is on disk", "raft/core/core_follower.cc",
+     "reply.hint_term = log_.TermAt(reply.hint_index).value_or(Term());\n  }\n  SendAfterPersist(",
+     "reply.hint_term = log_.TermAt(reply.hint_index).value_or(Term());\n  }\n  Send("),
+    ("a vote is granted twice in a term", "raft/core/core_election.cc",
+     "bool can_vote = hard_state_.vote == m.from || (!hard_state_.vote && !leader_);",
+     "bool can_vote = true;"),
+    ("a vote is told before it is on disk", "raft/core/core_election.cc",
+     "reply.reject = !grant;\n  SendAfterPersist(std::move(reply));",
+     "reply.reject = !grant;\n  Send(std::move(reply));"),
+    ("a restarted voter votes at once", "raft/core/core.cc",
+     "if (initial.restarted) no_votes_before_ = now + options_.election_timeout_min;", ""),
+    ("a shorter log wins votes", "raft/core/core_election.cc",
+     "(m.log_term == log_.last_term() && m.index >= log_.last_index());",
+     "(m.log_term == log_.last_term());"),
+    ("a leader that steps down drops what is not committed here", "raft/core/core.cc",
+     "if (role_ == Role::kLeader) FailReads();",
+     "if (role_ == Role::kLeader) {\n    FailReads();\n    if (commit_index() > log_.start() && commit_index() < log_.stable()) "
+     "log_.TruncateFrom(commit_index() + 1), DropConfigurationsFrom(commit_index() + 1), output_.entries.clear();\n  }"),
+    ("membership changes overlap, in single steps", "raft/core/core_membership.cc",
+     "if (next.voters != configuration().voters) next.outgoing = configuration().voters;", ""),
+    ("a joint configuration decides by its new half alone", "raft/core/quorum.h",
+     "if (configuration.IsJoint()) value = std::min(value, MajorityValue(configuration.outgoing, of));", ""),
+    ("no check-quorum", "raft/core/core_election.cc",
+     "if (now_ - contact >= options_.election_timeout_min) BecomeFollower(term(), ReplicaId());",
+     "(void)contact;"),
+    ("a lease counts from the answer", "raft/core/core_leader.cc",
+     "progress.acked_sent_at = std::max(progress.acked_sent_at, m.sent_at);",
+     "progress.acked_sent_at = now_;"),
+    ("a lease outlives its time", "raft/core/core_read.cc",
+     "return now < sent_at + options_.lease_duration;",
+     "return now < sent_at + 4 * options_.lease_duration;"),
+    ("a lease survives TimeoutNow", "raft/core/core_election.cc",
+     "lease_forfeited_ = true;", ""),
+    ("a read index is confirmed by nobody", "raft/core/core_read.cc",
+     "if (id == id_) return round_;", "if (id == id_ || id) return round_;"),
+    ("a new leader trusts its lease before its term's first commit", "raft/core/core_read.cc",
+     "if (!KnowsCommitted() || lease_forfeited_) return false;",
+     "if (role_ != Role::kLeader || lease_forfeited_) return false;"),
+    ("a snapshot drops entries that were acknowledged", "raft/core/core.cc",
+     "  if (log_.Matches(meta.index, meta.term)) {\n    // The log holds it all",
+     "  if (false) {\n    // The log holds it all"),
+    ("a snapshot's position is off by one", "raft/core/core.cc",
+     "log_.Reset(meta.index, meta.term);", "log_.Reset(meta.index + 1, meta.term);"),
+    ("the log forgets the term it begins behind", "raft/core/log.cc",
+     "start_ = index;\n  start_term_ = *term;", "start_ = index;"),
+    ("a replica without its state campaigns", "raft/core/core_election.cc",
+     "if (removed_ || NeedsState()) return false;", "if (removed_) return false;"),
+    ("configurations stay when their entries are replaced", "raft/core/core_membership.cc",
+     "while (configurations_.size() > 1 && configurations_.back().index >= index) {",
+     "while (false) {"),
+    ("a proposal is carried into a later term", "raft/host_apply.cc",
+     "bool applied = pending.index == entry->index && pending.term == entry->term;",
+     "bool applied = pending.index == entry->index;",
+     "    FailProposals(group);\n    group.senders.clear();", "    group.senders.clear();"),
+    ("a read does not wait until its index is applied", "raft/host_apply.cc",
+     "if (group.core->applied_index() >= item.index) {", "if (true) {"),
+    ("the log is cut past what is flushed", "raft/host_apply.cc",
+     "target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),",
+     "target = std::min({target, group.core->applied_index(),"),
+    ("a duplicate is not recognised after a restart", "server/shard/data_group.cc",
+     "writers_.Restart(meta_.clock);", "writers_.Restart(Timestamp());"),
+    ("a duplicate is not recognised after a snapshot", "server/shard/data_group_snapshot.cc",
+     "writers_.Restart(meta_.clock);", ""),
+    ("duplicates are never looked up", "server/shard/executor.cc",
+     "if (writers_->IsNew(command.writer, command.token)) return std::nullopt;", "return std::nullopt;"),
+    ("a retry that changes nothing leaves no outcome", "server/shard/executor.cc",
+     "if (!has_primary && (!planned.empty() || command.attempt > 1)) {",
+     "if (!has_primary && !planned.empty()) {"),
+    ("a compaction drops the last tombstone above older versions", "server/storage/gc_filter.cc",
+     "return sees_all_levels_ && IsDead(", "return IsDead("),
+    ("the sweep does not look for older versions", "server/storage/sweeper.cc",
+     "if (!it.Valid() || !IsVersionOf(prefix, it.key())) return dead;",
+     "if (dead || !it.Valid() || !IsVersionOf(prefix, it.key())) return dead;"),
+    ("entries in one batch do not see each other", "server/shard/data_group.cc",
+     "if (unwritten_ && Reads(*command)) WriteBatch(batch);", ""),
+    ("a retry is sent as a new write", "client/src/session.cc",
+     "if (call.attempt == 1) {\n      writer->set_client_id", "if (true) {\n      writer->set_client_id"),
+]
+
+
+def run(words, **options):
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def copy_tree():
+    source = SCRATCH / "src"
+    files = run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT).stdout.split("\n")
+    for name in filter(None, files):
+        to = source / name
+        if not (ROOT / name).is_file():
+            continue
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if not to.exists() or to.read_bytes() != (ROOT / name).read_bytes():
+            shutil.copyfile(ROOT / name, to)
+    return source
+
+
+def build(source):
+    directory = SCRATCH / "build"
+    if not (directory / "build.ninja").exists():
+        run(["cmake", "-S", source, "-B", directory, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"], check=True)
+    return run(["cmake", "--build", directory, "--target", "soak", "core_chaos"]), directory
+
+
+def failing_seed(output):
+    found = re.search(r"seed (\d+) failed", output)
+    return int(found.group(1)) if found else None
+
+
+def hunt(directory, seeds, core_seeds):
+    """Which run finds it, and after how many seeds; None if none does."""
+    core = directory / "tests/raft/core_chaos"
+    try:
+        ran = run([core, "--seeds", str(core_seeds)], timeout=600)
+    except subprocess.TimeoutExpired:
+        return "cores", 0
+    if ran.returncode != 0:
+        return "cores", failing_seed(ran.stdout)
+    cluster = directory / "tests/sim/soak"
+    ran = run([cluster, "--seeds", str(seeds), "--stop"], timeout=3600)
+    if ran.returncode != 0:
+        return "cluster", failing_seed(ran.stdout)
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], help="parts of names")
+    parser.add_argument("--seeds", type=int, default=2000, help="of the simulated cluster, at most")
+    parser.add_argument("--core-seeds", type=int, default=10000, help="of bare cores, at most")
+    arguments = parser.parse_args()
+    chosen = [m for m in MUTANTS if not arguments.only or any(part in m[0] for part in arguments.only)]
+    source = copy_tree()
+    built, directory = build(source)
+    if built.returncode != 0:
+        sys.exit(built.stdout)
+    missed = 0
+    print(f"{'MUTANT':62} {'FOUND BY':9} {'SEEDS':>6}  SECONDS")
+    for name, file, *replacements in chosen:
+        path = source / file
+        text = mutated = path.read_text()
+        for old, new in zip(replacements[::2], replacements[1::2]):
+            if mutated.count(old) != 1:
+                sys.exit(f"{name}: the code to replace is {mutated.count(old)} times in {file}")
+            mutated = mutated.replace(old, new)
+        path.write_text(mutated)
+        start = time.monotonic()
+        try:
+            built, _ = build(source)
+            if built.returncode != 0:
+                sys.exit(f"{name}: does not build\n{built.stdout}")
+            found = hunt(directory, arguments.seeds, arguments.core_seeds)
+        finally:
+            path.write_text(text)
+        by, seed = found or ("-", None)
+        missed += found is None
+        print(f"{name:62} {by:9} {seed if seed is not None else '-':>6}  {time.monotonic() - start:.0f}", flush=True)
+    print(f"{len(chosen)} mutants, {missed} not found")
+    sys.exit(1 if missed else 0)
+
+
+main()
