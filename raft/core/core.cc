@@ -82,6 +82,11 @@ void Core::Campaign(MonotonicTime now) {
     ResetElectionTimer();
     return;
   }
+  // Its own vote is a vote like any other: what it promised to a leader binds it too. Nobody else can
+  // lead where it is the only voter and knows that this is committed.
+  bool alone = configuration().voters.size() == 1 && !configuration().IsJoint() && IsVoter() &&
+               configurations_.back().index <= commit_index();
+  if (!alone && (now_ < no_votes_before_ || InLeaderLease())) return;
   StartElection(/*pre_vote=*/true, /*transfer=*/false);
 }
 

@@ -105,7 +105,7 @@ class Core {
   absl::StatusOr<Index> ChangeMembership(MonotonicTime now, const MembershipChange& change);
   // Hands over to `target`, or gives up after an election timeout.
   absl::Status TransferLeadership(MonotonicTime now, ReplicaId target);
-  // Starts an election at once, if it may and does not lead.
+  // Starts an election at once, if it may, does not lead and owes no leader its silence.
   void Campaign(MonotonicTime now);
 
   // Everything up to `index`, whose term is `term`, is on this replica's disk.

@@ -83,6 +83,7 @@ cell() { # name, workload, in flight, kvd target
   local arguments=(--workload "$2" --in-flight "$3" --seconds "$seconds") try
   for try in 1 2 3; do on_kvd "$4" "${arguments[@]}" | record "$1" kvd && break; done
   for try in 1 2 3; do on_etcd "${arguments[@]}" | record "$1" etcd && break; done
+  return 0
 }
 failover() { # the longest gap without a write while the leader is killed, and started again
   [[ "leader killed" =~ $cells ]] || return 0

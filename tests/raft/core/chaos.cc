@@ -10,7 +10,7 @@ namespace {
 
 enum Kind {
   kDeliver, kFinishWrite, kTime, kLongTime, kPropose, kLose, kDouble, kCrash, kStart, kPause, kCut,
-  kCompact, kSnapshot, kTransfer, kMembers, kRead, kKinds
+  kCompact, kSnapshot, kTransfer, kMembers, kRead, kCampaign, kKinds
 };
 
 }  // namespace
@@ -21,7 +21,7 @@ Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
   options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
   // Some of these dominate a run, some are absent from it.
-  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8};
+  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8, 3};
   for (size_t kind = kPropose; kind < kKinds; ++kind) {
     if (kind == kStart || kind == kSnapshot) continue;
     auto pick = random_.Below(6);
@@ -218,6 +218,7 @@ void Chaos::Event() {
     case kSnapshot: return SendSnapshot();
     case kTransfer: return Transfer();
     case kMembers: return ChangeMembers();
+    case kCampaign: return Campaign();
     default: return AskToRead();
   }
 }
@@ -375,6 +376,15 @@ void Chaos::Transfer() {
   ReplicaId id = PickLeader();
   if (!id) return;
   (void)nodes_.at(id).core->TransferLeadership(Now(nodes_.at(id)), Pick());
+  Settle(id);
+}
+
+// Safety rests on who votes, never on when somebody asks.
+void Chaos::Campaign() {
+  ReplicaId id = Pick();
+  Node& node = nodes_.at(id);
+  if (!node.core || node.paused) return;
+  node.core->Campaign(Now(node));
   Settle(id);
 }
 

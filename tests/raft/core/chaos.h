@@ -66,6 +66,7 @@ class Chaos {
   void CompactOne();
   void SendSnapshot();
   void Transfer();
+  void Campaign();
   void ChangeMembers();
   void AskToRead();
 

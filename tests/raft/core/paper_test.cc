@@ -270,6 +270,19 @@ TEST(Lease, EndsWithoutAnsweredRounds) {
 }
 
 // It counts from the sending of a round: an old answer extends nothing.
+// A vote for itself is a vote like any other: the promise to the leader binds it.
+TEST(Lease, AFollowerThatIsToldToCampaignKeepsItsPromise) {
+  Harness h(3);
+  uint64_t leader = h.ElectLeader();
+  uint64_t follower = leader % 3 + 1;
+  Term term = h.core(leader).term();
+  h.Campaign(follower);
+  h.Stabilize();
+  EXPECT_EQ(h.core(follower).role(), Role::kFollower);
+  EXPECT_EQ(h.core(leader).term(), term);
+  EXPECT_TRUE(h.core(leader).HoldsLease(h.now()));
+}
+
 TEST(Lease, CountsFromTheSending) {
   Harness h(3);
   h.Campaign(1);
