@@ -131,6 +131,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, p.hosts.get(),
       [&p](StoreId store, const std::string& address) { p.addresses[store] = address; });
+  p.health = std::make_unique<service::HealthService>(std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
+  p.reflection = std::make_unique<service::ReflectionService>(std::vector<std::string>{
+      "kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"});
   status = p.Listen();
   if (!status.ok()) return status;
   std::promise<absl::Status> started;
@@ -140,6 +143,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
       p.kv->Start(p.queue);
       p.cluster->Start(p.queue);
       p.raft_service->Start(p.queue);
+      p.health->Start(p.queue);
+      p.reflection->Start(p.queue);
       p.Duty();
     }
     started.set_value(status);
@@ -203,6 +208,8 @@ void Server::Stop() {
     p.kv->Stop();
     p.cluster->Stop();
     p.raft_service->Stop();
+    p.health->Stop();
+    p.reflection->Stop();
     p.transport->Stop();
     p.network->Stop();
     p.membership.reset();
@@ -238,6 +245,7 @@ void Server::Parts::Duty() {
   if (stopping) return;
   const raft::Core& core = host->core(kFirstGroup);
   healthy = static_cast<bool>(core.leader());
+  health->SetServing(healthy && !core.removed());
   if (core.removed()) {
     spdlog::error("store={} was removed from the cluster; it serves nothing any more",
                   directory->identity().store.value());

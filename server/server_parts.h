@@ -16,9 +16,11 @@
 #include "server/data_directory.h"
 #include "server/server.h"
 #include "server/service/cluster_service.h"
+#include "server/service/health_service.h"
 #include "server/service/http_server.h"
 #include "server/service/kv_service.h"
 #include "server/service/metrics.h"
+#include "server/service/reflection_service.h"
 #include "server/storage/rocks_engine.h"
 
 namespace kvd::server {
@@ -46,6 +48,8 @@ struct Server::Parts {
   std::unique_ptr<service::KvService> kv;
   std::unique_ptr<service::ClusterService> cluster;
   std::unique_ptr<raft::GrpcTransportService> raft_service;
+  std::unique_ptr<service::HealthService> health;
+  std::unique_ptr<service::ReflectionService> reflection;
   std::unique_ptr<grpc::Server> grpc_server;
   grpc::ServerCompletionQueue* queue = nullptr;  // the loop's
   std::unique_ptr<service::HttpServer> http;

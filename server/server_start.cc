@@ -8,7 +8,6 @@
 #include <random>
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
@@ -214,8 +213,8 @@ absl::Status Server::Parts::StartGroup() {
 }
 
 std::unique_ptr<grpc::ServerCompletionQueue> Server::Parts::PrepareListener() {
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // Its threads would poll the loop's connections; ours runs on the loop.
+  grpc::EnableDefaultHealthCheckService(false);
   builder = std::make_unique<grpc::ServerBuilder>();
   builder->AddListeningPort(options.listen, grpc::InsecureServerCredentials());
   builder->SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax) + (8 << 20));
@@ -239,6 +238,8 @@ absl::Status Server::Parts::Listen() {
   builder->RegisterService(kv->service());
   builder->RegisterService(cluster->service());
   builder->RegisterService(raft_service->service());
+  builder->RegisterService(health->service());
+  builder->RegisterService(reflection->service());
   grpc_server = builder->BuildAndStart();
   builder.reset();
   if (grpc_server == nullptr) {

@@ -67,11 +67,16 @@ Usage Measure(const Servers& servers) {
     usage.server_cpu += CpuOf(pid);
     usage.server_bytes += ResidentOf(pid);
   }
-  for (const std::string& url : servers.metrics) {
-    usage.syncs += CounterAt(url, "kvd_log_sync_seconds_count") +
-                   CounterAt(url, "etcd_disk_wal_fsync_duration_seconds_count");
-  }
   return usage;
+}
+
+double SyncsOf(const Servers& servers) {
+  double syncs = 0;
+  for (const std::string& url : servers.metrics) {
+    syncs += CounterAt(url, "kvd_log_sync_seconds_count") +
+             CounterAt(url, "etcd_disk_wal_fsync_duration_seconds_count");
+  }
+  return syncs;
 }
 
 }  // namespace kvd::bench

@@ -11,7 +11,6 @@ struct Usage {
   double client_cpu = 0;    // seconds, user and system
   double server_cpu = 0;
   double machine_cpu = 0;   // whoever used it
-  double syncs = 0;         // of the servers' logs
   double server_bytes = 0;  // resident
 };
 
@@ -20,6 +19,9 @@ struct Servers {
   std::vector<std::string> metrics;  // http://host:port/metrics
 };
 
+// All but the syncs: cheap, for the thread that makes the load.
 Usage Measure(const Servers& servers);
+// Asks the servers' pages; takes tens of milliseconds.
+double SyncsOf(const Servers& servers);
 
 }  // namespace kvd::bench

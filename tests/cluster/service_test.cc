@@ -1,11 +1,11 @@
 // The services as a plain gRPC client sees them, at a store that does not lead: any store answers.
 #include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/support/byte_buffer.h>
 
 #include <future>
 
 #include "gmock/gmock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "gtest/gtest.h"
 #include "kvd/v1/kv.grpc.pb.h"
 #include "proto/error.h"
@@ -212,25 +212,49 @@ TEST_F(ServiceTest, MetricsAreOfTheirKind) {
   EXPECT_EQ(told.find("kvd_log_sync_seconds_count 0\n"), std::string::npos);
 }
 
-TEST_F(ServiceTest, HealthAndReflectionAreOn) {
-  // Without their stubs: what matters is that the methods exist.
-  for (const char* method : {"/grpc.health.v1.Health/Check",
-                             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
+TEST_F(ServiceTest, HealthIsToldAndWatched) {
+  auto health = grpc::health::v1::Health::NewStub(channel_);
+  auto check = [&](const std::string& service, grpc::health::v1::HealthCheckResponse* response) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
-    grpc::GenericStub stub(channel_);
-    grpc::CompletionQueue queue;
-    grpc::Slice nothing;
-    grpc::ByteBuffer request(&nothing, 1), response;
-    grpc::Status status;
-    auto call = stub.PrepareUnaryCall(&context, method, request, &queue);
-    call->StartCall();
-    call->Finish(&response, &status, this);
-    void* tag = nullptr;
-    bool ok = false;
-    ASSERT_TRUE(queue.Next(&tag, &ok));
-    EXPECT_NE(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << method;
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    return health->Check(&context, request, response);
+  };
+  using Response = grpc::health::v1::HealthCheckResponse;
+  Response response;
+  for (const char* service : {"", "kvd.v1.Kv", "kvd.v1.Cluster"}) {
+    EXPECT_TRUE(MiniCluster::Await([&] {
+      return check(service, &response).ok() && response.status() == Response::SERVING;
+    })) << service;
   }
+  EXPECT_EQ(check("no.such.Service", &response).error_code(), grpc::StatusCode::NOT_FOUND);
+  grpc::ClientContext context;
+  auto watch = health->Watch(&context, {});
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), Response::SERVING);
+  context.TryCancel();
+  EXPECT_FALSE(watch->Read(&response));
+}
+
+TEST_F(ServiceTest, ReflectionDescribesTheServices) {
+  auto reflection = grpc::reflection::v1alpha::ServerReflection::NewStub(channel_);
+  grpc::ClientContext context;
+  auto stream = reflection->ServerReflectionInfo(&context);
+  grpc::reflection::v1alpha::ServerReflectionRequest request;
+  grpc::reflection::v1alpha::ServerReflectionResponse response;
+  request.set_list_services("*");
+  ASSERT_TRUE(stream->Write(request) && stream->Read(&response));
+  std::vector<std::string> names;
+  for (const auto& service : response.list_services_response().service()) names.push_back(service.name());
+  EXPECT_THAT(names, testing::IsSupersetOf({"kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health"}));
+  request.set_file_containing_symbol("kvd.v1.Kv.Get");
+  ASSERT_TRUE(stream->Write(request) && stream->Read(&response));
+  EXPECT_GE(response.file_descriptor_response().file_descriptor_proto_size(), 2) << "with its import";
+  request.set_file_containing_symbol("no.such.thing");
+  ASSERT_TRUE(stream->Write(request) && stream->Read(&response));
+  EXPECT_EQ(response.error_response().error_code(), static_cast<int>(grpc::StatusCode::NOT_FOUND));
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
 }
 
 }  // namespace
