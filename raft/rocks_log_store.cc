@@ -13,6 +13,7 @@
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
+#include "raft/log_file_system.h"
 #include "raft/sync_mark.h"
 #include "raft/wal_tail.h"
 
@@ -93,6 +94,7 @@ EntryPtr DecodeEntry(std::string_view key, std::string_view bytes) {
 rocksdb::Options LogOptions() {
   rocksdb::Options options;
   options.create_if_missing = true;
+  options.env = LogEnv();
   // A torn tail is what a crash leaves: it is cut before. Whatever else is damaged is not skipped.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
   options.recycle_log_file_num = 0;
@@ -295,8 +297,7 @@ void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
     on_fatal_(absl::StrCat("writing the Raft log failed: ", written.ToString()));
     KVD_CHECK(false);
   }
-  absl::Status noted = mark_->Note(db_->GetLatestSequenceNumber());
-  if (!noted.ok()) on_fatal_(std::string(noted.message()));
+  mark_->Note(db_->GetLatestSequenceNumber());
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.syncs;

@@ -18,14 +18,14 @@ class SyncMark {
 
   // 0 if nothing was noted yet.
   uint64_t value() const { return value_; }
-  absl::Status Note(uint64_t value);
+  void Note(uint64_t value);
 
  private:
-  SyncMark(int fd, uint64_t value) : fd_(fd), value_(value) {}
+  SyncMark(char* slots, uint64_t value) : slots_(slots), value_(value) {}
 
-  const int fd_;
+  char* const slots_;  // the file, mapped
   uint64_t value_;
-  int slot_ = 0;
+  size_t slot_ = 0;
 };
 
 }  // namespace kvd::raft

@@ -111,27 +111,37 @@ WalTail FindWalTail(std::string_view file) {
 }
 
 absl::StatusOr<std::string> CutTornTail(const std::string& directory, uint64_t synced) {
+  std::string report;
   auto logs = LogsOf(directory);
-  if (logs.empty()) return std::string();
-  std::ifstream in(logs[0], std::ios::binary);
-  std::string file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (in.bad()) return Failed(logs[0]);
-  WalTail tail = FindWalTail(file);
-  if (tail.garbage_bytes == 0) return std::string();
-  if (tail.last_sequence && *tail.last_sequence < synced) {
-    return absl::DataLossError(absl::StrCat(
-        logs[0].string(), " is damaged at byte ", tail.whole_bytes, ": its last whole batch ends with ",
-        *tail.last_sequence, ", but ", synced, " was synced and acknowledged"));
+  for (const auto& path : logs) {
+    std::ifstream in(path, std::ios::binary);
+    std::string file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    if (in.bad()) return Failed(path);
+    WalTail tail = FindWalTail(file);
+    if (tail.garbage_bytes == 0) continue;
+    bool newest = path == logs[0];
+    std::string_view rest = std::string_view(file).substr(tail.whole_bytes);
+    bool zeroes = rest.find_first_not_of('\0') == std::string_view::npos;
+    // Damage in the middle is for RocksDB to refuse.
+    if (!newest && !zeroes) continue;
+    if (newest && tail.last_sequence && *tail.last_sequence < synced) {
+      return absl::DataLossError(absl::StrCat(
+          path.string(), " is damaged at byte ", tail.whole_bytes, ": its last whole batch ends with ",
+          *tail.last_sequence, ", but ", synced, " was synced and acknowledged"));
+    }
+    if (!zeroes) {
+      std::ofstream torn(directory + "/TORN", std::ios::binary | std::ios::trunc);
+      torn << rest.substr(0, rest.find_last_not_of('\0') + 1);
+      torn.close();
+      if (!torn) return Failed(directory + "/TORN");
+      size_t end = rest.find_last_not_of('\0') + 1;
+      report = absl::StrCat("cut ", end, " bytes off ", path.string(), " behind byte ", tail.whole_bytes,
+                            ": a write that was never acknowledged; they are kept in ", directory, "/TORN");
+    }
+    absl::Status cut = CutAndSync(path, tail.whole_bytes);
+    if (!cut.ok()) return cut;
   }
-  std::ofstream torn(directory + "/TORN", std::ios::binary | std::ios::trunc);
-  torn << std::string_view(file).substr(tail.whole_bytes);
-  torn.close();
-  if (!torn) return Failed(directory + "/TORN");
-  absl::Status cut = CutAndSync(logs[0], tail.whole_bytes);
-  if (!cut.ok()) return cut;
-  return absl::StrCat("cut ", tail.garbage_bytes, " bytes off ", logs[0].string(), " behind byte ",
-                      tail.whole_bytes, ": a write that was never acknowledged; they are kept in ",
-                      directory, "/TORN");
+  return report;
 }
 
 }  // namespace kvd::raft

@@ -27,9 +27,10 @@ struct WalTail {
 // Pure.
 WalTail FindWalTail(std::string_view file);
 
-// Cuts what follows the last whole batch off the newest log in `directory`, keeping it in the file
-// TORN. Returns what was done, for the operator; empty if nothing. DATA_LOSS, and nothing is cut, if
-// the batch with the sequence number `synced` is not whole: that was acknowledged.
+// Cuts what follows the last whole batch off the logs in `directory`. Zeroes are room that was
+// allocated ahead, of any log; something else at the end of the newest is a torn write, kept in the
+// file TORN. Returns what was torn, for the operator; empty if nothing. DATA_LOSS, and nothing is
+// cut, if the batch with the sequence number `synced` is not whole: that was acknowledged.
 absl::StatusOr<std::string> CutTornTail(const std::string& directory, uint64_t synced);
 
 }  // namespace kvd::raft

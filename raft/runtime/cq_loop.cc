@@ -84,19 +84,16 @@ void CqLoop::Stop() {
   Wake();
 }
 
-bool CqLoop::RunDueTimers() {
-  bool ran = false;
+void CqLoop::RunDueTimers() {
   auto now = Now();
   while (!timers_.empty() && timers_.begin()->first.first <= now) {
     Task task = std::move(timers_.begin()->second);
     timers_.erase(timers_.begin());
     task();
-    ran = true;
   }
-  return ran;
 }
 
-bool CqLoop::RunPosted() {
+void CqLoop::RunPosted() {
   std::deque<Task> tasks;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -107,18 +104,17 @@ bool CqLoop::RunPosted() {
     local_.pop_front();
   }
   for (Task& task : tasks) task();
-  return !tasks.empty();
 }
 
 void CqLoop::Run() {
   thread_ = std::this_thread::get_id();
   while (!stopped_) {
-    bool busy = RunDueTimers();
-    busy = RunPosted() || busy;
+    RunDueTimers();
+    RunPosted();
     // With work left only look at what has arrived; else sleep until the next timer.
     Duration wait = std::chrono::seconds(1);
     if (!timers_.empty()) wait = std::min(wait, timers_.begin()->first.first - Now());
-    if (!local_.empty() || busy) wait = Duration::zero();
+    if (!local_.empty()) wait = Duration::zero();
     for (int i = 0; i < kEventsPerTurn; ++i) {
       void* tag = nullptr;
       bool ok = false;

@@ -73,8 +73,8 @@ class CqLoop : public Loop {
     Task task;
   };
 
-  bool RunDueTimers();
-  bool RunPosted();
+  void RunDueTimers();
+  void RunPosted();
   void Wake();
   bool OnLoop() const { return std::this_thread::get_id() == thread_.load(); }
 

