@@ -19,77 +19,6 @@ Host::~Host() {
   for (auto& [id, group] : groups_) FailProposals(*group);
 }
 
-void Host::CreateGroup(GroupId group, ReplicaId replica, const Configuration& configuration,
-                       Task done) {
-  LogWrite write;
-  write.group = group;
-  write.replica = replica;
-  write.reset = SnapshotMeta{Index(), Term(), configuration};
-  write.hard_state = HardState();
-  InFlightWrite flight;
-  flight.then.push_back(std::move(done));
-  std::vector<LogWrite> writes;
-  writes.push_back(std::move(write));
-  SubmitWrite(std::move(writes), std::move(flight));
-}
-
-absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
-  KVD_CHECK(!groups_.contains(log.group));
-  if (state_machine->replica() != log.replica) {
-    absl::Status wiped = state_machine->Wipe(log.replica);
-    if (!wiped.ok()) return wiped;
-  }
-  SnapshotMeta applied = state_machine->applied();
-  Index last = log.start.index + log.entries.size();
-  bool behind = applied.index < log.start.index;
-  Term logged = applied.index == log.start.index ? log.start.term
-                : behind || applied.index > last
-                    ? Term()
-                    : log.entries[applied.index - log.start.index - 1]->term;
-  if (!behind && (applied.index > last || logged != applied.term)) {
-    // The process ended between installing a snapshot and resetting the log behind it: what the log
-    // holds is of another history.
-    log.start = applied;
-    log.entries.clear();
-    log.hard_state.commit = applied.index;
-    if (applied.term > log.hard_state.term) log.hard_state = {applied.term, ReplicaId(), applied.index};
-    LogWrite write;
-    write.group = log.group;
-    write.replica = log.replica;
-    write.reset = applied;
-    write.hard_state = log.hard_state;
-    std::vector<LogWrite> writes;
-    writes.push_back(std::move(write));
-    SubmitWrite(std::move(writes), {});
-  }
-  auto group = std::make_unique<Group>();
-  group->id = log.group;
-  group->log_store = log_store_;
-  group->state_machine = state_machine;
-  group->tombstone_written = log.removed;
-  for (const EntryPtr& entry : log.entries) group->log_bytes += entry->Bytes();
-  InitialState initial;
-  initial.hard_state = log.hard_state;
-  initial.start = log.start;
-  initial.entries = std::move(log.entries);
-  initial.applied = applied.index;
-  initial.restarted = log.hard_state.term > Term();
-  group->core = std::make_unique<Core>(log.replica, options_.core, std::move(initial), group.get(),
-                                       loop_->Now(), loop_->random().Next());
-  const Configuration& configuration = group->core->configuration();
-  if (behind && configuration.IsVoter(log.replica) && configuration.voters.size() == 1) {
-    return absl::DataLossError(absl::StrCat(
-        "group ", log.group.value(), ": the state ends at index ", applied.index.value(),
-        " but the log begins behind ", log.start.index.value(),
-        ", and no other replica has what lies between; restore the data directory from a backup"));
-  }
-  state_machine->OnStart(
-      group->core->ConfigurationAt(std::max(applied.index, group->core->log().start())));
-  if (!log.removed) Schedule(*group);
-  groups_.emplace(log.group, std::move(group));
-  return absl::OkStatus();
-}
-
 absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Proposal> proposal) {
   Group* group = Find(id);
   if (group == nullptr || group->installing) {
@@ -194,6 +123,11 @@ void Host::RunTurn() {
       write.group = id;
       write.hard_state = output.hard_state;
       write.entries = std::move(output.entries);
+      write.repairs = std::move(output.repaired);
+      counters_.entries_repaired += write.repairs.size();
+      if (!write.entries.empty()) {
+        write.previous = group.core->log().TermAt(write.entries.front()->index - 1).value_or(Term());
+      }
       write.removed = group.tombstone_written = group.core->removed();
       for (const EntryPtr& entry : write.entries) {
         group.log_bytes += entry->Bytes();
@@ -309,8 +243,16 @@ void Host::Tick() {
     if (group->installing || group->tombstone_written) continue;
     group->core->Tick(now);
     if (truncate) MaybeTruncate(*group);
+    if (group->core->NeedsRepair()) ReportDamage(*group);
     Schedule(*group);
   }
+}
+
+void Host::ReportDamage(Group& group) {
+  auto index = group.core->Unrepairable();
+  if (!index || group.damage_reported) return;
+  group.damage_reported = true;
+  if (on_unrepairable) on_unrepairable(group.id, *index);
 }
 
 Host::Group* Host::Find(GroupId id) {

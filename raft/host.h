@@ -51,6 +51,8 @@ struct HostCounters {
   uint64_t elections_won = 0;
   uint64_t snapshots_sent = 0;
   uint64_t snapshots_installed = 0;
+  uint64_t entries_damaged = 0;  // found at start
+  uint64_t entries_repaired = 0;
 };
 
 class Host : public TransportHandler {
@@ -100,6 +102,8 @@ class Host : public TransportHandler {
   void OnChunk(StoreId from, SnapshotChunk chunk) override;
   void OnAck(SnapshotAck ack) override;
 
+  // Told once if a damaged entry that may have been committed can be had from nobody.
+  std::function<void(GroupId, Index)> on_unrepairable;
   // Called after every turn that changed something; for invariant checks and metrics.
   std::function<void()> after_turn;
 
@@ -125,6 +129,7 @@ class Host : public TransportHandler {
   void Queue(GroupId group, Message message);
   void FlushMessages();
   void Tick();
+  void ReportDamage(Group& group);
   Group* Find(GroupId group);
   const Group* Find(GroupId group) const;
 

@@ -102,6 +102,7 @@ Index Host::NeededByFollowers(const Group& group) const {
 
 void Host::MaybeTruncate(Group& group) {
   const Log& log = group.core->log();
+  if (group.core->NeedsRepair()) return;
   bool many = log.last_index() - log.start() > 2 * options_.log_entries_kept;
   bool large = !group.size_marks.empty() &&
                group.log_bytes - group.size_marks.front().bytes > 2 * options_.log_bytes_kept;
@@ -120,6 +121,9 @@ void Host::MaybeTruncate(Group& group) {
   // Never past what survives a crash without the log.
   target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),
                      log.stable()});
+  // An entry that can't be read, all applied, has no term to tell: what the state is at has.
+  if (!log.TermAt(target).has_value()) target = group.core->applied_index();
+  if (target > group.state_machine->DurableIndex() || !log.TermAt(target).has_value()) return;
   if (target <= log.start()) return;
   SnapshotMeta start{target, *log.TermAt(target), group.core->ConfigurationAt(target)};
   group.core->Compact(target);

@@ -47,6 +47,7 @@ struct Host::Group : public LogReader {
   bool led = false;
   Term led_term;
   bool tombstone_written = false;
+  bool damage_reported = false;
   // A snapshot is being installed: nothing else may touch the core.
   bool installing = false;
   std::deque<Pending> proposals;

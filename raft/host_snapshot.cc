@@ -18,7 +18,7 @@ void Host::StartSnapshot(Group& group, ReplicaId to) {
   header.group = group.id;
   header.from = group.core->id();
   header.to = to;
-  header.term = group.core->term();
+  if (group.core->IsLeader()) header.term = group.core->term();
   header.snapshot_id = loop_->random().Next();
   header.meta = (*reader)->meta();
   Index index = header.meta.index;
@@ -98,6 +98,12 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   if (keeps_log) {
     group.core->Restore(loop_->Now(), last.meta, last.term, last.from);
     ++counters_.snapshots_installed;
+    LogWrite write;
+    write.group = group.id;
+    write.truncate = last.meta;
+    std::vector<LogWrite> writes;
+    writes.push_back(std::move(write));
+    SubmitWrite(std::move(writes), {});
     Schedule(group);
     return Acknowledge(from, last, 0, /*reject=*/false, /*installed=*/true);
   }
@@ -107,9 +113,9 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   write.group = group.id;
   write.replica = group.core->id();
   write.reset = last.meta;
-  bool newer = last.term > group.core->term();
-  write.hard_state = HardState{std::max(last.term, group.core->term()), ReplicaId(), last.meta.index};
-  if (!newer) write.hard_state->vote = group.core->vote();
+  Term term = std::max({last.term, last.meta.term, group.core->term()});
+  write.hard_state = HardState{term, ReplicaId(), last.meta.index};
+  if (term == group.core->term()) write.hard_state->vote = group.core->vote();
   InFlightWrite flight;
   SnapshotChunk chunk = last;
   chunk.data.clear();

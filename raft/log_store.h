@@ -19,7 +19,11 @@ struct GroupLog {
   ReplicaId replica;
   HardState hard_state;
   SnapshotMeta start;  // the log begins behind it
+  // Up to the last one that was acknowledged, without a gap: kDamaged where what was written last
+  // can't be read. Of damaged ones at least the highest has its term.
   std::vector<EntryPtr> entries;
+  // What stands at damaged places all the same, rising by index.
+  std::vector<Suspect> suspects;
   // The replica was removed from its group; it never votes again.
   bool removed = false;
 };
@@ -33,6 +37,9 @@ struct LogWrite {
   std::optional<HardState> hard_state;
   // Replace whatever is stored from entries.front()->index on.
   std::vector<EntryPtr> entries;
+  Term previous;  // with `entries`: the term before the first one
+  // Go to their places; what follows them stays.
+  std::vector<Suspect> repairs;
   // Forget everything up to this position.
   std::optional<SnapshotMeta> truncate;
   bool removed = false;
@@ -42,7 +49,8 @@ class LogStore {
  public:
   virtual ~LogStore() = default;
 
-  // All groups, as of the last completed write. DATA_LOSS if something is damaged.
+  // All groups, as of the last completed write. Damaged entries are marked as such; DATA_LOSS if more
+  // is damaged than entries: then what this store has promised can't be told, and it is lost.
   virtual absl::StatusOr<std::vector<GroupLog>> Load() = 0;
 
   // Writes atomically and syncs, then posts `done` to `loop`; completions on one loop come in the

@@ -1,158 +1,29 @@
 #include "raft/rocks_log_store.h"
 
 #include <rocksdb/db.h>
-#include <rocksdb/options.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
-#include "proto/codec.h"
-#include "proto/crc32c.h"
-#include "raft/log_file_system.h"
-#include "raft/sync_mark.h"
-#include "raft/wal_tail.h"
+#include "raft/side_file.h"
 
 namespace kvd::raft {
 namespace {
 
-enum Kind : uint8_t { kMeta = 1, kHardState = 2, kEntry = 3 };
-
-std::string Key(GroupId group, Kind kind) {
-  std::string key;
-  Writer w(&key);
-  w.Fixed32(static_cast<uint32_t>(group.value()));
-  w.Byte(kind);
-  return key;
-}
-
-std::string EntryKey(GroupId group, Index index) {
-  std::string key = Key(group, kEntry);
-  Writer(&key).Fixed64(index.value());
-  return key;
-}
-
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
-
-std::string EncodeMeta(ReplicaId replica, const SnapshotMeta& start, bool removed) {
-  std::string out;
-  Writer w(&out);
-  w.Varint(replica);
-  w.Varint(start.index);
-  w.Varint(start.term);
-  w.Byte(removed);
-  w.Bytes(start.configuration.Encode());
-  return out;
-}
-
-bool DecodeMeta(std::string_view bytes, GroupLog* log) {
-  Reader r(bytes);
-  log->replica = r.Id<ReplicaId>();
-  log->start.index = r.Id<Index>();
-  log->start.term = r.Id<Term>();
-  log->removed = r.Byte() != 0;
-  std::string_view configuration = r.Bytes();
-  return r.Done() && Configuration::Decode(configuration, &log->start.configuration);
-}
-
-uint32_t EntryCrc(std::string_view key, const Entry& entry) {
-  std::string head(key);
-  Writer w(&head);
-  w.Varint(entry.term);
-  w.Byte(static_cast<uint8_t>(entry.type));
-  return Crc32c(entry.data, Crc32c(head));
-}
-
-std::string EncodeEntry(std::string_view key, const Entry& entry) {
-  std::string out;
-  out.reserve(entry.data.size() + 16);
-  Writer w(&out);
-  w.Varint(entry.term);
-  w.Byte(static_cast<uint8_t>(entry.type));
-  w.Fixed32(EntryCrc(key, entry));
-  w.Raw(entry.data);
-  return out;
-}
-
-// Null if the bytes are damaged.
-EntryPtr DecodeEntry(std::string_view key, std::string_view bytes) {
-  Reader r(bytes);
-  auto entry = std::make_shared<Entry>();
-  entry->index = Index(Reader(key.substr(key.size() - 8)).Fixed64());
-  entry->term = r.Id<Term>();
-  entry->type = static_cast<EntryType>(r.Byte());
-  uint32_t crc = r.Fixed32();
-  entry->data = r.rest();
-  if (!r.ok() || EntryCrc(key, *entry) != crc) return nullptr;
-  return entry;
-}
-
-rocksdb::Options LogOptions() {
-  rocksdb::Options options;
-  options.create_if_missing = true;
-  options.env = LogEnv();
-  // A torn tail is what a crash leaves: it is cut before. Whatever else is damaged is not skipped.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
-  options.recycle_log_file_num = 0;
-  options.track_and_verify_wals_in_manifest = true;
-  options.max_bgerror_resume_count = 0;
-  options.paranoid_checks = true;
-  options.compression = rocksdb::kNoCompression;
-  options.write_buffer_size = 32 << 20;
-  options.max_write_buffer_number = 3;
-  options.max_total_wal_size = 256 << 20;
-  options.max_background_jobs = 2;
-  options.keep_log_file_num = 4;
-  options.max_open_files = 256;
-  rocksdb::BlockBasedTableOptions table;
-  table.no_block_cache = true;
-  table.format_version = 5;
-  table.checksum = rocksdb::kxxHash64;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
-
-absl::Status Lost(const std::string& what) {
-  return absl::DataLossError(absl::StrCat("the Raft log is damaged: ", what));
-}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RocksLogStore>> RocksLogStore::Open(
-    const std::string& directory, std::function<void(const std::string&)> on_fatal) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return absl::UnavailableError(absl::StrCat(directory, ": ", error.message()));
-  auto mark = SyncMark::Open(directory + "/SYNCED");
-  if (!mark.ok()) return mark.status();
-  auto cut = CutTornTail(directory, (*mark)->value());
-  if (!cut.ok()) return absl::IsDataLoss(cut.status()) ? Lost(std::string(cut.status().message())) : cut.status();
-  rocksdb::DB* raw = nullptr;
-  rocksdb::Status opened = rocksdb::DB::Open(LogOptions(), directory, &raw);
-  if (!opened.ok()) {
-    std::string why = absl::StrCat(directory, ": ", opened.ToString());
-    return opened.IsCorruption() ? Lost(why) : absl::UnavailableError(why);
-  }
-  std::unique_ptr<rocksdb::DB> db(raw);
-  if (db->GetLatestSequenceNumber() < (*mark)->value()) {
-    return Lost(absl::StrCat("it ends at batch ", db->GetLatestSequenceNumber(), ", but batch ",
-                             (*mark)->value(), " was synced and acknowledged"));
-  }
-  std::unique_ptr<RocksLogStore> store(
-      new RocksLogStore(std::move(db), *std::move(mark), std::move(on_fatal)));
-  store->opening_report_ = *std::move(cut);
-  return store;
-}
-
-RocksLogStore::RocksLogStore(std::unique_ptr<rocksdb::DB> db, std::unique_ptr<SyncMark> mark,
-                             std::function<void(const std::string&)> on_fatal)
-    : db_(std::move(db)),
-      mark_(std::move(mark)),
+RocksLogStore::RocksLogStore(OpenedLog opened, std::function<void(const std::string&)> on_fatal)
+    : db_(std::move(opened.db)),
+      side_file_(std::move(opened.side_file)),
       on_fatal_(std::move(on_fatal)),
+      opening_report_(std::move(opened.report)),
+      stored_(std::move(opened.records)),
+      loaded_(std::move(opened.logs)),
       writer_([this] { WriterThread(); }) {}
 
 RocksLogStore::~RocksLogStore() {
@@ -164,47 +35,7 @@ RocksLogStore::~RocksLogStore() {
   writer_.join();
 }
 
-absl::StatusOr<std::vector<GroupLog>> RocksLogStore::Load() {
-  std::map<GroupId, GroupLog> logs;
-  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
-  for (it->SeekToFirst(); it->Valid(); it->Next()) {
-    std::string_view key = V(it->key());
-    if (key.size() < 5) return Lost("a key is malformed");
-    GroupId group(Reader(key).Fixed32());
-    GroupLog& log = logs[group];
-    log.group = group;
-    if (key[4] == kMeta) {
-      if (!DecodeMeta(V(it->value()), &log)) return Lost("a group's record is malformed");
-    } else if (key[4] == kHardState) {
-      Reader r(V(it->value()));
-      log.hard_state.term = r.Id<Term>();
-      log.hard_state.vote = r.Id<ReplicaId>();
-      log.hard_state.commit = r.Id<Index>();
-      if (!r.Done()) return Lost("a hard state is malformed");
-    } else {
-      EntryPtr entry = DecodeEntry(key, V(it->value()));
-      if (entry == nullptr) {
-        return Lost(absl::StrCat("an entry of group ", group.value(), " does not match its checksum"));
-      }
-      if (entry->index <= log.start.index) continue;  // left over from a truncation under way
-      Index expected = log.start.index + log.entries.size() + 1;
-      if (entry->index != expected) {
-        return Lost(absl::StrCat("group ", group.value(), " has no entry ", expected.value()));
-      }
-      log.entries.push_back(std::move(entry));
-    }
-  }
-  if (!it->status().ok()) return Lost(it->status().ToString());
-  std::vector<GroupLog> out;
-  for (auto& [id, log] : logs) {
-    if (!log.replica) return Lost(absl::StrCat("group ", id.value(), " has no record"));
-    log.hard_state.commit = std::min(log.hard_state.commit, log.start.index + log.entries.size());
-    log.hard_state.commit = std::max(log.hard_state.commit, log.start.index);
-    stored_[id] = {log.replica, log.start, log.removed, log.start.index + log.entries.size()};
-    out.push_back(std::move(log));
-  }
-  return out;
-}
+absl::StatusOr<std::vector<GroupLog>> RocksLogStore::Load() { return std::move(loaded_); }
 
 void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
   bool was_empty;
@@ -243,44 +74,50 @@ void RocksLogStore::WriterThread() {
 }
 
 void RocksLogStore::AddTo(rocksdb::WriteBatch& batch, const LogWrite& w) {
-  Stored& stored = stored_[w.group];
-  auto put_meta = [&] {
-    batch.Put(Key(w.group, kMeta), EncodeMeta(stored.replica, stored.start, stored.removed));
-  };
+  GroupRecord& stored = stored_[w.group];
+  uint64_t version = ++stored.version;
   if (w.reset) {
     batch.DeleteRange(EntryKey(w.group, Index()), EntryKey(w.group, Index(~uint64_t{0})));
-    stored = {w.replica, *w.reset, false, w.reset->index};
-    put_meta();
+    stored.replica = w.replica;
+    stored.removed = false;
+    stored.start = *w.reset;
+    stored.last = w.reset->index;
+    stored.last_term = w.reset->term;
+    stored.meta_version = version;
   }
-  if (w.hard_state) {
-    std::string out;
-    Writer writer(&out);
-    writer.Varint(w.hard_state->term);
-    writer.Varint(w.hard_state->vote);
-    writer.Varint(w.hard_state->commit);
-    batch.Put(Key(w.group, kHardState), out);
-  }
-  if (!w.entries.empty()) {
-    Index first = w.entries.front()->index;
-    KVD_CHECK(first <= stored.last + 1 && first > stored.start.index);
-    if (first <= stored.last) {
-      batch.DeleteRange(EntryKey(w.group, first), EntryKey(w.group, stored.last + 1));
-    }
-    for (const EntryPtr& entry : w.entries) {
-      std::string key = EntryKey(w.group, entry->index);
-      batch.Put(key, EncodeEntry(key, *entry));
-    }
-    stored.last = w.entries.back()->index;
+  if (w.hard_state) stored.hard_state = *w.hard_state;
+  if (!w.entries.empty()) AddEntries(batch, w, stored);
+  for (const Suspect& repair : w.repairs) {
+    std::string key = EntryKey(w.group, repair.entry->index);
+    batch.Put(key, EncodeEntry(key, *repair.entry, repair.previous));
   }
   if (w.truncate) {
     batch.DeleteRange(EntryKey(w.group, Index()), EntryKey(w.group, w.truncate->index + 1));
     stored.start = *w.truncate;
-    put_meta();
+    stored.meta_version = version;
   }
   if (w.removed && !stored.removed) {
     stored.removed = true;
-    put_meta();
+    stored.meta_version = version;
   }
+  if (stored.meta_version == version) batch.Put(LogKey(w.group, LogKind::kMeta), EncodeMeta(stored));
+  batch.Put(LogKey(w.group, LogKind::kState), EncodeState(stored));
+}
+
+void RocksLogStore::AddEntries(rocksdb::WriteBatch& batch, const LogWrite& w, GroupRecord& stored) {
+  Index first = w.entries.front()->index;
+  KVD_CHECK(first <= stored.last + 1 && first > stored.start.index);
+  if (first <= stored.last) {
+    batch.DeleteRange(EntryKey(w.group, first), EntryKey(w.group, stored.last + 1));
+  }
+  Term previous = w.previous;
+  for (const EntryPtr& entry : w.entries) {
+    std::string key = EntryKey(w.group, entry->index);
+    batch.Put(key, EncodeEntry(key, *entry, previous));
+    previous = entry->term;
+  }
+  stored.last = w.entries.back()->index;
+  stored.last_term = previous;
 }
 
 void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
@@ -297,7 +134,10 @@ void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
     on_fatal_(absl::StrCat("writing the Raft log failed: ", written.ToString()));
     KVD_CHECK(false);
   }
-  mark_->Note(db_->GetLatestSequenceNumber());
+  for (const Pending& p : pending) {
+    for (const LogWrite& w : p.writes) side_file_->NoteGroup(w.group, stored_.at(w.group));
+  }
+  side_file_->NoteBatch(db_->GetLatestSequenceNumber());
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.syncs;
@@ -317,11 +157,11 @@ std::vector<EntryPtr> RocksLogStore::Read(GroupId group, Index from, Index end,
   options.iterate_upper_bound = &upper_slice;
   std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
   for (it->Seek(EntryKey(group, from)); it->Valid(); it->Next()) {
-    EntryPtr entry = DecodeEntry(V(it->key()), V(it->value()));
-    if (entry == nullptr || entry->index != from + out.size()) break;
-    bytes += entry->Bytes();
+    auto found = DecodeEntry(V(it->key()), V(it->value()));
+    if (!found || found->entry->index != from + out.size()) break;
+    bytes += found->entry->Bytes();
     if (!out.empty() && bytes > bytes_max) break;
-    out.push_back(std::move(entry));
+    out.push_back(std::move(found->entry));
   }
   return out;
 }

@@ -1,13 +1,7 @@
-// The logs of all groups of a store in one RocksDB instance. Writes that wait while a sync runs are
-// written together and share the next one.
-//
-//   (group 4 B) 1            replica id, start index, start term, removed, configuration
-//   (group 4 B) 2            hard state: term, vote, commit
-//   (group 4 B) 3 (index 8 B) term, type, crc32c, data
-//
-// All numbers big-endian. The checksum covers group, index, term, type and data. Beside the database
-// a side file notes, after each sync and before acknowledging, the last synced batch number: a log
-// that opens below it has lost acknowledged entries.
+// The logs of all groups of a store in one RocksDB instance (log_codec.h has the format). Writes that
+// wait while a sync runs are written together and share the next one. Beside the database a side file
+// (side_file.h) notes after each sync, and before acknowledging, what was synced: what is missing or
+// damaged at the next start is told by it (log_recovery.h).
 #pragma once
 
 #include <array>
@@ -20,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "raft/log_codec.h"
 #include "raft/log_store.h"
 
 namespace rocksdb {
@@ -29,7 +24,7 @@ class WriteBatch;
 
 namespace kvd::raft {
 
-class SyncMark;
+class SideFile;
 
 // Upper bounds, in seconds, of the classes that writes with their sync are counted in.
 inline constexpr std::array<double, 12> kSyncSecondsBounds = {
@@ -42,15 +37,26 @@ struct LogStoreStats {
   uint64_t bytes = 0;        // handed to the database
 };
 
+// A log store's files, opened and read.
+struct OpenedLog {
+  std::unique_ptr<rocksdb::DB> db;
+  std::unique_ptr<SideFile> side_file;
+  std::map<GroupId, GroupRecord> records;
+  std::vector<GroupLog> logs;
+  std::string report;  // what had to be mended, for the operator; empty if nothing
+};
+
 class RocksLogStore : public LogStore {
  public:
-  // Opens or creates the database in `directory`; a torn tail is cut. DATA_LOSS if acknowledged entries are missing or
-  // damaged. `on_fatal` is called, on any thread, when a write or sync failed; it must not return.
+  // Opens or creates the database in `directory`. A torn tail is cut; a damaged database is replaced by
+  // what can be read of it, and kept in `directory`.damaged. DATA_LOSS as for Load. `on_fatal` is
+  // called, on any thread, when a write or sync failed; it must not return.
   static absl::StatusOr<std::unique_ptr<RocksLogStore>> Open(
       const std::string& directory, std::function<void(const std::string&)> on_fatal);
   // Waits for writes under way; their completions are dropped.
   ~RocksLogStore() override;
 
+  // As found by Open. Once.
   absl::StatusOr<std::vector<GroupLog>> Load() override;
   void Write(Loop* loop, std::vector<LogWrite> writes, Task done) override;
   std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
@@ -75,25 +81,20 @@ class RocksLogStore : public LogStore {
     Task done;
   };
 
-  RocksLogStore(std::unique_ptr<rocksdb::DB> db, std::unique_ptr<SyncMark> mark,
-                std::function<void(const std::string&)> on_fatal);
+  RocksLogStore(OpenedLog opened, std::function<void(const std::string&)> on_fatal);
   void WriterThread();
   void WriteAndSync(std::deque<Pending>& batch);
   void AddTo(rocksdb::WriteBatch& batch, const LogWrite& write);
+  void AddEntries(rocksdb::WriteBatch& batch, const LogWrite& write, GroupRecord& stored);
 
   const std::unique_ptr<rocksdb::DB> db_;
-  const std::unique_ptr<SyncMark> mark_;
+  const std::unique_ptr<SideFile> side_file_;
   const std::function<void(const std::string&)> on_fatal_;
-  std::string opening_report_;
+  const std::string opening_report_;
 
-  // What is stored of each group, so that a write needs no read. Load's, then the writer thread's.
-  struct Stored {
-    ReplicaId replica;
-    SnapshotMeta start;
-    bool removed = false;
-    Index last;
-  };
-  std::map<GroupId, Stored> stored_;
+  // What is stored of each group, so that a write needs no read. The writer thread's.
+  std::map<GroupId, GroupRecord> stored_;
+  std::vector<GroupLog> loaded_;  // until Load
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

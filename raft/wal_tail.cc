@@ -110,7 +110,8 @@ WalTail FindWalTail(std::string_view file) {
   return tail;
 }
 
-absl::StatusOr<std::string> CutTornTail(const std::string& directory, uint64_t synced) {
+absl::StatusOr<std::string> CutTornTail(const std::string& directory,
+                                        std::optional<uint64_t> synced) {
   std::string report;
   auto logs = LogsOf(directory);
   for (const auto& path : logs) {
@@ -124,10 +125,14 @@ absl::StatusOr<std::string> CutTornTail(const std::string& directory, uint64_t s
     bool zeroes = rest.find_first_not_of('\0') == std::string_view::npos;
     // Damage in the middle is for RocksDB to refuse.
     if (!newest && !zeroes) continue;
-    if (newest && tail.last_sequence && *tail.last_sequence < synced) {
+    if (newest && tail.last_sequence && synced && *tail.last_sequence < *synced) {
       return absl::DataLossError(absl::StrCat(
           path.string(), " is damaged at byte ", tail.whole_bytes, ": its last whole batch ends with ",
-          *tail.last_sequence, ", but ", synced, " was synced and acknowledged"));
+          *tail.last_sequence, ", but ", *synced, " was synced and acknowledged"));
+    }
+    if (newest && !zeroes && !synced) {
+      return absl::DataLossError(absl::StrCat(path.string(), " is damaged at byte ", tail.whole_bytes,
+                                              ", and SYNCED does not tell what was acknowledged"));
     }
     if (!zeroes) {
       std::ofstream torn(directory + "/TORN", std::ios::binary | std::ios::trunc);

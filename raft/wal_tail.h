@@ -30,7 +30,8 @@ WalTail FindWalTail(std::string_view file);
 // Cuts what follows the last whole batch off the logs in `directory`. Zeroes are room that was
 // allocated ahead, of any log; something else at the end of the newest is a torn write, kept in the
 // file TORN. Returns what was torn, for the operator; empty if nothing. DATA_LOSS, and nothing is
-// cut, if the batch with the sequence number `synced` is not whole: that was acknowledged.
-absl::StatusOr<std::string> CutTornTail(const std::string& directory, uint64_t synced);
+// cut, if the batch with the sequence number `synced` is not whole: that was acknowledged. Where it is
+// not known what was, a torn write can't be told from damage.
+absl::StatusOr<std::string> CutTornTail(const std::string& directory, std::optional<uint64_t> synced);
 
 }  // namespace kvd::raft

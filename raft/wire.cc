@@ -61,13 +61,15 @@ void ToWire(const GroupMessage& in, internal::v1::Message* out) {
   out->set_needs_state(m.needs_state);
   out->set_transfer(m.transfer);
   out->set_from_store(m.from_store.value());
+  out->set_repair(static_cast<uint32_t>(m.repair));
 }
 
 bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   out->group = GroupId(in->group_id());
   Message& m = out->message;
   if (in->type() < static_cast<uint32_t>(MessageType::kAppend) ||
-      in->type() > static_cast<uint32_t>(MessageType::kRemoved)) {
+      in->type() > static_cast<uint32_t>(MessageType::kRepairReply) ||
+      in->repair() > static_cast<uint32_t>(RepairAnswer::kCompacted)) {
     return false;
   }
   m.type = static_cast<MessageType>(in->type());
@@ -90,6 +92,7 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   m.needs_state = in->needs_state();
   m.transfer = in->transfer();
   m.from_store = StoreId(in->from_store());
+  m.repair = static_cast<RepairAnswer>(in->repair());
   return m.from && m.to && m.from_store;
 }
 

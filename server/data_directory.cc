@@ -16,7 +16,8 @@
 namespace kvd::server {
 namespace {
 
-constexpr uint64_t kFormat = 1;
+constexpr uint64_t kFormat = 2;  // of raft/ and data/
+constexpr uint64_t kOldestFormat = 2;
 constexpr const char* kStates[] = {"new", "joining", "bootstrapping", "ready"};
 
 absl::Status Failed(const std::string& what) {
@@ -100,6 +101,11 @@ absl::Status DataDirectory::Load() {
     return absl::FailedPreconditionError(
         absl::StrCat("--data-dir ", path_, " has format ", format, ", this kvd knows formats up to ",
                      kFormat, "; start a newer kvd"));
+  }
+  if (format != 0 && format < kOldestFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--data-dir ", path_, " has format ", format, ", this kvd knows formats from ",
+                     kOldestFormat, " on; export the data with the kvd that wrote it"));
   }
   for (int i = 1; i <= 3; ++i) {
     if (state == kStates[i]) identity_.state = static_cast<StoreIdentity::State>(i);

@@ -115,6 +115,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
                                             p.transport.get(), host);
   p.host = p.hosts->HostOf(kFirstGroup);
+  p.host->on_unrepairable = [](GroupId group, Index index) {
+    spdlog::critical("entry {} of group {} is damaged here, may have been committed, and no replica can give it: "
+                     "this one neither votes nor serves; restore a copy of it, or the data from a backup",
+                     index.value(), group.value());
+  };
   p.forwarder = std::make_unique<service::PipelineForwarder>(p.network.get());
   p.dispatcher = std::make_unique<service::Dispatcher>(
       p.host, p.group.get(), p.forwarder.get(),

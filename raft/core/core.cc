@@ -47,6 +47,7 @@ Core::Core(ReplicaId id, const CoreOptions& options, InitialState initial, const
     KVD_CHECK(Configuration::Decode(entry->data, &configuration));
     configurations_.push_back({entry->index, std::move(configuration)});
   }
+  TakeDamage(initial);
   life_ = random_.Next();
   if (initial.restarted) no_votes_before_ = now + options_.election_timeout_min;
   ResetElectionTimer();
@@ -72,6 +73,7 @@ void Core::Tick(MonotonicTime now) {
     }
     return;
   }
+  if (NeedsRepair() && now_ >= next_repair_) AskNextForRepair();
   if (now_ >= election_deadline_) Campaign(now);
 }
 
@@ -170,14 +172,18 @@ bool Core::HandleOtherTerm(const Message& m) {
 void Core::Step(MonotonicTime now, const Message& m) {
   SetNow(now);
   if (m.to != id_ || removed_) return;
-  // A removed replica that asks for votes is told so by the leader.
+  // A removed replica that asks for votes, or for entries, is told so by the leader.
   if (IsLeader() && !configuration().Contains(m.from) && !configuration().IsJoint() &&
       configurations_.back().index <= commit_index() &&
-      (m.type == MessageType::kPreVote || m.type == MessageType::kVote)) {
+      (m.type == MessageType::kPreVote || m.type == MessageType::kVote ||
+       m.type == MessageType::kRepair)) {
     Message reply = Envelope(MessageType::kRemoved, m.from);
     Send(std::move(reply));
     return;
   }
+  if (NeedsRepair()) acquaintances_.insert(m.from);
+  if (m.type == MessageType::kRepair) return HandleRepair(m);
+  if (m.type == MessageType::kRepairReply) return HandleRepairReply(m);
   if (HandleOtherTerm(m)) return;
   switch (m.type) {
     case MessageType::kAppend: return HandleAppend(m);
@@ -190,6 +196,8 @@ void Core::Step(MonotonicTime now, const Message& m) {
     case MessageType::kPreVoteReply: return HandleVoteReply(m);
     case MessageType::kTimeoutNow: return HandleTimeoutNow(m);
     case MessageType::kRemoved: removed_ = true; return;
+    case MessageType::kRepair:
+    case MessageType::kRepairReply: return;  // of no term, above
   }
 }
 
@@ -227,19 +235,27 @@ void Core::OnApplied(Index index) {
 void Core::Compact(Index index) {
   if (index <= log_.start()) return;
   KVD_CHECK(index <= applied_ && index <= log_.stable());
-  log_.CompactTo(index);
+  auto term = log_.TermAt(index);
+  KVD_CHECK(term.has_value());
+  log_.CompactTo(index, *term);
   while (configurations_.size() > 1 && configurations_[1].index <= index) {
     configurations_.erase(configurations_.begin());
   }
 }
 
 bool Core::CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const {
-  if (removed_ || leader_term < term()) return false;
-  return NeedsState() ? meta.index >= log_.start() : meta.index > commit_index();
+  bool of_any_term = !leader_term && (NeedsState() || NeedsRepair());
+  if (removed_ || (leader_term < term() && !of_any_term)) return false;
+  if (NeedsState()) return meta.index >= log_.start();
+  return NeedsRepair() ? meta.index > log_.start() : meta.index > commit_index();
 }
 
 bool Core::KeepsLog(const SnapshotMeta& meta) const {
-  return NeedsState() && log_.Matches(meta.index, meta.term);
+  if (!NeedsState() && !NeedsRepair()) return false;
+  // What follows a place of which nothing is known stays, in doubt as it is. Terms never fall.
+  bool unknown = meta.index > log_.start() && meta.index < log_.last_index() &&
+                 !log_.TermAt(meta.index) && meta.term <= log_.last_term();
+  return unknown || log_.Matches(meta.index, meta.term);
 }
 
 bool Core::WantsSnapshot(const SnapshotMeta& meta, Term leader_term) {
@@ -259,17 +275,31 @@ void Core::Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term
   SetNow(now);
   KVD_CHECK(CanUseSnapshot(meta, leader_term));
   bool keep = KeepsLog(meta);
-  BecomeFollower(leader_term, leader);
+  if (leader_term) {
+    BecomeFollower(leader_term, leader);
+  } else if (meta.term > term()) {
+    BecomeFollower(meta.term, ReplicaId());
+  }
   ResetElectionTimer();
   if (keep) {
     applied_ = emitted_ = meta.index;
     CommitTo(meta.index);
+    log_.CompactTo(meta.index, meta.term);
+    damaged_.erase(damaged_.begin(), damaged_.upper_bound(meta.index));
+    suspects_.erase(suspects_.begin(), suspects_.upper_bound(meta.index));
+    configurations_[0] = {meta.index, meta.configuration};
+    RebuildConfigurations();
+    OnMended();
     return;
   }
+  damaged_.clear();
+  suspects_.clear();
   output_.entries.clear();
+  output_.repaired.clear();
   log_.Reset(meta.index, meta.term);
   configurations_.assign(1, {meta.index, meta.configuration});
   hard_state_.commit = applied_ = emitted_ = meta.index;
+  OnMended();
 }
 
 Output Core::TakeOutput() {
@@ -286,7 +316,7 @@ Output Core::TakeOutput() {
   }
   // Applied only once on the own disk too, so that the state never gets ahead of the log.
   Index until = std::min(commit_index(), log_.stable());
-  if (emitted_ < until && !NeedsState()) {
+  if (emitted_ < until && !NeedsState() && !NeedsRepair()) {
     output_.committed = log_.Slice(emitted_ + 1, until + 1, options_.apply_bytes_max);
     if (!output_.committed.empty()) emitted_ = output_.committed.back()->index;
   }
@@ -299,7 +329,11 @@ void Core::CheckState() const {
   KVD_CHECK(applied_ <= emitted_ && emitted_ <= commit_index());
   KVD_CHECK(emitted_ <= log_.stable());
   KVD_CHECK(commit_index() <= log_.last_index());
-  if (NeedsState()) KVD_CHECK(role_ == Role::kFollower && emitted_ == applied_);
+  if (NeedsState() || NeedsRepair()) KVD_CHECK(role_ == Role::kFollower && emitted_ == applied_);
+  if (NeedsRepair()) {
+    KVD_CHECK(*damaged_.begin() > log_.start() && *damaged_.rbegin() <= log_.last_index());
+    KVD_CHECK(log_.TermAt(*damaged_.rbegin()).has_value());
+  }
   KVD_CHECK(log_.stable() <= log_.last_index());
   KVD_CHECK(log_.last_term() <= term());
   KVD_CHECK(!configurations_.empty() && configurations_.back().index <= log_.last_index());

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ struct InitialState {
   HardState hard_state;
   SnapshotMeta start;              // the log begins behind it; its configuration holds until the
                                    // first configuration entry
-  std::vector<EntryPtr> entries;   // all of the log, already on disk
+  std::vector<EntryPtr> entries;   // all of the log, already on disk; kDamaged where unreadable
+  std::vector<Suspect> suspects;   // what stands, readable, at places that are damaged all the same
   Index applied;                   // what the state machine has applied; below start.index if it
                                    // lost its state, see Core::NeedsState
   bool restarted = false;          // it has run before: it may have granted a lease it forgot
@@ -60,12 +62,13 @@ struct SnapshotRequest {
   ReplicaId to;
 };
 
-// What to do, in this order of dependence: `messages` at once; `hard_state` and `entries` to disk in
+// What to do, in this order of dependence: `messages` at once; `hard_state`, `entries` and `repaired` to disk in
 // one write, after all earlier ones; `messages_after_persist` once that write *and all earlier ones*
 // are on disk; the rest at any time.
 struct Output {
   std::optional<HardState> hard_state;
   std::vector<EntryPtr> entries;  // replace whatever the log holds from entries.front()->index on
+  std::vector<Suspect> repaired;  // verified: go to their places; what follows in the log stays
   std::vector<Message> messages;
   std::vector<Message> messages_after_persist;
   std::vector<EntryPtr> committed;  // to apply, in order, without a gap to the previous output
@@ -73,7 +76,9 @@ struct Output {
   std::vector<uint64_t> failed_reads;  // by id: not confirmed, ask the new leader
   std::vector<SnapshotRequest> snapshots;
 
-  bool NeedsWrite() const { return hard_state.has_value() || !entries.empty(); }
+  bool NeedsWrite() const {
+    return hard_state.has_value() || !entries.empty() || !repaired.empty();
+  }
 };
 
 // A change of members, as one step. The result must keep at least one voter.
@@ -113,14 +118,16 @@ class Core {
   void OnApplied(Index index);
   // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
   void Compact(Index index);
-  // Whether a snapshot at this position could be of use, going by what is known so far.
+  // Whether a snapshot at this position could be of use, going by what is known so far. `leader_term`
+  // is 0 if it comes from a replica that does not lead, for one that lacks what it needs to elect.
   bool CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const;
   // Whether this replica should install the snapshot that the leader of `leader_term` offers.
   bool WantsSnapshot(const SnapshotMeta& meta, Term leader_term);
-  // Whether the snapshot replaces the state alone: it was lost, and the log goes on from there.
+  // Whether what follows the snapshot in the log stays: the state was lost, or entries are damaged
+  // that the snapshot stands for.
   bool KeepsLog(const SnapshotMeta& meta) const;
-  // The snapshot replaced the state and, unless KeepsLog, the log, durably. Requires:
-  // WantsSnapshot(meta, leader_term) was true and no event came in between.
+  // The snapshot replaced the state and the log up to it (unless KeepsLog, all of the log), durably.
+  // Requires: WantsSnapshot(meta, leader_term) was true and no event came in between.
   void Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term, ReplicaId leader);
   // The snapshot for `to` is installed there, or could not be sent.
   void OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index);
@@ -147,6 +154,13 @@ class Core {
   // The state lacks what the log no longer holds: nothing can be applied until a snapshot came. The
   // log keeps its promises meanwhile, so this replica votes and acknowledges, but never leads.
   bool NeedsState() const { return applied_ < log_.start(); }
+  // Entries are damaged that this replica acknowledged: it asks the others for them, and neither
+  // votes, acknowledges, applies nor truncates until it has them (Alagappan et al., FAST 2018, 3.4).
+  bool NeedsRepair() const { return !damaged_.empty(); }
+  const std::set<Index>& damaged() const { return damaged_; }
+  // The damaged entry of which every other voter has said that it can't give it, though it may have
+  // been committed: nothing but an operator's decision can help.
+  std::optional<Index> Unrepairable() const;
   bool transferring() const { return static_cast<bool>(transfer_target_); }
   const std::map<ReplicaId, Progress>& progress() const { return progress_; }
   uint64_t uncommitted_bytes() const { return uncommitted_bytes_; }
@@ -221,6 +235,22 @@ class Core {
   void FailReads();
   MonotonicTime QuorumSentAt() const;
 
+  // core_repair.cc
+  void TakeDamage(const InitialState& initial);
+  void AskForRepair(ReplicaId to);
+  void AskNextForRepair();
+  void HandleRepair(const Message& m);
+  void HandleRepairReply(const Message& m);
+  EntryPtr CopyOf(Index index, Term term, Term* previous) const;
+  void FillReply(const Message& m, Message* reply) const;
+  void FillReplacement(const Message& m, Message* reply) const;
+  void Fill(const Message& m);
+  void Mend(EntryPtr entry);
+  void CollectReplacement(const Message& m);
+  void ReplaceLog();
+  void OnMended();
+  void RebuildConfigurations();
+
   // core_membership.cc
   void AdoptConfiguration(Index index, Configuration configuration);
   void DropConfigurationsFrom(Index index);
@@ -253,6 +283,20 @@ class Core {
   MonotonicTime fresh_as_of_ = kLongAgo;
   MonotonicTime fresh_pending_ = kLongAgo;
   Index fresh_pending_index_;
+
+  // Damage: places whose entry is unknown. The highest one's term is always known.
+  std::set<Index> damaged_;
+  std::map<Index, Suspect> suspects_;  // at damaged places
+  MonotonicTime next_repair_ = kLongAgo;
+  size_t repair_turn_ = 0;
+  std::set<ReplicaId> acquaintances_;  // wrote meanwhile: the damaged part may hold who the members are
+  std::map<ReplicaId, RepairAnswer> repair_answers_;  // of the highest damaged entry
+  bool repair_by_snapshot_ = false;                   // somebody compacted what is damaged here
+  // The leader's own log, from the own log's start on, while it turns out that the leader lacks what
+  // is damaged here: then it was never committed.
+  std::vector<EntryPtr> replacement_;
+  Term replacement_term_;
+  Index replacement_end_;
 
   // Candidate: +1 granted, -1 refused.
   std::map<ReplicaId, int> votes_;

@@ -5,7 +5,7 @@
 namespace kvd::raft {
 
 bool Core::MayCampaign() const {
-  if (removed_ || NeedsState()) return false;
+  if (removed_ || NeedsState() || NeedsRepair()) return false;
   if (IsVoter()) return true;
   size_t known = configurations_.size();
   return known > 1 && configurations_.back().index > commit_index() &&
@@ -56,6 +56,8 @@ void Core::HandleVoteRequest(const Message& m) {
                     (m.log_term == log_.last_term() && m.index >= log_.last_index());
   // After a restart the previous life may have promised a leader not to vote yet.
   bool free = m.transfer || (now_ >= no_votes_before_ && !InLeaderLease());
+  // It can't give the entries that its vote would vouch for.
+  if (NeedsRepair()) free = false;
   bool grant;
   if (pre_vote) {
     // Equal terms: the candidate's view of a finished election; nothing can come of it.

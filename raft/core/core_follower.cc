@@ -9,6 +9,7 @@ void Core::HandleAppend(const Message& m) {
   if (role_ != Role::kFollower || leader_ != m.from) BecomeFollower(m.term, m.from);
   leader_contact_ = now_;
   ResetElectionTimer();
+  if (NeedsRepair()) return;  // what the log holds can't be told
   Message reply = Envelope(MessageType::kAppendReply, m.from);
   reply.sent_at = m.sent_at;
   reply.round = m.round;
@@ -66,7 +67,7 @@ void Core::HandleHeartbeat(const Message& m) {
   reply.round = m.round;
   reply.follower_sent_at = now_;
   reply.follower_life = life_;
-  reply.needs_state = NeedsState();
+  reply.needs_state = NeedsState() || repair_by_snapshot_;
   SendAfterPersist(std::move(reply));
 }
 

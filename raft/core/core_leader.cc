@@ -47,6 +47,12 @@ void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
     m.index = previous;
     m.log_term = *log_.TermAt(previous);
     m.entries = log_.Slice(progress.next(), log_.last_index() + 1, options_.append_bytes_max);
+    if (m.entries.empty() && progress.next() <= log_.last_index()) {
+      // Its own copy, long applied, can't be read: the state has its effects.
+      progress.BecomeSnapshot(log_.start());
+      output_.snapshots.push_back({to});
+      return;
+    }
     if (m.entries.empty() && !send_empty) return;
     m.commit = commit_index();
     m.round = round_;

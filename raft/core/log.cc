@@ -19,7 +19,12 @@ Term Log::last_term() const {
 std::optional<Term> Log::TermAt(Index index) const {
   if (index == start_) return start_term_;
   if (index < start_ || index > last_index()) return std::nullopt;
-  if (index >= cache_first_) return cache_[index - cache_first_]->term;
+  if (index >= cache_first_) {
+    const Entry& entry = *cache_[index - cache_first_];
+    if (entry.type == EntryType::kDamaged && !entry.term) return std::nullopt;
+    return entry.term;
+  }
+  if (index + 1 == cache_first_ && evicted_term_) return evicted_term_;
   return reader_->TermAt(index);
 }
 
@@ -45,13 +50,24 @@ void Log::Append(EntryPtr entry) {
   cache_.push_back(std::move(entry));
 }
 
+void Log::Replace(EntryPtr entry) {
+  KVD_CHECK(entry->index >= cache_first_ && entry->index <= last_index());
+  EntryPtr& place = cache_[entry->index - cache_first_];
+  cache_bytes_ += entry->Bytes();
+  cache_bytes_ -= place->Bytes();
+  place = std::move(entry);
+}
+
 void Log::TruncateFrom(Index from) {
   KVD_CHECK(from > start_);
   while (!cache_.empty() && cache_.back()->index >= from) {
     cache_bytes_ -= cache_.back()->Bytes();
     cache_.pop_back();
   }
-  if (from < cache_first_) cache_first_ = from;
+  if (from < cache_first_) {
+    cache_first_ = from;
+    evicted_term_.reset();
+  }
   stable_ = std::min(stable_, from - 1);
 }
 
@@ -59,19 +75,20 @@ void Log::StableTo(Index index, Term term) {
   if (index > stable_ && Matches(index, term)) stable_ = index;
 }
 
-void Log::CompactTo(Index index) {
+void Log::CompactTo(Index index, Term term) {
   if (index <= start_) return;
   KVD_CHECK(index <= stable_);
-  auto term = TermAt(index);
-  KVD_CHECK(term.has_value());
   while (!cache_.empty() && cache_.front()->index <= index) {
     cache_bytes_ -= cache_.front()->Bytes();
     cache_.pop_front();
     ++cache_first_;
   }
-  if (cache_first_ <= index) cache_first_ = index + 1;
+  if (cache_first_ <= index) {
+    cache_first_ = index + 1;
+    evicted_term_.reset();
+  }
   start_ = index;
-  start_term_ = *term;
+  start_term_ = term;
 }
 
 void Log::Reset(Index start, Term term) {
@@ -80,12 +97,14 @@ void Log::Reset(Index start, Term term) {
   start_ = stable_ = start;
   start_term_ = term;
   cache_first_ = start + 1;
+  evicted_term_.reset();
 }
 
 void Log::EvictTo(Index index, size_t bytes_max) {
   index = std::min(index, stable_);
   while (cache_bytes_ > bytes_max && !cache_.empty() && cache_.front()->index <= index) {
     cache_bytes_ -= cache_.front()->Bytes();
+    evicted_term_ = cache_.front()->term;
     cache_.pop_front();
     ++cache_first_;
   }

@@ -27,7 +27,7 @@ class LogReader {
 class Log {
  public:
   // `start` is the last compacted position (0, 0 for a new log); `entries` follow it without a gap
-  // and are all stable.
+  // and are all stable. The last one's term is known, even if it is damaged.
   Log(const LogReader* reader, Index start, Term start_term, std::vector<EntryPtr> entries);
 
   Index start() const { return start_; }
@@ -39,7 +39,7 @@ class Log {
   Index stable() const { return stable_; }
   size_t cache_bytes() const { return cache_bytes_; }
 
-  // Empty below start() and above last_index().
+  // Empty below start() and above last_index(), and where the entry is damaged and its term unknown.
   std::optional<Term> TermAt(Index index) const;
   bool Matches(Index index, Term term) const { return TermAt(index) == term; }
 
@@ -48,12 +48,14 @@ class Log {
 
   // Requires: entry->index == last_index() + 1.
   void Append(EntryPtr entry);
+  // Puts `entry` at its place, which must be in the cache; what follows stays.
+  void Replace(EntryPtr entry);
   // Drops `from` and everything after it. Requires: from > start().
   void TruncateFrom(Index from);
   // Marks entries as persisted, if the one at `index` still has `term`.
   void StableTo(Index index, Term term);
-  // Forgets everything up to `index`. Requires: index <= stable().
-  void CompactTo(Index index);
+  // Forgets everything up to `index`, whose term is `term`. Requires: index <= stable().
+  void CompactTo(Index index, Term term);
   // Starts over behind an installed snapshot.
   void Reset(Index start, Term term);
   // Drops cached entries up to `index` (at most stable()) while the cache exceeds `bytes_max`.
@@ -71,6 +73,8 @@ class Log {
   Index stable_;
   // cache_[i] has index cache_first_ + i. Invariant: start_ < cache_first_ <= stable_ + 1.
   Index cache_first_;
+  // Of the entry before cache_first_, if it was evicted: what a follower needs to go on from there.
+  std::optional<Term> evicted_term_;
   std::deque<EntryPtr> cache_;
   size_t cache_bytes_ = 0;
 };

@@ -99,6 +99,8 @@ const char* ToString(MessageType type) {
     case MessageType::kPreVoteReply: return "PreVoteReply";
     case MessageType::kTimeoutNow: return "TimeoutNow";
     case MessageType::kRemoved: return "Removed";
+    case MessageType::kRepair: return "Repair";
+    case MessageType::kRepairReply: return "RepairReply";
   }
   return "Unknown";
 }

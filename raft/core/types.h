@@ -17,6 +17,8 @@ enum class EntryType : uint8_t {
   kEmpty = 0,          // a new leader's first entry
   kCommand = 1,        // for the state machine
   kConfiguration = 2,  // data is an encoded Configuration
+  // A place whose entry can't be read: never written, sent or applied. Its term is 0 if unknown.
+  kDamaged = 3,
 };
 
 struct Entry {
@@ -31,6 +33,13 @@ struct Entry {
 
 // Immutable once made, so the cache, messages in flight and the disk share one copy.
 using EntryPtr = std::shared_ptr<const Entry>;
+
+// A readable entry of which it is not known whether it was the last one written at its place. With
+// the term before it, so that a chain of them is verified from its end (log matching).
+struct Suspect {
+  EntryPtr entry;
+  Term previous;
+};
 
 // What must be on disk before a message that depends on it leaves. The commit index is a hint that
 // shortens recovery; safety never depends on it.
@@ -92,6 +101,18 @@ enum class MessageType : uint8_t {
   kPreVoteReply = 8,
   kTimeoutNow = 9,   // start an election at once (thesis, 3.10)
   kRemoved = 10,     // the receiver is no longer a member
+  // Bound to no term, since index and term together name an entry (log matching):
+  kRepair = 11,      // asks for the entry at (index, log_term), and for what lies before it
+  kRepairReply = 12,
+};
+
+// What a replica has to say of an entry that another one asks for.
+enum class RepairAnswer : uint8_t {
+  kNone = 0,
+  kHas = 1,        // entries end with it
+  kLacks = 2,      // its log has another one there, or none; entries are what it has instead
+  kDamaged = 3,    // it can't read its own copy
+  kCompacted = 4,  // its state has the effects, its log no longer the entry
 };
 
 const char* ToString(MessageType type);
@@ -106,11 +127,13 @@ struct Message {
   Index index;
   Term log_term;
   std::vector<EntryPtr> entries;
-  Index commit;
+  Index commit;  // of a reply to a repair: where the sender's log ends
   bool reject = false;
-  // Of a rejected append: the last position that can match, and its term there.
+  // Of a rejected append: the last position that can match, and its term there. Of a repair: where
+  // the asker's log begins to be in doubt. Of its reply: the entry that was asked for.
   Index hint_index;
   Term hint_term;
+  RepairAnswer repair = RepairAnswer::kNone;
   // Of a heartbeat, echoed: orders ReadIndex rounds.
   uint64_t round = 0;
   // The leader's clock when it sent this round, echoed: the lease counts from here.

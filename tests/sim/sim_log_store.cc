@@ -2,32 +2,58 @@
 
 namespace kvd::sim {
 
+const raft::EntryPtr* LogDisk::Group::Find(Index index) const {
+  auto it = entries.find(index);
+  return it == entries.end() || damaged.contains(index) ? nullptr : &it->second.entry;
+}
+
 void LogDisk::Apply(const raft::LogWrite& w) {
   Group& group = groups[w.group];
-  group.meta.group = w.group;
+  raft::GroupRecord& record = group.record;
+  auto erase = [&](Index from, Index end) {
+    group.entries.erase(group.entries.lower_bound(from), group.entries.lower_bound(end));
+    group.damaged.erase(group.damaged.lower_bound(from), group.damaged.lower_bound(end));
+  };
+  constexpr Index kEnd(~uint64_t{0});
   if (w.reset) {
-    group.meta.start = *w.reset;
-    group.meta.replica = w.replica;
-    group.meta.removed = false;
-    group.entries.clear();
+    erase(Index(), kEnd);
+    record.replica = w.replica;
+    record.removed = false;
+    record.start = *w.reset;
+    record.last = w.reset->index;
+    record.last_term = w.reset->term;
   }
-  if (w.hard_state) group.meta.hard_state = *w.hard_state;
+  if (w.hard_state) record.hard_state = *w.hard_state;
   if (!w.entries.empty()) {
-    group.entries.erase(group.entries.lower_bound(w.entries.front()->index), group.entries.end());
-    for (const raft::EntryPtr& entry : w.entries) group.entries[entry->index] = entry;
+    erase(w.entries.front()->index, kEnd);
+    Term previous = w.previous;
+    for (const raft::EntryPtr& entry : w.entries) {
+      group.entries[entry->index] = {entry, previous};
+      previous = entry->term;
+    }
+    record.last = w.entries.back()->index;
+    record.last_term = previous;
+  }
+  for (const raft::Suspect& repair : w.repairs) {
+    group.entries[repair.entry->index] = repair;
+    group.damaged.erase(repair.entry->index);
   }
   if (w.truncate) {
-    group.meta.start = *w.truncate;
-    group.entries.erase(group.entries.begin(), group.entries.upper_bound(w.truncate->index));
+    record.start = *w.truncate;
+    erase(Index(), w.truncate->index + 1);
   }
-  if (w.removed) group.meta.removed = true;
+  if (w.removed) record.removed = true;
 }
 
 absl::StatusOr<std::vector<raft::GroupLog>> SimLogStore::Load() {
   std::vector<raft::GroupLog> logs;
   for (const auto& [id, group] : disk_->groups) {
-    logs.push_back(group.meta);
-    for (const auto& [index, entry] : group.entries) logs.back().entries.push_back(entry);
+    raft::FoundLog found;
+    found.entries = group.entries;
+    for (Index damaged : group.damaged) found.entries.erase(damaged);
+    auto log = raft::VerifyLog(id, group.record, found);
+    if (!log.ok()) return log.status();
+    logs.push_back(*std::move(log));
   }
   return logs;
 }
@@ -58,11 +84,12 @@ std::vector<raft::EntryPtr> SimLogStore::Read(GroupId group, Index from, Index e
   auto found = disk_->groups.find(group);
   if (found == disk_->groups.end()) return out;
   size_t bytes = 0;
-  const auto& entries = found->second.entries;
-  for (auto it = entries.find(from); it != entries.end() && it->first < end; ++it) {
-    bytes += it->second->Bytes();
+  for (Index i = from; i < end; i = i + 1) {
+    const raft::EntryPtr* entry = found->second.Find(i);
+    if (entry == nullptr) break;
+    bytes += (*entry)->Bytes();
     if (!out.empty() && bytes > bytes_max) break;
-    out.push_back(it->second);
+    out.push_back(*entry);
   }
   return out;
 }
@@ -70,9 +97,9 @@ std::vector<raft::EntryPtr> SimLogStore::Read(GroupId group, Index from, Index e
 std::optional<Term> SimLogStore::TermAt(GroupId group, Index index) const {
   auto found = disk_->groups.find(group);
   if (found == disk_->groups.end()) return std::nullopt;
-  auto it = found->second.entries.find(index);
-  if (it == found->second.entries.end()) return std::nullopt;
-  return it->second->term;
+  const raft::EntryPtr* entry = found->second.Find(index);
+  if (entry == nullptr) return std::nullopt;
+  return (*entry)->term;
 }
 
 void SimLogStore::Crash(Random& random) {

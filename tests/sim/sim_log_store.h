@@ -4,7 +4,9 @@
 
 #include <deque>
 #include <map>
+#include <set>
 
+#include "raft/log_recovery.h"
 #include "raft/log_store.h"
 #include "tests/sim/scheduler.h"
 
@@ -16,11 +18,14 @@ struct DiskFaults {
   double slow_chance = 0;  // of a sync taking up to a second
 };
 
-// What survives the machine.
+// What survives the machine, some of it perhaps damaged.
 struct LogDisk {
   struct Group {
-    raft::GroupLog meta;  // entries apart, below
-    std::map<Index, raft::EntryPtr> entries;
+    raft::GroupRecord record;  // kept twice, as by the real store: never damaged alone
+    std::map<Index, raft::Suspect> entries;
+    std::set<Index> damaged;   // can't be read
+
+    const raft::EntryPtr* Find(Index index) const;
   };
   std::map<GroupId, Group> groups;
 

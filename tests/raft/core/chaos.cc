@@ -10,7 +10,7 @@ namespace {
 
 enum Kind {
   kDeliver, kFinishWrite, kTime, kLongTime, kPropose, kLose, kDouble, kCrash, kStart, kPause, kCut,
-  kCompact, kSnapshot, kTransfer, kMembers, kRead, kCampaign, kKinds
+  kCompact, kSnapshot, kTransfer, kMembers, kRead, kCampaign, kDamage, kKinds
 };
 
 }  // namespace
@@ -21,7 +21,7 @@ Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
   options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
   // Some of these dominate a run, some are absent from it.
-  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8, 3};
+  weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8, 3, 2};
   for (size_t kind = kPropose; kind < kKinds; ++kind) {
     if (kind == kStart || kind == kSnapshot) continue;
     auto pick = random_.Below(6);
@@ -54,11 +54,8 @@ MonotonicTime Chaos::Now(const Node& node) const {
 
 void Chaos::Start(ReplicaId id) {
   Node& node = nodes_.at(id);
-  InitialState initial;
-  initial.hard_state = node.disk.hard_state;
-  initial.start = node.disk.start;
-  for (const auto& [index, entry] : node.disk.entries) initial.entries.push_back(entry);
   if (node.ran && random_.Chance(0.1) && MayLoseState(id)) node.durable = Index();
+  InitialState initial = node.disk.Load(node.durable, node.durable_configuration);
   initial.applied = node.applied = node.durable;
   initial.restarted = node.ran;
   node.ran = true;
@@ -73,6 +70,7 @@ void Chaos::Start(ReplicaId id) {
 bool Chaos::MayLoseState(ReplicaId id) const {
   for (const auto& [other, node] : nodes_) {
     if (other != id && node.durable < node.disk.start.index) return false;
+    if (!node.disk.damaged.empty()) return false;
   }
   return nodes_.at(id).disk.start.index > Index();
 }
@@ -155,6 +153,7 @@ void Chaos::CheckLeader(ReplicaId id, Node& node) {
   // Leader completeness: of what was committed in earlier terms.
   for (const auto& [index, entry] : committed_) {
     if (index <= node.core->log().start() || entry.seen_in >= node.core->term()) continue;
+    if (node.disk.damaged.contains(index)) continue;  // long applied, and can't be read
     Require(node.core->log().TermAt(index) == entry.term,
             absl::StrCat("leader ", id.value(), " of term ", node.core->term().value(),
                          " lacks the committed entry ", index.value()));
@@ -219,6 +218,7 @@ void Chaos::Event() {
     case kTransfer: return Transfer();
     case kMembers: return ChangeMembers();
     case kCampaign: return Campaign();
+    case kDamage: return Damage();
     default: return AskToRead();
   }
 }
@@ -279,6 +279,11 @@ void Chaos::Crash() {
   // Half of the time somebody who matters.
   ReplicaId id = random_.Chance(0.5) ? PickLeader() : Pick();
   if (!id || !nodes_.at(id).core) return;
+  CrashNode(id);
+  if (random_.Chance(0.4)) Start(id);  // at once
+}
+
+void Chaos::CrashNode(ReplicaId id) {
   Node& node = nodes_.at(id);
   ++report_.crashes;
   // Some of the writes under way had reached the disk.
@@ -291,7 +296,37 @@ void Chaos::Crash() {
   }
   node.core.reset();
   Note(absl::StrCat("crash ", id.value()));
-  if (random_.Chance(0.4)) Start(id);  // at once
+}
+
+// A replica's entry on disk can't be read any more; often that is found at once.
+void Chaos::Damage() {
+  ReplicaId id = Pick();
+  Node& node = nodes_.at(id);
+  if (!node.core || node.disk.entries.empty()) return;
+  auto it = node.disk.entries.begin();
+  std::advance(it, static_cast<int64_t>(random_.Below(node.disk.entries.size())));
+  if (random_.Chance(0.3)) it = std::prev(node.disk.entries.end());
+  if (node.disk.damaged.contains(it->first) || !MayDamage(id, it->first, it->second->term)) return;
+  node.disk.damaged.insert(it->first);
+  ++report_.damaged;
+  Note(absl::StrCat("damage ", id.value(), " at ", it->first.value()));
+  if (!random_.Chance(0.7)) return;
+  CrashNode(id);
+  Start(id);
+}
+
+// Of what may be committed some copy must be left, or the state with its effects.
+bool Chaos::MayDamage(ReplicaId id, Index index, Term term) const {
+  bool alone = true, left = false;
+  const Configuration& c = nodes_.at(id).core->configuration();
+  for (const auto& [other, node] : nodes_) {
+    if (node.durable < node.disk.start.index) return false;
+    if (other == id) continue;
+    alone = alone && node.disk.damaged.empty();
+    if (!c.IsVoter(other)) continue;
+    left = left || node.disk.Gives(index, term) || node.disk.start.index >= index;
+  }
+  return left || (alone && c.voters.size() > 2);
 }
 
 void Chaos::Pause() {
@@ -325,10 +360,11 @@ void Chaos::CutOrMend() {
 
 void Chaos::CompactOne() {
   Node& node = nodes_.at(Pick());
-  if (!node.core || node.core->NeedsState()) return;
+  if (!node.core || node.core->NeedsState() || node.core->NeedsRepair()) return;
   node.durable = std::max(node.durable, node.applied);
   Index target = std::min({node.durable, node.core->applied_index(), node.core->log().stable()});
-  if (target <= node.core->log().start()) return;
+  if (target <= node.core->log().start() || !node.core->log().TermAt(target)) return;
+  node.durable_configuration = node.core->ConfigurationAt(node.durable);
   Configuration configuration = node.core->ConfigurationAt(target);
   node.core->Compact(target);
   node.disk.Compact(target);
@@ -341,22 +377,30 @@ void Chaos::SendSnapshot() {
   snapshots_wanted_.erase(snapshots_wanted_.begin());
   Node& source = nodes_.at(from);
   Node& target = nodes_.at(to);
-  if (!source.core || !source.core->IsLeader()) return;
+  if (!source.core || source.core->NeedsState()) return;
+  Term term = source.core->IsLeader() ? source.core->term() : Term();
   SnapshotMeta meta;
   meta.index = source.applied;
   bool sent = target.core && !target.paused && target.unwritten.empty() && !cut_.contains({from, to}) &&
-              meta.index >= source.core->log().start() && meta.index > Index();
+              meta.index >= source.core->log().start() && meta.index > Index() &&
+              source.core->log().TermAt(meta.index);
   bool installed = false;
   if (sent) {
     meta.term = *source.core->log().TermAt(meta.index);
     meta.configuration = source.core->ConfigurationAt(meta.index);
-    installed = target.core->WantsSnapshot(meta, source.core->term());
+    installed = target.core->WantsSnapshot(meta, term);
   }
   if (installed) {
     ++report_.snapshots;
-    if (!target.core->KeepsLog(meta)) target.disk.Reset(meta);
+    if (target.core->KeepsLog(meta)) {
+      target.disk.Compact(meta.index);
+      target.disk.start = meta;
+    } else {
+      target.disk.Reset(meta);
+    }
     target.applied = target.durable = meta.index;
-    target.core->Restore(Now(target), meta, source.core->term(), from);
+    target.durable_configuration = meta.configuration;
+    target.core->Restore(Now(target), meta, term, from);
     // As a host does: the term is on disk together with the log's new start.
     target.disk.hard_state.term = std::max(target.disk.hard_state.term, target.core->term());
     target.disk.hard_state.vote = target.core->vote();
@@ -428,7 +472,7 @@ void Chaos::Heal() {
   for (auto& [id, node] : nodes_) {
     if (!node.core) Start(id);
     node.paused = false;
-    whole = whole && !node.core->NeedsState();
+    whole = whole && !node.core->NeedsState() && node.disk.damaged.empty();
   }
   ReplicaId deaf;
   if (whole && random_.Chance(0.5)) {
@@ -477,6 +521,7 @@ void Chaos::Heal() {
     absl::StrAppend(&state, " ", id.value(), ":", ToString(node.core->role()), "/", node.core->term().value(),
                     " log ", node.core->log().start().value(), "..", node.core->log().last_index().value(),
                     " applied ", node.applied.value(), node.core->NeedsState() ? " needs state" : "",
+                    node.core->NeedsRepair() ? absl::StrCat(" needs ", node.core->damaged().rbegin()->value()) : "",
                     node.core->removed() ? " removed" : "", " ", node.core->configuration().ToString());
   }
   Fail("the healed cores do not agree:" + state);

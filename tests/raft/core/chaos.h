@@ -26,6 +26,7 @@ struct ChaosReport {
   uint64_t snapshots = 0;
   uint64_t reads = 0;
   uint64_t membership_changes = 0;
+  uint64_t damaged = 0;
 };
 
 class Chaos {
@@ -60,6 +61,8 @@ class Chaos {
   void PassTime(Duration most);
   void Propose();
   void Crash();
+  void CrashNode(ReplicaId id);
+  void Damage();
   void Start(ReplicaId id);
   void Pause();
   void CutOrMend();
@@ -83,6 +86,7 @@ class Chaos {
   ReplicaId PickLeader();
   bool Lost(const Message& m) const { return cut_.contains({m.from, m.to}); }
   bool MayLoseState(ReplicaId id) const;
+  bool MayDamage(ReplicaId id, Index index, Term term) const;
   void Note(std::string what);
   [[noreturn]] void Fail(const std::string& what) const;
   void Require(bool condition, const std::string& what) const {

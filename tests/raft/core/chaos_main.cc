@@ -46,11 +46,12 @@ int main(int argc, char** argv) {
     all.snapshots += report.snapshots;
     all.reads += report.reads;
     all.membership_changes += report.membership_changes;
+    all.damaged += report.damaged;
   }
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::printf("%lu seeds from %lu clean, %.0f seeds/s: %lu events, %lu entries committed, %lu elections, "
-              "%lu crashes, %lu snapshots, %lu reads, %lu membership changes\n",
+              "%lu crashes, %lu snapshots, %lu reads, %lu membership changes, %lu entries damaged\n",
               seeds, first, static_cast<double>(seeds) / took, all.events, all.committed, all.elections,
-              all.crashes, all.snapshots, all.reads, all.membership_changes);
+              all.crashes, all.snapshots, all.reads, all.membership_changes, all.damaged);
   return 0;
 }

@@ -5,41 +5,6 @@
 
 namespace kvd::raft {
 
-std::vector<EntryPtr> FakeDisk::Read(Index from, Index end, size_t bytes_max) const {
-  std::vector<EntryPtr> out;
-  size_t bytes = 0;
-  for (auto it = entries.find(from); it != entries.end() && it->first < end; ++it) {
-    bytes += it->second->Bytes();
-    if (!out.empty() && bytes > bytes_max) break;
-    out.push_back(it->second);
-  }
-  return out;
-}
-
-std::optional<Term> FakeDisk::TermAt(Index index) const {
-  auto it = entries.find(index);
-  if (it == entries.end()) return std::nullopt;
-  return it->second->term;
-}
-
-void FakeDisk::Write(const Output& output) {
-  if (output.hard_state) hard_state = *output.hard_state;
-  if (output.entries.empty()) return;
-  entries.erase(entries.lower_bound(output.entries.front()->index), entries.end());
-  for (const EntryPtr& entry : output.entries) entries[entry->index] = entry;
-}
-
-void FakeDisk::Compact(Index index) {
-  start.term = *TermAt(index);
-  start.index = index;
-  entries.erase(entries.begin(), entries.upper_bound(index));
-}
-
-void FakeDisk::Reset(const SnapshotMeta& meta) {
-  entries.clear();
-  start = meta;
-}
-
 Harness::Harness(int voters, CoreOptions options, uint64_t seed) : options_(options), seed_(seed) {
   Configuration configuration;
   for (int i = 1; i <= voters; ++i) {
@@ -65,10 +30,7 @@ void Harness::AddNode(uint64_t id, Configuration configuration) {
 void Harness::Restart(uint64_t id) {
   Node& node = nodes_.at(ReplicaId(id));
   node.unwritten.clear();
-  InitialState initial;
-  initial.hard_state = node.disk->hard_state;
-  initial.start = node.disk->start;
-  for (const auto& [index, entry] : node.disk->entries) initial.entries.push_back(entry);
+  InitialState initial = node.disk->Load(node.disk->start.index, node.disk->start.configuration);
   // The state machine's state is on disk too, unless its log is whole.
   initial.applied = node.disk->start.index;
   initial.restarted = true;
@@ -228,13 +190,19 @@ void Harness::SendSnapshot(uint64_t from, uint64_t to) {
   Node& source = node(from);
   Node& target = node(to);
   SnapshotMeta meta = source.snapshot;
-  bool wanted = target.core->WantsSnapshot(meta, source.core->term());
+  Term term = source.core->IsLeader() ? source.core->term() : Term();
+  bool wanted = target.core->WantsSnapshot(meta, term);
   if (wanted) {
-    target.disk->Reset(meta);
+    if (target.core->KeepsLog(meta)) {
+      target.disk->Compact(meta.index);
+      target.disk->start = meta;
+    } else {
+      target.disk->Reset(meta);
+    }
     target.snapshot = meta;
     target.applied = source.applied;
     target.applied_index = meta.index;
-    target.core->Restore(now_, meta, source.core->term(), ReplicaId(from));
+    target.core->Restore(now_, meta, term, ReplicaId(from));
   }
   // What the follower holds already it need not install: the leader probes on.
   source.core->OnSnapshotSent(now_, ReplicaId(to), wanted, meta.index);
@@ -261,6 +229,17 @@ std::string Describe(const Message& m) {
       }
       break;
     case MessageType::kHeartbeat: absl::StrAppend(&out, " commit=", m.commit.value()); break;
+    case MessageType::kRepair:
+      absl::StrAppend(&out, " wanted=", m.index.value(), "/", m.log_term.value(), " from=",
+                      m.hint_index.value());
+      break;
+    case MessageType::kRepairReply: {
+      static constexpr const char* kAnswers[] = {"nothing", "has", "lacks", "damaged", "compacted"};
+      absl::StrAppend(&out, " wanted=", m.hint_index.value(), "/", m.hint_term.value(), " ",
+                      kAnswers[static_cast<size_t>(m.repair)], " entries=", m.index.value(), "/",
+                      m.log_term.value(), "+", m.entries.size());
+      break;
+    }
     case MessageType::kVote:
     case MessageType::kPreVote:
       absl::StrAppend(&out, " last=", m.index.value(), "/", m.log_term.value(),

@@ -11,22 +11,9 @@
 #include <vector>
 
 #include "raft/core/core.h"
+#include "tests/raft/core/fake_disk.h"
 
 namespace kvd::raft {
-
-// One replica's disk: what was written, all of it durable.
-class FakeDisk : public LogReader {
- public:
-  std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override;
-  std::optional<Term> TermAt(Index index) const override;
-  void Write(const Output& output);
-  void Compact(Index index);
-  void Reset(const SnapshotMeta& meta);
-
-  HardState hard_state;
-  SnapshotMeta start;
-  std::map<Index, EntryPtr> entries;
-};
 
 class Harness {
  public:
