@@ -86,6 +86,8 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
     if (!wiped.ok()) return wiped;
   }
   SnapshotMeta applied = state_machine->applied();
+  // A state in which no change of members was ever applied names none: the log's beginning does.
+  if (applied.configuration.voters.empty()) applied.configuration = log.start.configuration;
   bool behind = applied.index < log.start.index;
   bool damaged = std::any_of(log.entries.begin(), log.entries.end(), IsDamaged);
   std::vector<LogWrite> writes;

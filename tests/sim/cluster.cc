@@ -10,7 +10,7 @@ namespace kvd::sim {
 std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
                       " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
-                      " snapshots=", snapshots, " states_lost=", states_lost, " elections=", elections,
+                      " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged, " elections=", elections,
                       " applied=", applied.value(), " fingerprint=", fingerprint);
 }
 
@@ -162,6 +162,7 @@ void Cluster::InjectFault() {
     }
     return;
   }
+  if (pick < 93) return DamageOne();
   if (membership_faults_) ChangeMembers();
 }
 
@@ -170,29 +171,64 @@ void Cluster::CrashOne() {
   bool all = random.Chance(0.1);
   for (auto& [id, store] : stores_) {
     if (!store->running() || (!all && !random.Chance(0.35))) continue;
-    if (!all && random.Chance(0.15) && MayLoseState()) {
+    if (!all && random.Chance(0.15) && AllHealthy()) {
       store->LoseState();
       ++report_.states_lost;
     } else {
       store->Crash();
     }
     ++report_.crashes;
-    // Often so soon that nobody has noticed.
-    auto down = random.Chance(0.3) ? random.Between(1, 20) : random.Between(10, 3000);
-    scheduler_.After(milliseconds(down), [this, id = id] {
-      SimStore& store = *stores_.at(id);
-      if (!store.running() && store.formatted()) store.Start();
-    });
+    StartLater(id);
     if (!all) return;
   }
 }
 
-// What the logs begin behind must be left somewhere: one replica at a time may lack it.
-bool Cluster::MayLoseState() const {
+// Often so soon that nobody has noticed.
+void Cluster::StartLater(StoreId id) {
+  Random& random = scheduler_.random();
+  auto down = random.Chance(0.3) ? random.Between(1, 20) : random.Between(10, 3000);
+  scheduler_.After(milliseconds(down), [this, id] {
+    SimStore& store = *stores_.at(id);
+    if (!store.running() && store.formatted()) store.Start();
+  });
+}
+
+// One replica at a time may lack a part of what it acknowledged: then the others have it.
+bool Cluster::AllHealthy() const {
   for (const auto& [id, store] : stores_) {
     if (store->running() ? store->core().NeedsState() : store->lost_state()) return false;
+    if (store->formatted() && !store->log_on_disk().damaged.empty()) return false;
   }
   return true;
+}
+
+// Bit rot, a write that went to another place than it should, or a tail that is gone.
+void Cluster::DamageOne() {
+  Random& random = scheduler_.random();
+  if (!AllHealthy()) return;
+  for (auto& [id, store] : stores_) {
+    if (!store->running() || !random.Chance(0.4)) continue;
+    const auto& entries = store->log_on_disk().entries;
+    if (entries.empty()) return;
+    auto at = entries.begin();
+    std::advance(at, static_cast<ptrdiff_t>(random.Below(entries.size())));
+    std::set<Index> places = {at->first};
+    switch (random.Below(3)) {
+      case 0: break;
+      case 1: places.insert(std::next(entries.begin(), static_cast<ptrdiff_t>(random.Below(entries.size())))->first); break;
+      default:
+        places.clear();
+        for (uint64_t i = 0; i <= random.Below(5) && i < entries.size(); ++i) {
+          places.insert(std::prev(entries.end(), static_cast<ptrdiff_t>(i + 1))->first);
+        }
+    }
+    store->DamageLog(places);
+    ++report_.logs_damaged;
+    if (random.Chance(0.2)) return;
+    store->Crash();
+    ++report_.crashes;
+    return StartLater(id);
+  }
 }
 
 void Cluster::CutSomething() {

@@ -32,6 +32,7 @@ struct Report {
   uint64_t membership_changes = 0;
   uint64_t snapshots = 0;
   uint64_t states_lost = 0;
+  uint64_t logs_damaged = 0;
   uint64_t elections = 0;
   Index applied;
   uint32_t fingerprint = 0;  // equal for equal runs
@@ -73,7 +74,9 @@ class Cluster {
   void ScheduleFault();
   void InjectFault();
   void CrashOne();
-  bool MayLoseState() const;
+  void DamageOne();
+  bool AllHealthy() const;
+  void StartLater(StoreId id);
   void CutSomething();
   void ChangeMembers();
   void Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced);

@@ -44,7 +44,7 @@ void Invariants::AfterTurn(SimStore& store) {
   led_checked_[store.id()] = core.term();
   // Leader completeness: its log holds every entry that any replica has applied.
   for (const auto& [index, entry] : applied_) {
-    if (index <= core.log().start()) continue;
+    if (index <= core.log().start() || store.log_on_disk().damaged.contains(index)) continue;
     auto term = core.log().TermAt(index);
     KVD_CHECK_MSG(term == entry.term,
                   absl::StrCat("the leader of term ", core.term().value(),

@@ -124,6 +124,13 @@ void SimStore::LoseState() {
   lost_state_ = true;
 }
 
+void SimStore::DamageLog(const std::set<Index>& places) {
+  LogDisk::Group& group = log_disk_.groups.at(kGroup);
+  for (Index index : places) {
+    if (group.entries.contains(index)) group.damaged.insert(index);
+  }
+}
+
 void SimStore::Lose() {
   if (running()) Crash();
   log_disk_ = LogDisk();

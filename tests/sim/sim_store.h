@@ -54,6 +54,10 @@ class SimStore {
   void LoseState();
   // The disks are gone too.
   void Lose();
+  // What is stored at these places of the log can't be read any more; a running process finds out when
+  // it reads them.
+  void DamageLog(const std::set<Index>& places);
+  const LogDisk::Group& log_on_disk() const { return log_disk_.groups.at(kGroup); }
   bool running() const { return process_ != nullptr; }
   bool formatted() const { return !log_disk_.groups.empty(); }
 
