@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "raft/host_group.h"
 
 namespace kvd::raft {
@@ -28,10 +29,14 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
     return BusyError("too many commands wait to be committed", 20);
   }
   auto index = group->core->Propose(loop_->Now(), std::move(command));
-  if (!index.ok()) return index.status();
+  if (!index.ok()) {
+    KVD_FAULT_POINT(kProposeRefused);
+    return index.status();
+  }
   ++counters_.proposals;
   group->proposals.push_back({*index, group->core->term(), std::move(proposal)});
   Schedule(*group);
+  KVD_FAULT_POINT(kProposed);
   return absl::OkStatus();
 }
 
@@ -43,6 +48,7 @@ void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
   auto now = loop_->Now();
   Core& core = *group->core;
   if (mode == ReadMode::kLease && core.HoldsLease(now)) {
+    KVD_FAULT_POINT(kReadByLease);
     ReadTicket ticket{ReadMode::kLease, core.term()};
     if (core.applied_index() >= core.commit_index()) return read(ticket);
     group->waiting_reads.push_back({core.commit_index(), ticket, std::move(read)});
@@ -51,6 +57,7 @@ void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
   uint64_t read_id = group->next_read_id++;
   group->index_reads.emplace(read_id, std::move(read));
   KVD_CHECK(core.ReadIndex(now, read_id).ok());
+  KVD_FAULT_POINT(kReadByIndex);
   Schedule(*group);
 }
 
@@ -72,12 +79,14 @@ void Host::ChangeMembership(GroupId id, const MembershipChange& change,
   if (!index.ok()) return done(index.status());
   group->membership_done = std::move(done);
   group->membership_index = *index;
+  KVD_FAULT_POINT(kMembershipProposed);
   Schedule(*group);
 }
 
 absl::Status Host::TransferLeadership(GroupId id, ReplicaId target) {
   Group* group = Find(id);
   if (group == nullptr) return absl::UnavailableError("no replica of this group here");
+  KVD_FAULT_POINT(kTransferBegins);
   absl::Status status = group->core->TransferLeadership(loop_->Now(), target);
   Schedule(*group);
   return status;
@@ -105,6 +114,7 @@ void Host::Schedule(Group& group) {
 // One turn: what all dirty groups want leaves together, then committed entries are applied while
 // the disk and the network work.
 void Host::RunTurn() {
+  KVD_FAULT_POINT(kTurnBegins);
   turn_scheduled_ = false;
   std::vector<GroupId> ids;
   ids.swap(dirty_);
@@ -125,6 +135,7 @@ void Host::RunTurn() {
       write.entries = std::move(output.entries);
       write.repairs = std::move(output.repaired);
       counters_.entries_repaired += write.repairs.size();
+      if (!write.repairs.empty()) KVD_FAULT_POINT(kRepairing);
       if (!write.entries.empty()) {
         write.previous = group.core->log().TermAt(write.entries.front()->index - 1).value_or(Term());
       }
@@ -143,19 +154,24 @@ void Host::RunTurn() {
       writes.push_back(std::move(write));
     }
     for (const ReadState& read : output.reads) {
+      KVD_FAULT_POINT(kReadConfirmed);
       auto node = group.index_reads.extract(read.id);
       ReadTicket ticket{ReadMode::kReadIndex, group.core->term()};
       group.waiting_reads.push_back({read.index, ticket, std::move(node.mapped())});
     }
     for (uint64_t read_id : output.failed_reads) {
+      KVD_FAULT_POINT(kReadsFailed);
       auto node = group.index_reads.extract(read_id);
       node.mapped()(NotLeaderError(id, LeaderStore(id), ""));
     }
     for (const SnapshotRequest& request : output.snapshots) StartSnapshot(group, request.to);
     to_apply.emplace_back(&group, std::move(output.committed));
   }
+  KVD_FAULT_POINT(kBeforeMessages);
   FlushMessages();
+  KVD_FAULT_POINT(kAfterMessages);
   SubmitWrite(std::move(writes), std::move(flight));
+  KVD_FAULT_POINT(kAfterSubmit);
   for (auto& [group, committed] : to_apply) {
     OnRoleChange(*group);
     ApplyCommitted(*group, committed);
@@ -185,16 +201,19 @@ void Host::SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight) {
 }
 
 void Host::OnWritten() {
+  KVD_FAULT_POINT(kWritten);
   InFlightWrite flight = std::move(writes_in_flight_.front());
   writes_in_flight_.pop_front();
   for (auto& [group, message] : flight.after) Queue(group, std::move(message));
   FlushMessages();
+  KVD_FAULT_POINT(kAfterWrittenMessages);
   for (const auto& part : flight.parts) {
     Group* group = Find(part.group);
     if (group == nullptr || group->installing) continue;
     group->core->OnPersisted(loop_->Now(), part.index, part.term);
     Schedule(*group);
   }
+  KVD_FAULT_POINT(kAfterPersisted);
   for (Task& task : flight.then) task();
 }
 
@@ -223,6 +242,7 @@ void Host::FlushMessages() {
 }
 
 void Host::OnMessages(std::vector<GroupMessage> messages) {
+  KVD_FAULT_POINT(kMessagesArrive);
   for (GroupMessage& item : messages) {
     const Message& m = item.message;
     walls_[m.from_store] = {m.wall_ms, loop_->Now()};
@@ -236,6 +256,7 @@ void Host::OnMessages(std::vector<GroupMessage> messages) {
 
 void Host::Tick() {
   tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
+  KVD_FAULT_POINT(kTick);
   auto now = loop_->Now();
   bool truncate = now >= next_truncate_;
   if (truncate) next_truncate_ = now + options_.truncate_interval;

@@ -2,6 +2,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "raft/host_group.h"
 
 namespace kvd::raft {
@@ -22,13 +23,16 @@ void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) 
     }
     items.push_back({entry.get(), mine});
   }
+  KVD_FAULT_POINT(kBeforeApply);
   group.state_machine->Apply(items);
+  KVD_FAULT_POINT(kAfterApply);
   counters_.entries_applied += items.size();
   group.core->OnApplied(committed.back()->index);
   for (auto& [proposal, applied] : finished) {
     proposal->Finish(applied ? absl::OkStatus()
                              : NotLeaderError(group.id, LeaderStore(group.id), ""));
   }
+  KVD_FAULT_POINT(kAnswered);
   // More may be committed than one output carries.
   Schedule(group);
 }
@@ -52,6 +56,7 @@ void Host::OnRoleChange(Group& group) {
   bool leads = group.core->IsLeader();
   if (leads == group.led && (!leads || group.led_term == group.core->term())) return;
   if (group.led) {
+    KVD_FAULT_POINT(kLostLeadership);
     FailProposals(group);
     group.senders.clear();
     if (group.membership_done) {
@@ -62,7 +67,10 @@ void Host::OnRoleChange(Group& group) {
   }
   group.led = leads;
   group.led_term = group.core->term();
-  if (leads) ++counters_.elections_won;
+  if (leads) {
+    ++counters_.elections_won;
+    KVD_FAULT_POINT(kBecameLeader);
+  }
   group.state_machine->OnRoleChange(leads, group.core->term());
 }
 
@@ -82,6 +90,7 @@ void Host::CheckMembershipDone(Group& group) {
       group.core->applied_index() < group.core->configuration_index()) {
     return;
   }
+  KVD_FAULT_POINT(kMembershipDone);
   auto done = std::move(group.membership_done);
   group.membership_done = nullptr;
   done(absl::OkStatus());
@@ -126,6 +135,7 @@ void Host::MaybeTruncate(Group& group) {
   if (target > group.state_machine->DurableIndex() || !log.TermAt(target).has_value()) return;
   if (target <= log.start()) return;
   SnapshotMeta start{target, *log.TermAt(target), group.core->ConfigurationAt(target)};
+  KVD_FAULT_POINT(kBeforeTruncate);
   group.core->Compact(target);
   while (!group.size_marks.empty() && group.size_marks.front().index <= target) {
     group.size_marks.pop_front();
@@ -136,6 +146,7 @@ void Host::MaybeTruncate(Group& group) {
   std::vector<LogWrite> writes;
   writes.push_back(std::move(write));
   SubmitWrite(std::move(writes), {});
+  KVD_FAULT_POINT(kAfterTruncate);
 }
 
 }  // namespace kvd::raft

@@ -2,6 +2,7 @@
 // installing. Installing replaces the state first, then the log (design: two instances, no atomicity
 // between them): a crash in between is mended at the next start.
 #include "proto/check.h"
+#include "proto/fault_point.h"
 #include "proto/crc32c.h"
 #include "raft/host_group.h"
 
@@ -14,6 +15,7 @@ void Host::StartSnapshot(Group& group, ReplicaId to) {
     group.core->OnSnapshotSent(loop_->Now(), to, false, Index());
     return;
   }
+  KVD_FAULT_POINT(kSnapshotBegins);
   SnapshotChunk header;
   header.group = group.id;
   header.from = group.core->id();
@@ -26,6 +28,7 @@ void Host::StartSnapshot(Group& group, ReplicaId to) {
     Group* group = Find(id);
     auto sender = std::move(group->senders.at(to));  // it is calling: outlives this function
     group->senders.erase(to);
+    KVD_FAULT_POINT(kSnapshotSent);
     if (installed) ++counters_.snapshots_sent;
     group->core->OnSnapshotSent(loop_->Now(), to, installed, index);
     Schedule(*group);
@@ -57,6 +60,7 @@ void Host::Acknowledge(StoreId to, const SnapshotChunk& chunk, uint64_t next, bo
 }
 
 void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
+  KVD_FAULT_POINT(kChunkArrives);
   Group* group = Find(chunk.group);
   if (group == nullptr || group->core->id() != chunk.to || group->installing ||
       group->tombstone_written) {
@@ -79,6 +83,7 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
       return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
     }
     ++receiving.next;
+    KVD_FAULT_POINT(kChunkStaged);
     if (chunk.last) return Install(*group, from, chunk);
   }
   Acknowledge(from, chunk, receiving.next, false, false);
@@ -91,10 +96,12 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
     Schedule(group);
     return Acknowledge(from, last, 0, /*reject=*/true, /*installed=*/false);
   }
+  KVD_FAULT_POINT(kBeforeInstall);
   bool keeps_log = group.core->KeepsLog(last.meta);
   absl::Status installed =
       group.state_machine->InstallSnapshot(std::move(stage), last.meta, group.core->id());
   if (!installed.ok()) return Acknowledge(from, last, 0, /*reject=*/true, /*installed=*/false);
+  KVD_FAULT_POINT(kStateInstalled);
   if (keeps_log) {
     group.core->Restore(loop_->Now(), last.meta, last.term, last.from);
     ++counters_.snapshots_installed;
@@ -121,9 +128,11 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   chunk.data.clear();
   flight.then.push_back([this, id = group.id, from, chunk] {
     Group& group = *groups_.at(id);
+    KVD_FAULT_POINT(kLogReset);
     group.installing = false;
     group.core->Restore(loop_->Now(), chunk.meta, chunk.term, chunk.from);
     ++counters_.snapshots_installed;
+    KVD_FAULT_POINT(kInstalled);
     Acknowledge(from, chunk, 0, /*reject=*/false, /*installed=*/true);
     Schedule(group);
   });

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "proto/limits.h"
 
 namespace kvd::service {
@@ -62,6 +63,7 @@ void Dispatcher::ExecuteWrite(RequestItem item, ItemCallback done) {
                  [this, item = std::move(item), done = std::move(done)](
                      absl::StatusOr<shard::CommandResult> result) {
                    if (!result.ok()) return Refuse(item, result.status(), done);
+                   KVD_FAULT_POINT(kAnswering);
                    ResponseItem out;
                    out.set_id(item.id());
                    ToResponse(item, *result, &out);
@@ -84,12 +86,14 @@ void Dispatcher::ExecuteRead(RequestItem item, bool read_index, ItemCallback don
       }
       return Refuse(item, point.status(), done);
     }
+    KVD_FAULT_POINT(kReadPrepared);
     ResponseItem out;
     out.set_id(item.id());
     absl::Status status = item.request_case() == RequestItem::kGet
                               ? ReadGet(item, point->at, &out)
                               : ReadMultiGet(item, point->at, &out);
     if (!status.ok()) return Refuse(item, status, done);
+    KVD_FAULT_POINT(kReadDone);
     // The lease may have run out while reading: then only a round of heartbeats can tell.
     if (!group_->Confirm(*point)) {
       return ExecuteRead(std::move(item), /*read_index=*/true, std::move(done));
@@ -153,6 +157,7 @@ bool Dispatcher::CanForward(const RequestItem& item) const {
 }
 
 void Dispatcher::Forward(RequestItem item, ItemCallback done) {
+  KVD_FAULT_POINT(kForwarding);
   MutableHeaderOf(&item)->set_forwarded(true);
   RequestItem told;  // what a refusal needs
   told.set_id(item.id());

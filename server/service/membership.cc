@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 
 namespace kvd::service {
 
@@ -17,6 +18,7 @@ void Membership::AddLearner(raft::Member member, Done done) {
   }
   if (host_->core(group_).configuration().Contains(member.replica)) return done(absl::OkStatus());
   raft::MembershipChange change;
+  KVD_FAULT_POINT(kLearnerAdded);
   change.add_learners.push_back(member);
   host_->ChangeMembership(group_, change, std::move(done));
 }
@@ -57,6 +59,7 @@ void Membership::Poll(uint64_t id) {
     if (!failed.ok()) return done.done(failed);
     raft::MembershipChange change;
     bool enough = done.voters_wanted != 0 && core.configuration().voters.size() >= done.voters_wanted;
+    KVD_FAULT_POINT(kPromoting);
     if (!core.configuration().IsVoter(done.learner) && !enough) change.promote.push_back(done.learner);
     if (core.configuration().Contains(done.replaced)) change.remove.push_back(done.replaced);
     if (change.promote.empty() && change.remove.empty()) return done.done(absl::OkStatus());

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "proto/limits.h"
 
 namespace kvd::shard {
@@ -120,9 +121,13 @@ void DataGroup::ProposeNow(Command command, CommandCallback callback) {
 
 void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
   auto batch = engine_->NewBatch();
-  for (const raft::ApplyItem& item : items) ApplyOne(item, batch);
+  for (const raft::ApplyItem& item : items) {
+    KVD_FAULT_POINT(kBetweenEntries);
+    ApplyOne(item, batch);
+  }
   WriteBatch(batch);
   if (!ready() || waiting_.empty()) return;
+  KVD_FAULT_POINT(kLeaderReady);
   std::vector<Waiting> waiting;
   waiting.swap(waiting_);
   waiting_bytes_ = 0;
@@ -132,8 +137,10 @@ void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
 // The effects of the entries since the last one written, the position and the clock in one batch.
 void DataGroup::WriteBatch(std::unique_ptr<storage::WriteBatch>& batch) {
   meta_.StoreApplied(*batch, group_);
+  KVD_FAULT_POINT(kBeforeBatch);
   absl::Status written = engine_->Write(*batch);
   if (!written.ok()) return Fatal(written);
+  KVD_FAULT_POINT(kAfterBatch);
   batch = engine_->NewBatch();
   unwritten_ = false;
 }
@@ -186,6 +193,7 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
     case CommandKind::kClockAdvance: break;
     case CommandKind::kSafePoint:
       if (command.safe_point > meta_.safe_point && command.safe_point < timestamp) {
+        KVD_FAULT_POINT(kSafePointRaised);
         meta_.safe_point = command.safe_point;
         meta_.StoreSafePoint(batch, group_);
       }

@@ -1,4 +1,5 @@
 // What a data group does by itself, ten times a second.
+#include "proto/fault_point.h"
 #include "server/shard/data_group.h"
 
 namespace kvd::shard {
@@ -13,6 +14,7 @@ Timestamp DataGroup::NextExpiry() const {
 }
 
 void DataGroup::Sweep() {
+  KVD_FAULT_POINT(kSweeps);
   auto bytes = engine_->GetPersisted(SafePointKey(group_));
   auto safe_point = bytes.ok() ? DecodeSafePoint(*bytes) : bytes.status();
   if (!safe_point.ok()) return Fatal(safe_point.status());
@@ -46,6 +48,7 @@ void DataGroup::Duty() {
     return;
   }
   duty_proposed_ = true;
+  KVD_FAULT_POINT(kDutyProposed);
   ProposeNow(std::move(command), [this, alive = std::weak_ptr<bool>(alive_)](const auto&) {
     if (!alive.expired()) duty_proposed_ = false;
   });

@@ -8,6 +8,7 @@
 #include "proto/codec.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "proto/limits.h"
 
 namespace kvd::shard {
@@ -105,6 +106,7 @@ absl::StatusOr<std::optional<CommandResult>> Executor::FindDuplicate(const Comma
 // keys, by what it left on them at the same timestamp.
 absl::StatusOr<CommandResult> Executor::ResultOf(const Command& command,
                                                  const StoredVersion& primary) {
+  KVD_FAULT_POINT(kDuplicateFound);
   Outcome outcome;
   if (!primary.version.outcome.empty() && !Outcome::Decode(primary.version.outcome, &outcome)) {
     return CorruptionError("a stored outcome is malformed", command.PrimaryKey());
@@ -210,6 +212,7 @@ void Executor::Commit(const Command& command, Timestamp timestamp, std::vector<P
       trace.key = primary;
       trace.kind = VersionKind::kOutcome;
       planned.push_back(std::move(trace));
+      KVD_FAULT_POINT(kOutcomeLeft);
     }
     writers_->Note(command.writer, timestamp);
   }

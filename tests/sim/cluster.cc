@@ -15,10 +15,15 @@ std::string Report::ToString() const {
 }
 
 Cluster::Cluster(const ClusterOptions& options)
-    : options_(options), scheduler_(options.seed), network_(&scheduler_) {
+    : options_(options),
+      scheduler_(options.seed),
+      network_(&scheduler_),
+      fault_points_(scheduler_.random().Fork()) {
   DrawOptions();
   Bootstrap();
-  scheduler_.after_event = [this] { invariants_.CheckLeases(stores_); };
+  scheduler_.after_event = [this] {
+    if (!clocks_beyond_bound_) invariants_.CheckLeases(stores_);
+  };
 }
 
 Cluster::~Cluster() { scheduler_.after_event = nullptr; }
@@ -50,6 +55,9 @@ void Cluster::DrawOptions() {
   if (random.Chance(0.5)) network_.faults.delay_max = milliseconds(random.Between(1, 30));
   if (random.Chance(0.5)) network_.faults.late_max = milliseconds(random.Between(100, 4000));
   if (random.Chance(0.3)) store_options_.disk.slow_chance = 0.02;
+  // Then nobody may count on leases: reads go by ReadIndex, and everything else must hold.
+  clocks_beyond_bound_ = random.Chance(0.1);
+  if (clocks_beyond_bound_) store_options_.group.read_mode = raft::ReadMode::kReadIndex;
 }
 
 void Cluster::MakeStore(StoreId id) {
@@ -57,12 +65,17 @@ void Cluster::MakeStore(StoreId id) {
   Random& random = scheduler_.random();
   // Within the bound that the lease relies on: it is a tenth shorter than the election timeout.
   options.clock_rate = 1.0 + (static_cast<double>(random.Below(80)) - 40) / 1000;
+  if (clocks_beyond_bound_) options.clock_rate = 0.6 + static_cast<double>(random.Below(1000)) / 1000;
   options.wall_offset_ms = static_cast<int64_t>(random.Below(2000)) - 1000;
   auto& store = stores_[id] = std::make_unique<SimStore>(&scheduler_, &network_, id, options);
   store->on_applied = [this](SimStore& s, const raft::Entry& entry, const shard::CommandResult& r) {
     invariants_.Applied(s, entry, r);
   };
   store->after_turn = [this](SimStore& s) { invariants_.AfterTurn(s); };
+  store->on_crashed = [this](SimStore& s) {
+    ++report_.crashes;
+    StartLater(s.id());
+  };
 }
 
 void Cluster::Bootstrap() {
@@ -157,7 +170,9 @@ void Cluster::InjectFault() {
     if (leader == nullptr) return;
     for (const raft::Member& m : leader->core().configuration().voters) {
       if (scheduler_.random().Chance(0.5)) continue;
-      (void)leader->process().host->TransferLeadership(kGroup, m.replica);
+      leader->process().loop->Post([host = leader->process().host.get(), to = m.replica] {
+        (void)host->TransferLeadership(kGroup, to);
+      });
       return;
     }
     return;
@@ -316,6 +331,7 @@ void Cluster::ChangeMembers() {
 
 void Cluster::Heal() {
   faulting_ = false;
+  fault_points_.set_active(false);
   network_.MendAll();
   network_.faults = NetworkFaults();
   for (auto& [id, store] : stores_) {
@@ -399,6 +415,7 @@ Report Cluster::Run() {
   StartClients(static_cast<int>(scheduler_.random().Between(2, 5)));
   faulting_ = options_.faults;
   if (faulting_) ScheduleFault();
+  fault_points_.set_active(faulting_ && fault_rate_ > 0);
   Elapse(options_.duration);
   for (auto& client : clients_) client->Stop();
   Heal();

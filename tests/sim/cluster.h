@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/sim/fault_points.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/sim_store.h"
 #include "tests/sim/workload.h"
@@ -53,6 +54,7 @@ class Cluster {
   std::map<StoreId, std::unique_ptr<SimStore>>& stores() { return stores_; }
   SimStore& store(uint64_t id) { return *stores_.at(StoreId(id)); }
   std::vector<std::unique_ptr<SimClient>>& clients() { return clients_; }
+  const FaultPointCoverage& coverage() const { return fault_points_.coverage(); }
   SimStore* Leader();
   void Elapse(Duration duration) { scheduler_.RunUntil(scheduler_.now() + duration); }
   // Until `condition` holds or `limit` has passed; whether it holds.
@@ -84,11 +86,13 @@ class Cluster {
   const ClusterOptions options_;
   Scheduler scheduler_;
   SimNetwork network_;
+  FaultPoints fault_points_;
   Invariants invariants_;
   StoreOptions store_options_;
   int voters_ = 3;
   double fault_rate_ = 1;
   bool membership_faults_ = true;
+  bool clocks_beyond_bound_ = false;
   bool faulting_ = false;
   std::map<StoreId, std::unique_ptr<SimStore>> stores_;
   std::vector<std::unique_ptr<SimClient>> clients_;

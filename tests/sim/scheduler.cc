@@ -48,11 +48,27 @@ uint64_t SimLoop::WallMillis() const {
   return static_cast<uint64_t>(kEpochMillis + since.count() + wall_offset_ms_);
 }
 
+SimLoop* SimLoop::running_ = nullptr;
+
+void SimLoop::Run(Task& task) {
+  running_ = this;
+  bool crashed = false;
+  try {
+    task();
+  } catch (const SimCrash&) {
+    crashed = true;
+  }
+  running_ = nullptr;
+  if (!crashed) return;
+  auto on_crash = on_crash_;
+  on_crash();
+}
+
 void SimLoop::RunAt(MonotonicTime when, std::shared_ptr<Task> task, std::weak_ptr<bool> valid) {
   scheduler_->At(when, [this, task, valid, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired() || valid.expired()) return;
     if (scheduler_->now() < paused_until_) return RunAt(paused_until_, task, valid);
-    (*task)();
+    Run(*task);
   });
 }
 

@@ -49,6 +49,9 @@ class Scheduler {
   std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
 };
 
+// Thrown by what runs on a loop: its process ends there and then.
+struct SimCrash {};
+
 // A machine's loop. Destroyed with the process it belongs to: pending tasks and timers are dropped.
 class SimLoop : public Loop {
  public:
@@ -63,6 +66,13 @@ class SimLoop : public Loop {
 
   // Nothing runs until then: a stopped process, a stalled disk under it.
   void PauseUntil(MonotonicTime when) { paused_until_ = when; }
+  void Delay(Duration duration) { PauseUntil(scheduler_->now() + duration); }
+
+  // The loop whose task is running, null if none is.
+  static SimLoop* Running() { return running_; }
+  // Called when a task threw SimCrash; it may destroy the loop.
+  void set_on_crash(std::function<void()> on_crash) { on_crash_ = std::move(on_crash); }
+  bool may_crash() const { return on_crash_ != nullptr; }
   void set_wall_offset_ms(int64_t offset) { wall_offset_ms_ = offset; }
 
  private:
@@ -75,6 +85,8 @@ class SimLoop : public Loop {
   const MonotonicTime born_;
   int64_t wall_offset_ms_;
   MonotonicTime paused_until_ = kLongAgo;
+  std::function<void()> on_crash_;
+  static SimLoop* running_;
   Random random_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

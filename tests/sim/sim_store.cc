@@ -39,6 +39,10 @@ void SimStore::Start() {
   process_ = std::make_unique<Process>();
   Process& p = *process_;
   p.loop = std::make_unique<SimLoop>(scheduler_, options_.clock_rate, options_.wall_offset_ms);
+  p.loop->set_on_crash([this] {
+    Crash();
+    if (on_crashed) on_crashed(*this);
+  });
   p.transport = std::make_unique<SimTransport>(network_, id_);
   p.caller = std::make_unique<SimCaller>(network_, p.loop.get(), id_.value());
   p.log_store = std::make_unique<SimLogStore>(p.loop.get(), &log_disk_, options_.disk);

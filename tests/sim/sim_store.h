@@ -70,6 +70,7 @@ class SimStore {
   // Set before Start: hooks of the checkers.
   std::function<void(SimStore&, const raft::Entry&, const shard::CommandResult&)> on_applied;
   std::function<void(SimStore&)> after_turn;
+  std::function<void(SimStore&)> on_crashed;  // by itself, at a fault point
   uint64_t starts() const { return starts_; }
   // End of its log when it crashed last.
   Index last_at_crash() const { return last_at_crash_; }
