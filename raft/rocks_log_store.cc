@@ -28,10 +28,10 @@ RocksLogStore::RocksLogStore(OpenedLog opened, std::function<void(const std::str
 
 RocksLogStore::~RocksLogStore() {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   writer_.join();
 }
 
@@ -40,11 +40,11 @@ absl::StatusOr<std::vector<GroupLog>> RocksLogStore::Load() { return std::move(l
 void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
   bool was_empty;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     was_empty = pending_.empty();
     pending_.push_back({loop, std::move(writes), std::move(done)});
   }
-  if (was_empty) wake_.notify_one();
+  if (was_empty) wake_.NotifyOne();
 }
 
 void RocksLogStore::WriteNow(std::vector<LogWrite> writes) {
@@ -57,8 +57,8 @@ void RocksLogStore::WriterThread() {
   while (true) {
     std::deque<Pending> batch;
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || !pending_.empty(); });
+      MutexLock lock(&mutex_);
+      while (!stopping_ && pending_.empty()) wake_.Wait(&mutex_);
       if (pending_.empty()) return;
       batch.swap(pending_);
     }
@@ -139,7 +139,7 @@ void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
   }
   side_file_->NoteBatch(db_->GetLatestSequenceNumber());
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   ++stats_.syncs;
   stats_.sync_seconds += took;
   auto bound = std::lower_bound(kSyncSecondsBounds.begin(), kSyncSecondsBounds.end(), took);
@@ -173,7 +173,7 @@ std::optional<Term> RocksLogStore::TermAt(GroupId group, Index index) const {
 }
 
 LogStoreStats RocksLogStore::stats() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   return stats_;
 }
 

@@ -5,17 +5,16 @@
 #pragma once
 
 #include <array>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "raft/log_codec.h"
 #include "raft/log_store.h"
+#include "raft/runtime/mutex.h"
 
 namespace rocksdb {
 class DB;
@@ -96,11 +95,11 @@ class RocksLogStore : public LogStore {
   std::map<GroupId, GroupRecord> stored_;
   std::vector<GroupLog> loaded_;  // until Load
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Pending> pending_;  // guarded by mutex_
-  bool stopping_ = false;        // guarded by mutex_
-  LogStoreStats stats_;          // guarded by mutex_
+  mutable Mutex mutex_;
+  ConditionVariable wake_;
+  std::deque<Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  LogStoreStats stats_ ABSL_GUARDED_BY(mutex_);
   std::thread writer_;
 };
 

@@ -1,16 +1,15 @@
 // import and export: whole key ranges to and from files, with progress, resumable.
 #include <unistd.h>
 
-#include <condition_variable>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "client/kvctl/context.h"
 #include "client/kvctl/format.h"
 #include "proto/key_range.h"
+#include "raft/runtime/mutex.h"
 
 namespace kvd::kvctl {
 namespace {
@@ -62,34 +61,34 @@ class Importer {
   // Waits for room, then sends. False once a put has failed.
   bool Put(uint64_t line, const std::string& key, const std::string& value) {
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      changed_.wait(lock, [&] { return open_.size() < window_ || !failure_.ok(); });
+      MutexLock lock(&mutex_);
+      while (open_.size() >= window_ && failure_.ok()) changed_.Wait(&mutex_);
       if (!failure_.ok()) return false;
       open_.insert(line);
     }
     client_->AsyncPut(key, value, {}, [this, line](absl::StatusOr<WriteResult> result) {
-      std::lock_guard<std::mutex> lock(mutex_);
+      MutexLock lock(&mutex_);
       if (result.ok()) {
         open_.erase(line);
       } else if (failure_.ok()) {
         failure_ = result.status();
       }
       ++ended_;
-      changed_.notify_all();
+      changed_.NotifyAll();
     });
     ++sent_;
     return true;
   }
 
   absl::Status Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return ended_ == sent_; });
+    MutexLock lock(&mutex_);
+    while (ended_ != sent_) changed_.Wait(&mutex_);
     return failure_;
   }
 
   // All lines before this one are acknowledged; `next` if none is open.
   uint64_t AcknowledgedBefore(uint64_t next) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     return open_.empty() ? next : *open_.begin();
   }
 
@@ -97,11 +96,11 @@ class Importer {
   Client* const client_;
   const size_t window_;
   uint64_t sent_ = 0;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::set<uint64_t> open_;
-  uint64_t ended_ = 0;
-  absl::Status failure_;
+  Mutex mutex_;
+  ConditionVariable changed_;
+  std::set<uint64_t> open_ ABSL_GUARDED_BY(mutex_);
+  uint64_t ended_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct TransferArgs {

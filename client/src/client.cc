@@ -1,7 +1,5 @@
 #include "kvd/client.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "absl/strings/numbers.h"
@@ -9,6 +7,7 @@
 #include "client/src/client_impl.h"
 #include "client/src/convert.h"
 #include "proto/error.h"
+#include "raft/runtime/mutex.h"
 
 namespace kvd {
 
@@ -19,20 +18,20 @@ template <class T>
 class Waiter {
  public:
   void Set(T value) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     value_.emplace(std::move(value));
-    changed_.notify_one();
+    changed_.NotifyOne();
   }
   T Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return value_.has_value(); });
+    MutexLock lock(&mutex_);
+    while (!value_.has_value()) changed_.Wait(&mutex_);
     return *std::move(value_);
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::optional<T> value_;
+  Mutex mutex_;
+  ConditionVariable changed_;
+  std::optional<T> value_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::Status CheckAddress(const std::string& address) {

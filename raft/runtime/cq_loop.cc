@@ -66,7 +66,7 @@ void CqLoop::Post(Task task) {
     local_.push_back(std::move(task));
     return;
   }
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   if (stopped_) return;
   posted_.push_back(std::move(task));
   Wake();
@@ -79,7 +79,7 @@ void CqLoop::Wake() {
 }
 
 void CqLoop::Stop() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   stopped_ = true;
   Wake();
 }
@@ -96,7 +96,7 @@ void CqLoop::RunDueTimers() {
 void CqLoop::RunPosted() {
   std::deque<Task> tasks;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     tasks.swap(posted_);
   }
   while (!local_.empty()) {
@@ -122,7 +122,7 @@ void CqLoop::Run() {
       if (status != grpc::CompletionQueue::GOT_EVENT) break;
       wait = Duration::zero();
       if (tag == static_cast<CqTag*>(&wakeup_)) {
-        std::lock_guard<std::mutex> lock(mutex_);
+        MutexLock lock(&mutex_);
         waking_ = false;
         continue;
       }
@@ -148,7 +148,7 @@ void CqLoop::Drain() {
   }
   timers_.clear();
   local_.clear();
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   posted_.clear();
 }
 

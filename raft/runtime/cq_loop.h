@@ -6,13 +6,13 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
 
 #include "raft/runtime/loop.h"
+#include "raft/runtime/mutex.h"
 
 namespace kvd {
 
@@ -75,7 +75,7 @@ class CqLoop : public Loop {
 
   void RunDueTimers();
   void RunPosted();
-  void Wake();
+  void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool OnLoop() const { return std::this_thread::get_id() == thread_.load(); }
 
   const std::unique_ptr<grpc::CompletionQueue> queue_;
@@ -89,10 +89,10 @@ class CqLoop : public Loop {
   std::deque<Task> local_;
 
   // From other threads.
-  std::mutex mutex_;
-  std::deque<Task> posted_;   // guarded by mutex_
-  bool waking_ = false;       // guarded by mutex_: an alarm is set and not yet seen
-  grpc::Alarm alarm_;         // guarded by mutex_
+  Mutex mutex_;
+  std::deque<Task> posted_ ABSL_GUARDED_BY(mutex_);
+  bool waking_ ABSL_GUARDED_BY(mutex_) = false;  // an alarm is set and not yet seen
+  grpc::Alarm alarm_ ABSL_GUARDED_BY(mutex_);
   Wakeup wakeup_;
 };
 
