@@ -84,7 +84,7 @@ void SimCaller::Call(const std::string& address, client::RequestItem item, Durat
   state->timer = loop_->After(timeout, [finish] { finish(OutcomeUnknownError("the call timed out")); });
   Node to = NodeAt(address);
   auto alive = std::weak_ptr<bool>(alive_);
-  network_->Carry(self_, to, false, [this, alive, to, item = std::move(item), finish, network = network_,
+  network_->Carry(self_, to, false, [alive, to, item = std::move(item), finish, network = network_,
                                      self = self_, loop = loop_] {
     auto& endpoint = network->endpoints[to];
     if (!endpoint.on_request) {
