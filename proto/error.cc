@@ -136,6 +136,11 @@ absl::Status ParseStatus(std::string_view bytes) {
   if (!in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InternalError("status details are no kvd.v1.Status");
   }
+  // 0 would make a failure a success, and gRPC has no others.
+  constexpr int kCodeMax = 16;
+  if (in.code() < 1 || in.code() > kCodeMax) {
+    return absl::InternalError(absl::StrCat("status details have no known code: ", in.code()));
+  }
   absl::Status status(static_cast<absl::StatusCode>(in.code()), in.message());
   for (const auto& any : in.details()) {
     if (any.type_url() == kErrorDetailUrl) status.SetPayload(kErrorDetailUrl, absl::Cord(any.value()));

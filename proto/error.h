@@ -56,7 +56,7 @@ inline constexpr char kErrorDetailUrl[] = "type.googleapis.com/kvd.v1.ErrorDetai
 
 // Text forms for the gRPC trailer `grpc-status-details-bin`.
 std::string SerializeStatus(const absl::Status& status);
-// INTERNAL if the bytes are no kvd.v1.Status.
+// Never OK: INTERNAL if the bytes are no kvd.v1.Status of a failure.
 absl::Status ParseStatus(std::string_view bytes);
 
 }  // namespace kvd

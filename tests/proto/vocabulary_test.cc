@@ -78,6 +78,8 @@ TEST(Error, DetailsSurviveTheWire) {
   EXPECT_EQ(InfoOf(ParseStatus(SerializeStatus(OutcomeUnknownError("x")))).kind, ErrorKind::kOutcomeUnknown);
   EXPECT_EQ(InfoOf(ParseStatus(SerializeStatus(BusyError("x", 7)))).retry_after_ms, 7u);
   EXPECT_EQ(ParseStatus("\xff\xff garbage").code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(ParseStatus("").code(), absl::StatusCode::kInternal) << "no failure has code 0";
+  EXPECT_EQ(ParseStatus("\x08\x63").code(), absl::StatusCode::kInternal) << "99 is no code";
   EXPECT_EQ(InfoOf(absl::InternalError("plain")).kind, ErrorKind::kNone);
 }
 
