@@ -46,17 +46,18 @@ class GrpcTransportService::MessageStream : public CqTag {
   enum class State { kAwaiting, kReading, kFinished };
 
   std::string Take() {
-    if (!greeted_) {
+    if (!from_) {
       std::string why = owner_->Refusal(batch_.hello());
       if (!why.empty()) return why;
-      greeted_ = true;
-      owner_->on_hello_(StoreId(batch_.hello().store_id()), batch_.hello().address());
+      from_ = StoreId(batch_.hello().store_id());
+      owner_->on_hello_(from_, batch_.hello().address());
     }
     std::vector<GroupMessage> messages(static_cast<size_t>(batch_.messages_size()));
     for (int i = 0; i < batch_.messages_size(); ++i) {
       if (!FromWire(batch_.mutable_messages(i), &messages[static_cast<size_t>(i)])) {
         return "malformed message";
       }
+      if (messages[static_cast<size_t>(i)].message.from_store != from_) return "a message of another store";
     }
     if (owner_->stopped_) return "the store is stopping";
     owner_->handler_->OnMessages(std::move(messages));
@@ -78,7 +79,7 @@ class GrpcTransportService::MessageStream : public CqTag {
   grpc::ServerAsyncReader<pb::StreamEnd, pb::MessageBatch> reader_;
   pb::MessageBatch batch_;
   State state_ = State::kAwaiting;
-  bool greeted_ = false;
+  StoreId from_;  // 0 until it has said hello
 };
 
 class GrpcTransportService::ChunkStream : public CqTag {

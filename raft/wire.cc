@@ -1,5 +1,7 @@
 #include "raft/wire.h"
 
+#include "proto/timestamp.h"
+
 namespace kvd::raft {
 namespace {
 
@@ -11,7 +13,34 @@ MonotonicTime FromNanos(uint64_t nanos) {
   return nanos == 0 ? kLongAgo : MonotonicTime(Duration(static_cast<int64_t>(nanos)));
 }
 
+// Far beyond what is ever reached, and far enough below the limit to count on from: terms, log
+// positions, nanoseconds since a machine's start.
+constexpr uint64_t kNumberMax = uint64_t{1} << 61;
+// Milliseconds since the Unix epoch that a timestamp can carry.
+constexpr uint64_t kWallMillisMax = uint64_t{1} << (63 - kTimestampCounterBits);
+
+template <class... Numbers>
+bool InRange(Numbers... numbers) {
+  return ((numbers <= kNumberMax) && ...);
+}
+
+bool NumbersInRange(const internal::v1::Message& in) {
+  return InRange(in.term(), in.index(), in.log_term(), in.commit(), in.hint_index(), in.hint_term(),
+                 in.round(), in.sent_at_ns(), in.echo_ns(), in.closed_index()) &&
+         in.wall_ms() <= kWallMillisMax;
+}
+
+bool NamesTwoReplicas(uint64_t group, uint64_t from, uint64_t to) {
+  return group != 0 && group <= kGroupIdMax && from != 0 && to != 0 && from != to;
+}
+
+// What a group decides by: at least one voter.
+bool DecodeConfiguration(std::string_view bytes, Configuration* configuration) {
+  return Configuration::Decode(bytes, configuration) && !configuration->voters.empty();
+}
+
 bool TakeEntries(internal::v1::Message* in, Message* m) {
+  Term previous = m->log_term;
   for (internal::v1::Entry& e : *in->mutable_entries()) {
     auto entry = std::make_shared<Entry>();
     entry->term = Term(e.term());
@@ -19,10 +48,12 @@ bool TakeEntries(internal::v1::Message* in, Message* m) {
     entry->type = static_cast<EntryType>(e.type());
     entry->data = std::move(*e.mutable_data());
     if (e.type() > static_cast<uint32_t>(EntryType::kConfiguration)) return false;
-    if (entry->index != m->index + m->entries.size() + 1 || entry->term > m->term) return false;
+    if (entry->index != m->index + m->entries.size() + 1) return false;
+    // Terms only rise along a log, up to the leader's own.
+    if (entry->term < previous || !entry->term || entry->term > m->term) return false;
+    previous = entry->term;
     Configuration configuration;
-    if (entry->type == EntryType::kConfiguration &&
-        !Configuration::Decode(entry->data, &configuration)) {
+    if (entry->type == EntryType::kConfiguration && !DecodeConfiguration(entry->data, &configuration)) {
       return false;
     }
     m->entries.push_back(std::move(entry));
@@ -72,12 +103,16 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
       in->repair() > static_cast<uint32_t>(RepairAnswer::kCompacted)) {
     return false;
   }
+  if (!NamesTwoReplicas(in->group_id(), in->from(), in->to()) || !NumbersInRange(*in)) return false;
   m.type = static_cast<MessageType>(in->type());
   m.from = ReplicaId(in->from());
   m.to = ReplicaId(in->to());
   m.term = Term(in->term());
   m.index = Index(in->index());
   m.log_term = Term(in->log_term());
+  // A position's term is not above the term of who names it: of a leader, or of a candidate's log. Who
+  // asks for a repair may have lost its own.
+  if (m.log_term > m.term && m.type != MessageType::kRepair) return false;
   if (!TakeEntries(in, &m)) return false;
   m.commit = Index(in->commit());
   m.reject = in->reject();
@@ -93,7 +128,7 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   m.transfer = in->transfer();
   m.from_store = StoreId(in->from_store());
   m.repair = static_cast<RepairAnswer>(in->repair());
-  return m.from && m.to && m.from_store;
+  return static_cast<bool>(m.from_store);
 }
 
 void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out) {
@@ -123,7 +158,8 @@ bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out) {
   out->data = std::move(*in->mutable_data());
   out->crc32c = in->crc32c();
   out->last = in->last();
-  return Configuration::Decode(in->configuration(), &out->meta.configuration);
+  return NamesTwoReplicas(in->group_id(), in->from(), in->to()) && InRange(in->term(), in->index()) &&
+         in->log_term() <= in->term() && DecodeConfiguration(in->configuration(), &out->meta.configuration);
 }
 
 void ToWire(const SnapshotAck& in, internal::v1::SnapshotAck* out) {

@@ -29,6 +29,16 @@ std::vector<Member> DecodeMembers(Reader& reader) {
   return members;
 }
 
+// Whether the list is sorted, without a replica twice, and each member has both its ids.
+bool WellFormed(const std::vector<Member>& members) {
+  ReplicaId previous;
+  for (const Member& m : members) {
+    if (m.replica <= previous || !m.store) return false;
+    previous = m.replica;
+  }
+  return true;
+}
+
 std::string ListOf(const std::vector<Member>& members) {
   std::string out;
   for (const Member& m : members) out += (out.empty() ? "" : " ") + m.replica.ToString();
@@ -77,7 +87,20 @@ bool Configuration::Decode(std::string_view bytes, Configuration* out) {
   out->voters = DecodeMembers(reader);
   out->outgoing = DecodeMembers(reader);
   out->learners = DecodeMembers(reader);
-  return reader.Done();
+  if (!reader.Done() || !WellFormed(out->voters) || !WellFormed(out->outgoing) || !WellFormed(out->learners)) {
+    return false;
+  }
+  // Only a replica that is yet to join a group knows of no voter, and then of nobody.
+  if (out->voters.empty() && (!out->outgoing.empty() || !out->learners.empty())) return false;
+  if (std::any_of(out->learners.begin(), out->learners.end(),
+                  [&](const Member& m) { return out->IsVoter(m.replica); })) {
+    return false;
+  }
+  // On one store each, also in both of the joint voters.
+  std::vector<Member> all = out->Members();
+  return std::adjacent_find(all.begin(), all.end(), [](const Member& a, const Member& b) {
+           return a.replica == b.replica;
+         }) == all.end();
 }
 
 std::string Configuration::ToString() const {

@@ -76,7 +76,8 @@ struct Configuration {
   ReplicaId ReplicaOn(StoreId store) const;
 
   std::string Encode() const;
-  // False, leaving `out` unspecified, if the bytes are malformed.
+  // False, leaving `out` unspecified, if the bytes are malformed or name no possible configuration:
+  // learners or outgoing voters without voters, an id of 0, a replica twice.
   static bool Decode(std::string_view bytes, Configuration* out);
 
   std::string ToString() const;
