@@ -120,9 +120,11 @@ std::string EncodeEntry(std::string_view key, const Entry& entry, Term previous)
 }
 
 std::optional<Suspect> DecodeEntry(std::string_view key, std::string_view bytes) {
-  Reader r(bytes);
+  GroupId group;
+  LogKind kind;
   auto entry = std::make_shared<Entry>();
-  entry->index = Index(Reader(key.substr(key.size() - 8)).Fixed64());
+  if (!ParseLogKey(key, &group, &kind, &entry->index) || kind != LogKind::kEntry) return std::nullopt;
+  Reader r(bytes);
   entry->term = r.Id<Term>();
   Term previous = r.Id<Term>();
   uint8_t type = r.Byte();
@@ -131,6 +133,9 @@ std::optional<Suspect> DecodeEntry(std::string_view key, std::string_view bytes)
   entry->data = r.rest();
   if (!r.ok() || type > static_cast<uint8_t>(EntryType::kConfiguration)) return std::nullopt;
   if (EntryCrc(key, *entry, previous) != crc) return std::nullopt;
+  // Checked before it was written; the core relies on it.
+  Configuration ignored;
+  if (entry->type == EntryType::kConfiguration && !Configuration::Decode(entry->data, &ignored)) return std::nullopt;
   return Suspect{std::move(entry), previous};
 }
 
