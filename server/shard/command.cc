@@ -33,7 +33,10 @@ void EncodeOperations(Writer& w, const std::vector<Operation>& operations) {
 }
 
 bool DecodeOperations(Reader& r, std::vector<Operation>* out) {
-  out->resize(r.Count());
+  uint64_t count = r.Count();
+  // Before room is made for them: Validate let no more into the log.
+  if (count > kBatchOperationsMax) return false;
+  out->resize(count);
   for (Operation& op : *out) {
     op.type = static_cast<Operation::Type>(r.Byte());
     op.key = r.Bytes();
@@ -63,7 +66,9 @@ void EncodeConditions(Writer& w, const std::vector<Condition>& conditions) {
 }
 
 bool DecodeConditions(Reader& r, std::vector<Condition>* out) {
-  out->resize(r.Count());
+  uint64_t count = r.Count();
+  if (count > kConditionsMax) return false;
+  out->resize(count);
   for (Condition& c : *out) {
     c.test = static_cast<Condition::Test>(r.Byte());
     if (c.test < Condition::Test::kValueEquals || c.test > Condition::Test::kPresent) return false;
@@ -93,7 +98,8 @@ bool DecodeFields(Reader& r, Command* c) {
     case CommandKind::kWrite:
       DecodeWriter(r, c);
       return DecodeConditions(r, &c->conditions) && DecodeOperations(r, &c->operations) &&
-             DecodeOperations(r, &c->otherwise);
+             DecodeOperations(r, &c->otherwise) &&
+             !(c->conditions.empty() && c->operations.empty() && c->otherwise.empty());
     case CommandKind::kDeleteRange:
       DecodeWriter(r, c);
       c->range.start = r.Bytes();

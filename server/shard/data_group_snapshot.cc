@@ -2,6 +2,7 @@
 // chunks. The pairs carry the applied position, so that installing them is one step.
 #include <utility>
 
+#include "proto/check.h"
 #include "proto/codec.h"
 #include "server/shard/data_group.h"
 
@@ -63,6 +64,8 @@ class GroupSnapshotStage : public raft::SnapshotStage {
       : file_(std::move(file)),
         bounds_(storage::GroupBounds(group)),
         applied_key_(AppliedKey(group)),
+        meta_prefix_(storage::SpacePrefix(group, storage::Space::kMeta)),
+        versions_prefix_(storage::SpacePrefix(group, storage::Space::kVersions)),
         replica_(replica) {}
 
   absl::Status Add(std::string_view chunk) override {
@@ -73,32 +76,47 @@ class GroupSnapshotStage : public raft::SnapshotStage {
       if (!r.ok() || key < bounds_.first || key >= bounds_.second) {
         return absl::DataLossError("a snapshot chunk is malformed");
       }
-      absl::Status put = key == applied_key_ ? PutApplied(key, value) : file_->Put(key, value);
+      absl::Status valid = Check(key, value);
+      if (!valid.ok()) return valid;
+      absl::Status put = key == applied_key_ ? PutApplied(key) : file_->Put(key, value);
       if (!put.ok()) return put;
     }
     return absl::OkStatus();
   }
 
   bool complete() const { return complete_; }
+  // What the records say. Requires: complete().
+  const GroupMeta& meta() const { return meta_; }
   std::unique_ptr<storage::IngestFile> TakeFile() { return std::move(file_); }
 
  private:
+  // Nothing that could not be read again replaces the state.
+  absl::Status Check(std::string_view key, std::string_view value) {
+    if (key.substr(0, meta_prefix_.size()) == meta_prefix_) {
+      return meta_.Take(key.substr(meta_prefix_.size()), value);
+    }
+    bool version = key.substr(0, versions_prefix_.size()) == versions_prefix_;
+    if (version && (!storage::UserKeyOf(key) || !storage::DecodeVersion(value))) {
+      return absl::DataLossError("a version in a snapshot is malformed");
+    }
+    return absl::OkStatus();
+  }
+
   // The sender's replica id becomes the receiver's: that is how a crash between this step and the
   // log's reset is told from another replica's leftovers.
-  absl::Status PutApplied(std::string_view key, std::string_view value) {
-    std::string mine(value);
-    if (mine.size() != 5 * 8) return absl::DataLossError("a snapshot's position is malformed");
-    std::string id;
-    Writer(&id).Fixed64(replica_.value());
-    mine.replace(3 * 8, 8, id);
+  absl::Status PutApplied(std::string_view key) {
+    meta_.replica = replica_;
     complete_ = true;
-    return file_->Put(key, mine);
+    return file_->Put(key, meta_.EncodeApplied());
   }
 
   std::unique_ptr<storage::IngestFile> file_;
   const std::pair<std::string, std::string> bounds_;
   const std::string applied_key_;
+  const std::string meta_prefix_;
+  const std::string versions_prefix_;
   const ReplicaId replica_;
+  GroupMeta meta_;
   bool complete_ = false;
 };
 
@@ -119,15 +137,20 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
                                         const raft::SnapshotMeta& meta, ReplicaId replica) {
   auto& staged = static_cast<GroupSnapshotStage&>(*stage);
   if (!staged.complete()) return absl::DataLossError("the snapshot lacks its position");
+  const raft::SnapshotMeta& position = staged.meta().applied;
+  // A state that has applied no configuration has no record of one: the log began with it.
+  bool same_members = position.configuration.voters.empty() || position.configuration == meta.configuration;
+  if (position.index != meta.index || position.term != meta.term || !same_members) {
+    return absl::DataLossError("the snapshot's content is of another position than announced");
+  }
   auto [begin, end] = storage::GroupBounds(group_);
   absl::Status ingested = engine_->Ingest(staged.TakeFile(), begin, end);
   if (!ingested.ok()) return ingested;
   auto loaded = GroupMeta::Load(*engine_, group_);
   if (!loaded.ok()) return loaded.status();
-  if (loaded->applied.index != meta.index || loaded->replica != replica) {
-    return absl::InternalError("the snapshot's content is of another position than announced");
-  }
+  KVD_CHECK(loaded->applied.index == meta.index && loaded->replica == replica);
   meta_ = *std::move(loaded);
+  meta_.applied.configuration = meta.configuration;
   writers_.Restart(meta_.clock);
   sweeper_ = storage::Sweeper(engine_, group_, meta_.clock);
   return absl::OkStatus();

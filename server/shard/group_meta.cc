@@ -30,6 +30,7 @@ bool DecodeShards(Reader& r, std::vector<ShardDescriptor>* shards) {
     s.range.end = r.Bytes();
     s.epoch = r.Id<Epoch>();
     s.state = static_cast<ShardState>(r.Byte());
+    if (s.state < ShardState::kImporting || s.state > ShardState::kFrozen) return false;
   }
   return r.Done();
 }
@@ -47,6 +48,26 @@ bool DecodeStores(Reader& r, GroupMeta* meta) {
   }
   return r.Done();
 }
+
+struct Record {
+  const char* name;
+  bool (*decode)(Reader&, GroupMeta*);
+};
+
+constexpr Record kRecords[] = {
+    {"applied", DecodeApplied},
+    {"config",
+     [](Reader& r, GroupMeta* meta) {
+       return raft::Configuration::Decode(r.rest(), &meta->applied.configuration);
+     }},
+    {"safe",
+     [](Reader& r, GroupMeta* meta) {
+       meta->safe_point = Timestamp(r.Fixed64());
+       return r.Done();
+     }},
+    {"shards", [](Reader& r, GroupMeta* meta) { return DecodeShards(r, &meta->shards); }},
+    {"stores", DecodeStores},
+};
 
 }  // namespace
 
@@ -80,28 +101,24 @@ bool GroupMeta::ServesRange(const KeyRange& range) const {
 
 absl::StatusOr<GroupMeta> GroupMeta::Load(const storage::View& view, GroupId group) {
   GroupMeta meta;
-  struct Record {
-    const char* name;
-    std::function<bool(Reader&)> decode;
-  };
-  const Record records[] = {
-      {"applied", [&](Reader& r) { return DecodeApplied(r, &meta); }},
-      {"config",
-       [&](Reader& r) {
-         return raft::Configuration::Decode(r.rest(), &meta.applied.configuration);
-       }},
-      {"safe", [&](Reader& r) { meta.safe_point = Timestamp(r.Fixed64()); return r.Done(); }},
-      {"shards", [&](Reader& r) { return DecodeShards(r, &meta.shards); }},
-      {"stores", [&](Reader& r) { return DecodeStores(r, &meta); }},
-  };
-  for (const Record& record : records) {
+  for (const Record& record : kRecords) {
     auto bytes = view.Get(MetaKey(group, record.name));
     if (!bytes.ok()) return bytes.status();
     if (!bytes->has_value()) continue;
-    Reader reader(**bytes);
-    if (!record.decode(reader)) return Damaged(record.name);
+    absl::Status taken = meta.Take(record.name, **bytes);
+    if (!taken.ok()) return taken;
   }
   return meta;
+}
+
+absl::Status GroupMeta::Take(std::string_view name, std::string_view bytes) {
+  for (const Record& record : kRecords) {
+    if (name != record.name) continue;
+    Reader reader(bytes);
+    return record.decode(reader, this) ? absl::OkStatus() : Damaged(record.name);
+  }
+  // An expiry ahead, or a record of a later version.
+  return absl::OkStatus();
 }
 
 std::string GroupMeta::EncodeApplied() const {

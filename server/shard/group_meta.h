@@ -55,6 +55,8 @@ struct GroupMeta {
   bool ServesRange(const KeyRange& range) const;
 
   static absl::StatusOr<GroupMeta> Load(const storage::View& view, GroupId group);
+  // Takes over what one record says, by its name in the meta space. DATA_LOSS if it is malformed.
+  absl::Status Take(std::string_view name, std::string_view bytes);
 
   // Each writes one of the records above.
   void StoreApplied(storage::WriteBatch& batch, GroupId group) const;
