@@ -36,6 +36,17 @@ const v1::ResponseHeader& HeaderOf(const ResponseItem& item) {
   }
 }
 
+// Whether the answer is of the request's kind: only then does it say what became of it.
+bool Answers(const RequestItem& request, const ResponseItem& answer) {
+  switch (request.request_case()) {
+    case RequestItem::kGet: return answer.has_get();
+    case RequestItem::kMultiGet: return answer.has_multi_get();
+    case RequestItem::kDeleteRange: return answer.has_delete_range();
+    case RequestItem::kBatch: return answer.has_batch();
+    default: return answer.has_write();
+  }
+}
+
 bool IsRead(const RequestItem& item) {
   return item.has_get() || item.has_multi_get();
 }
@@ -172,6 +183,9 @@ void Session::OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseIte
   if (it == calls_.end() || it->second->attempt != attempt || !it->second->waiting_answer) return;
   Call& call = *it->second;
   call.waiting_answer = false;
+  if (answer.ok() && !answer->has_error() && !Answers(call.item, *answer)) {
+    answer = OutcomeUnknownError("the answer is of another kind than the request");
+  }
   if (!answer.ok()) {
     // The store did not answer: another may.
     if (leader_ == call.address) leader_.clear();
