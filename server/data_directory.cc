@@ -8,10 +8,12 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "proto/bytes.h"
 
 namespace kvd::server {
 namespace {
@@ -85,45 +87,60 @@ absl::Status DataDirectory::Load() {
     }
     return absl::OkStatus();
   }
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  auto identity = ParseIdentity(text);
+  if (!identity.ok()) {
+    return absl::Status(identity.status().code(), absl::StrCat("--data-dir ", path_, ": ", identity.status().message()));
+  }
+  identity_ = *identity;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
+  StoreIdentity identity;
   uint64_t format = 0, cluster = 0, store = 0, replica = 0;
   std::string name, value, state;
+  std::istringstream in(text);
   while (in >> name >> value) {
     bool ok = true;
     if (name == "format") ok = absl::SimpleAtoi(value, &format);
     else if (name == "cluster") ok = absl::SimpleAtoi(value, &cluster);
     else if (name == "store") ok = absl::SimpleAtoi(value, &store);
     else if (name == "replica") ok = absl::SimpleAtoi(value, &replica);
-    else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity_.nonce);
+    else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity.nonce);
     else if (name == "state") state = value;
-    if (!ok) return absl::DataLossError(absl::StrCat(path_, "/KVD: ", name, " ", value, " is no number"));
+    if (!ok) return absl::DataLossError(absl::StrCat("KVD: ", name, " ", Printable(value), " is no number"));
   }
   if (format > kFormat) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("--data-dir ", path_, " has format ", format, ", this kvd knows formats up to ",
-                     kFormat, "; start a newer kvd"));
+    return absl::FailedPreconditionError(absl::StrCat("it has format ", format, ", this kvd knows formats up to ",
+                                                      kFormat, "; start a newer kvd"));
   }
   if (format != 0 && format < kOldestFormat) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("--data-dir ", path_, " has format ", format, ", this kvd knows formats from ",
-                     kOldestFormat, " on; export the data with the kvd that wrote it"));
+    return absl::FailedPreconditionError(absl::StrCat("it has format ", format, ", this kvd knows formats from ",
+                                                      kOldestFormat, " on; export the data with the kvd that wrote it"));
   }
-  for (int i = 1; i <= 3; ++i) {
-    if (state == kStates[i]) identity_.state = static_cast<StoreIdentity::State>(i);
+  using State = StoreIdentity::State;
+  for (State known : {State::kJoining, State::kBootstrapping, State::kReady}) {
+    if (state == kStates[static_cast<int>(known)]) identity.state = known;
   }
-  if (format == 0 || identity_.state == StoreIdentity::State::kNew) {
-    return absl::DataLossError(absl::StrCat(path_, "/KVD is damaged"));
-  }
-  identity_.cluster = ClusterId(cluster);
-  identity_.store = StoreId(store);
-  identity_.replica = ReplicaId(replica);
-  return absl::OkStatus();
+  identity.cluster = ClusterId(cluster);
+  identity.store = StoreId(store);
+  identity.replica = ReplicaId(replica);
+  bool named = identity.cluster && identity.store && identity.replica;
+  bool joining = identity.state == State::kJoining && identity.nonce != 0;
+  bool member = identity.state == State::kBootstrapping || identity.state == State::kReady;
+  if (format == 0 || !(joining || (member && named))) return absl::DataLossError("its file KVD is damaged");
+  return identity;
+}
+
+std::string FormatIdentity(const StoreIdentity& identity) {
+  return absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(), "\nstore ", identity.store.value(),
+                      "\nreplica ", identity.replica.value(), "\nnonce ", identity.nonce, "\nstate ",
+                      kStates[static_cast<int>(identity.state)], "\n");
 }
 
 absl::Status DataDirectory::Save(const StoreIdentity& identity) {
-  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(),
-                                  "\nstore ", identity.store.value(), "\nreplica ",
-                                  identity.replica.value(), "\nnonce ", identity.nonce, "\nstate ",
-                                  kStates[static_cast<int>(identity.state)], "\n");
+  std::string text = FormatIdentity(identity);
   std::string temporary = path_ + "/KVD.new";
   absl::Status status = WriteFile(temporary, text);
   if (!status.ok()) return status;

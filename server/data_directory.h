@@ -23,6 +23,11 @@ struct StoreIdentity {
   uint64_t nonce = 0;   // of the store's own making; names it before it has an id
 };
 
+// The text of the file KVD. Parsing gives DATA_LOSS if it is damaged, FAILED_PRECONDITION if it is of
+// a later version.
+std::string FormatIdentity(const StoreIdentity& identity);
+absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text);
+
 class DataDirectory {
  public:
   // Creates it if needed and locks it. The error names the directory and the remedy.
