@@ -222,6 +222,7 @@ void Server::Stop() {
     p.hosts->Stop(0);  // answers what is still waiting
     p.host = nullptr;
   });
+  p.listener->Stop();
   p.grpc_server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
   p.loop->Stop();
   p.thread.join();

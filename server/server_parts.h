@@ -14,6 +14,7 @@
 #include "raft/host_set.h"
 #include "raft/rocks_log_store.h"
 #include "server/data_directory.h"
+#include "server/listener.h"
 #include "server/server.h"
 #include "server/service/cluster_service.h"
 #include "server/service/health_service.h"
@@ -51,6 +52,7 @@ struct Server::Parts {
   std::unique_ptr<service::HealthService> health;
   std::unique_ptr<service::ReflectionService> reflection;
   std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<Listener> listener;
   grpc::ServerCompletionQueue* queue = nullptr;  // the loop's
   std::unique_ptr<service::HttpServer> http;
   std::unique_ptr<Timer> duty;

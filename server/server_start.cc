@@ -1,21 +1,15 @@
 // Starting: whose data is it, which cluster, which port.
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <random>
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "proto/limits.h"
 #include "server/server_parts.h"
 #include "server/shard/group_meta.h"
 
@@ -39,26 +33,6 @@ std::string HostOf(const std::string& address) { return address.substr(0, addres
 bool IsLoopback(const std::string& address) {
   std::string host = HostOf(address);
   return host == "localhost" || host == "[::1]" || absl::StartsWith(host, "127.");
-}
-
-// gRPC says only that it could not bind; this finds out why.
-std::string WhyNotBound(const std::string& address) {
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  std::string host = HostOf(address);
-  std::string port = address.substr(address.rfind(':') + 1);
-  int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
-  if (error != 0) return absl::StrCat("its host can't be resolved (", gai_strerror(error), ")");
-  int fd = socket(found->ai_family, SOCK_STREAM, 0);
-  int yes = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  std::string why = "for a reason that the system does not tell";
-  if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1) != 0) why = std::strerror(errno);
-  close(fd);
-  freeaddrinfo(found);
-  return why;
 }
 
 }  // namespace
@@ -216,19 +190,7 @@ std::unique_ptr<grpc::ServerCompletionQueue> Server::Parts::PrepareListener() {
   // Its threads would poll the loop's connections; ours runs on the loop.
   grpc::EnableDefaultHealthCheckService(false);
   builder = std::make_unique<grpc::ServerBuilder>();
-  builder->AddListeningPort(options.listen, grpc::InsecureServerCredentials());
-  builder->SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax) + (8 << 20));
-  builder->SetMaxSendMessageSize(-1);
-  // Two daemons on one port would share its connections silently.
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
-  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
-  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-  grpc::ResourceQuota quota("kvd");
-  quota.Resize(size_t{1} << 30);
-  builder->SetResourceQuota(quota);
+  ApplyLimits(*builder);
   auto owned = builder->AddCompletionQueue();
   queue = owned.get();
   return owned;
@@ -240,13 +202,18 @@ absl::Status Server::Parts::Listen() {
   builder->RegisterService(raft_service->service());
   builder->RegisterService(health->service());
   builder->RegisterService(reflection->service());
-  grpc_server = builder->BuildAndStart();
-  builder.reset();
-  if (grpc_server == nullptr) {
+  auto bound = Listener::Bind(options.listen);
+  if (!bound.ok()) {
     return absl::UnavailableError(absl::StrCat("--listen ", options.listen, " can't be used: ",
-                                               WhyNotBound(options.listen),
+                                               bound.status().message(),
                                                "; stop what uses it or name another port"));
   }
+  listener = *std::move(bound);
+  listener->AddTo(*builder);
+  grpc_server = builder->BuildAndStart();
+  builder.reset();
+  if (grpc_server == nullptr) return absl::InternalError("the gRPC server can't be started");
+  listener->Start();
   if (http_address.empty()) return absl::OkStatus();
   auto started = service::HttpServer::Start(
       http_address,
