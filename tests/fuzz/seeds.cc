@@ -1,0 +1,320 @@
+// Writes the inputs that the targets begin with: real encodings, a few of each kind.
+//
+//   fuzz_seeds DIRECTORY      a folder in it for each target
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "kvd/internal/v1/raft.pb.h"
+#include "proto/codec.h"
+#include "proto/crc32c.h"
+#include "proto/error.h"
+#include "raft/log_record.h"
+#include "raft/wire.h"
+#include "server/data_directory.h"
+#include "server/shard/command.h"
+#include "server/storage/mvcc_key.h"
+#include "tests/fuzz/fuzz_store.h"
+
+namespace kvd::fuzz {
+namespace {
+
+class Seeds {
+ public:
+  explicit Seeds(std::filesystem::path root) : root_(std::move(root)) {}
+
+  void Add(const std::string& target, const std::string& name, const std::string& bytes) const {
+    std::filesystem::create_directories(root_ / target);
+    std::ofstream(root_ / target / ("seed-" + name), std::ios::binary) << bytes;
+  }
+
+ private:
+  const std::filesystem::path root_;
+};
+
+// Pieces of an input, as the targets' Reader takes them.
+class Pieces {
+ public:
+  Pieces& Byte(int v) {
+    writer_.Byte(static_cast<uint8_t>(v));
+    return *this;
+  }
+  Pieces& Varint(uint64_t v) {
+    writer_.Varint(v);
+    return *this;
+  }
+  Pieces& Bytes(std::string_view v) {
+    writer_.Bytes(v);
+    return *this;
+  }
+  const std::string& out() const { return out_; }
+
+ private:
+  std::string out_;
+  Writer writer_{&out_};
+};
+
+raft::Configuration ThreeVoters() {
+  raft::Configuration c;
+  for (uint64_t i = 1; i <= 3; ++i) c.voters.push_back({ReplicaId(i), StoreId(i)});
+  return c;
+}
+
+void VocabularySeeds(const Seeds& seeds) {
+  std::string bytes;
+  Writer w(&bytes);
+  for (int step : {6, 0, 1, 2, 3, 4, 5}) w.Byte(static_cast<uint8_t>(step));
+  w.Byte(7);
+  w.Varint(uint64_t{300});
+  w.SignedVarint(-5);
+  w.Fixed32(1);
+  w.Fixed64(2);
+  w.Bytes("bytes");
+  seeds.Add("codec", "each", bytes);
+  seeds.Add("error_status", "not-leader", SerializeStatus(NotLeaderError(GroupId(1), StoreId(3), "host:1")));
+  seeds.Add("error_status", "limit", SerializeStatus(LimitError("key", 4096, 5000, "bytes")));
+  seeds.Add("error_status", "expired", SerializeStatus(SessionExpiredError(Timestamp(5), Timestamp(9))));
+  seeds.Add("import_record", "json", R"({"key": "k", "value_base64": "AAE="})");
+  seeds.Add("import_record", "raw", "k\\x00\tvalue\\n");
+}
+
+std::string WalRecord(uint8_t type, const std::string& payload) {
+  std::string head(1, static_cast<char>(type));
+  uint32_t crc = Crc32c(head + payload);
+  uint32_t masked = ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
+  std::string out;
+  for (int i = 0; i < 4; ++i) out.push_back(static_cast<char>(masked >> 8 * i));
+  for (int i = 0; i < 2; ++i) out.push_back(static_cast<char>(payload.size() >> 8 * i));
+  return out + head + payload;
+}
+
+void DiskSeeds(const Seeds& seeds) {
+  raft::Configuration joint = ThreeVoters();
+  joint.outgoing = joint.voters;
+  joint.voters.pop_back();
+  joint.learners = {{ReplicaId(7), StoreId(4)}};
+  seeds.Add("configuration", "plain", ThreeVoters().Encode());
+  seeds.Add("configuration", "joint", joint.Encode());
+  GroupId group(1);
+  raft::Entry entry;
+  entry.term = Term(3);
+  entry.index = Index(9);
+  entry.type = raft::EntryType::kCommand;
+  entry.data = "command";
+  std::string key = raft::EntryKey(group, entry.index);
+  seeds.Add("log_record", "entry", Pieces().Bytes(key).out() + raft::EncodeEntry(key, entry));
+  seeds.Add("log_record", "meta", Pieces().Bytes(raft::LogKey(group, raft::LogRecord::kMeta)).out() +
+                                      raft::EncodeMeta(ReplicaId(2), {Index(5), Term(2), joint}, false));
+  seeds.Add("log_record", "hard-state", Pieces().Bytes(raft::LogKey(group, raft::LogRecord::kHardState)).out() +
+                                            raft::EncodeHardState({Term(4), ReplicaId(2), Index(7)}));
+  std::string batch = std::string("\x05\0\0\0\0\0\0\0\x01\0\0\0", 12) + "operations";
+  seeds.Add("wal_tail", "whole", WalRecord(1, batch) + WalRecord(1, batch));
+  seeds.Add("wal_tail", "parts-and-zeroes", WalRecord(2, batch.substr(0, 9)) + WalRecord(3, batch.substr(9, 4)) +
+                                                WalRecord(4, batch.substr(13)) + std::string(40, '\0'));
+  seeds.Add("wal_tail", "torn", WalRecord(1, batch) + WalRecord(1, batch).substr(0, 15));
+  std::string mark;
+  Writer w(&mark);
+  w.Fixed64(5);
+  w.Fixed32(Crc32c(mark));
+  seeds.Add("sync_mark", "two", mark + mark);
+  server::StoreIdentity identity{server::StoreIdentity::State::kReady, ClusterId(77), StoreId(1), ReplicaId(1), 9};
+  seeds.Add("data_directory", "ready", server::FormatIdentity(identity));
+  seeds.Add("data_directory", "joining", "format 1\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
+}
+
+void StorageSeeds(const Seeds& seeds) {
+  storage::Version version;
+  version.writer = {ClientId(7), Sequence(3)};
+  version.expiry = Timestamp(1000);
+  version.value = "value";
+  version.crc32c = ValueChecksum("key", version.value);
+  seeds.Add("version", "value", storage::Encode(version));
+  version = {};
+  version.kind = storage::VersionKind::kOutcome;
+  version.outcome = "outcome";
+  seeds.Add("version", "outcome", storage::Encode(version));
+  seeds.Add("mvcc_key", "key", storage::VersionKey(GroupId(1), std::string("a\0b", 3), Timestamp(500)));
+  seeds.Add("mvcc_key", "pair", Pieces().Bytes(std::string("a\0", 2)).out() + "a");
+}
+
+shard::Command Write() {
+  shard::Command command;
+  command.timestamp = Timestamp(100);
+  command.writer = {ClientId(7), Sequence(3)};
+  command.conditions = {{"c", shard::Condition::Test::kValueEquals, "v", {}},
+                        {"d", shard::Condition::Test::kVersionEquals, "", Timestamp(4)}};
+  shard::Operation put;
+  put.key = "k";
+  put.value = "v";
+  put.crc32c = ValueChecksum("k", "v");
+  shard::Operation increment;
+  increment.type = shard::Operation::Type::kIncrement;
+  increment.key = "n";
+  increment.delta = -3;
+  command.operations = {put, increment};
+  command.otherwise = {put};
+  return command;
+}
+
+void CommandSeeds(const Seeds& seeds) {
+  seeds.Add("command", "write", shard::Encode(Write()));
+  shard::Command command;
+  command.kind = shard::CommandKind::kDeleteRange;
+  command.range = {"a", "b"};
+  seeds.Add("command", "delete-range", shard::Encode(command));
+  command = {};
+  command.kind = shard::CommandKind::kBootstrap;
+  command.address = "host:1";
+  seeds.Add("command", "bootstrap", shard::Encode(command));
+}
+
+// A store that has done this and that, and what it holds.
+void StateSeeds(const Seeds& seeds) {
+  FuzzStore store(1);
+  for (const char* key : {"a", "b", "c"}) {
+    service::RequestItem put;
+    put.mutable_put()->set_key(key);
+    put.mutable_put()->set_value("value");
+    put.mutable_put()->set_ttl_ms(key[0] == 'b' ? 100'000 : 0);
+    store.Execute(std::move(put));
+  }
+  service::RequestItem remove;
+  remove.mutable_delete_()->set_key("c");
+  store.Execute(std::move(remove));
+  auto snapshot = store.store().group().TakeSnapshot();
+  raft::SnapshotMeta meta = (*snapshot)->meta();
+  Pieces chunks;
+  chunks.Varint(meta.index.value()).Varint(meta.term.value());
+  Pieces to_store;
+  for (uint64_t i = 0;; ++i) {
+    auto chunk = (*snapshot)->Read(i);
+    chunks.Bytes(chunk->data);
+    raft::SnapshotChunk out{sim::kGroup, ReplicaId(2), ReplicaId(1), Term(3), 55, meta, i, chunk->data,
+                            Crc32c(chunk->data), chunk->last};
+    out.meta.configuration = ThreeVoters();
+    internal::v1::SnapshotChunk wire;
+    raft::ToWire(std::move(out), &wire);
+    to_store.Byte(128 + 4).Bytes(wire.SerializeAsString());
+    if (chunk->last) break;
+  }
+  seeds.Add("snapshot", "whole", chunks.out());
+  seeds.Add("raft_store", "snapshot", to_store.Byte(1).Byte(8 * 20).out());
+  Pieces records;
+  constexpr const char* kNames[] = {"applied", "config", "safe", "shards", "stores"};
+  for (int i = 0; i < 5; ++i) {
+    auto bytes = store.store().engine().Get(storage::MetaKey(sim::kGroup, kNames[i]));
+    if (bytes->has_value()) records.Byte(i).Bytes(**bytes);
+  }
+  seeds.Add("group_meta", "records", records.out());
+}
+
+std::string OnWire(raft::Message m) {
+  m.from = ReplicaId(2);
+  m.to = ReplicaId(1);
+  m.from_store = StoreId(2);
+  internal::v1::Message wire;
+  raft::ToWire({sim::kGroup, std::move(m)}, &wire);
+  return wire.SerializeAsString();
+}
+
+std::string Append(uint64_t previous, raft::EntryType type, std::string data) {
+  auto entry = std::make_shared<raft::Entry>();
+  entry->index = Index(previous + 1);
+  entry->term = Term(2);
+  entry->type = type;
+  entry->data = std::move(data);
+  raft::Message m;
+  m.term = Term(2);
+  m.index = Index(previous);
+  m.log_term = previous == 0 ? Term() : Term(2);
+  m.entries = {std::move(entry)};
+  m.commit = Index(previous);
+  return OnWire(std::move(m));
+}
+
+void MessageSeeds(const Seeds& seeds) {
+  raft::Configuration joint = ThreeVoters();
+  joint.outgoing = joint.voters;
+  joint.voters.pop_back();
+  std::string appends[] = {Append(0, raft::EntryType::kEmpty, ""),
+                           Append(1, raft::EntryType::kCommand, shard::Encode(Write())),
+                           Append(2, raft::EntryType::kConfiguration, joint.Encode())};
+  raft::Message m;
+  m.type = raft::MessageType::kHeartbeat;
+  m.term = Term(2);
+  m.commit = Index(3);
+  m.round = 4;
+  m.sent_at = MonotonicTime(std::chrono::hours(1));
+  m.wall_ms = 1'700'000'000'000;
+  std::string heartbeat = OnWire(m);
+  Pieces follower, member;
+  for (const std::string& append : appends) {
+    follower.Byte(4).Bytes(append);
+    member.Byte(6).Bytes(append);
+  }
+  seeds.Add("raft_message", "follower", follower.Byte(4).Bytes(heartbeat).Byte(8 * 30 + 1).out());
+  seeds.Add("raft_store", "follower", member.Byte(6).Bytes(heartbeat).Byte(8 * 10).Byte(1).Byte(8 * 20).out());
+  Pieces leader;
+  leader.Byte(3).Byte(8 * 9 + 2);
+  for (auto type : {raft::MessageType::kAppendReply, raft::MessageType::kHeartbeatReply, raft::MessageType::kVote,
+                    raft::MessageType::kTimeoutNow, raft::MessageType::kPreVote, raft::MessageType::kRemoved}) {
+    m = {};
+    m.type = type;
+    m.index = Index(2);
+    m.round = 1;
+    leader.Byte(4 + 8 + 16).Bytes(OnWire(m)).Byte(8 * 20);
+  }
+  seeds.Add("raft_message", "leader", leader.out());
+}
+
+std::string Filler(int seed, int bytes) {
+  Random random(static_cast<uint64_t>(seed));
+  std::string out;
+  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(random.Below(seed % 2 == 0 ? 200 : 32)));
+  return out;
+}
+
+void RequestSeeds(const Seeds& seeds) {
+  for (int i = 0; i < 12; ++i) {
+    std::string name = std::to_string(i);
+    seeds.Add("request", "shaped-" + name, Filler(i, 120));
+    seeds.Add("scan", "shaped-" + name, Filler(100 + i, 160));
+    seeds.Add("members", "shaped-" + name, Filler(200 + i, 80));
+    seeds.Add("client_response", "shaped-" + name, Filler(300 + i, 120));
+  }
+  service::RequestItem item;
+  item.mutable_batch()->add_operations()->set_key("k");
+  item.mutable_batch()->mutable_operations(0)->mutable_put()->set_value("v");
+  item.mutable_batch()->add_conditions()->set_key("c");
+  item.mutable_batch()->mutable_conditions(0)->set_absent(true);
+  seeds.Add("request", "wire", Pieces().Byte(1).Byte(200).Bytes(item.SerializeAsString()).out());
+  v1::ScanRequest scan;
+  scan.mutable_range()->set_start("a");
+  scan.set_page_bytes(1024);
+  seeds.Add("scan", "wire", Pieces().Byte(200).Bytes(scan.SerializeAsString()).out() + Filler(400, 100));
+  service::ResponseItem answer;
+  answer.mutable_get()->set_found(true);
+  answer.mutable_get()->mutable_header()->set_token(5);
+  answer.mutable_get()->mutable_version()->set_value("v");
+  seeds.Add("client_response", "get", Pieces().Byte(6).Byte(0).Byte(0).Byte(0).Byte(0).Byte(0).Byte(2)
+                                          .Bytes(answer.SerializeAsString()).out());
+}
+
+}  // namespace
+}  // namespace kvd::fuzz
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+    return 2;
+  }
+  kvd::fuzz::Seeds seeds(argv[1]);
+  kvd::fuzz::VocabularySeeds(seeds);
+  kvd::fuzz::DiskSeeds(seeds);
+  kvd::fuzz::StorageSeeds(seeds);
+  kvd::fuzz::CommandSeeds(seeds);
+  kvd::fuzz::StateSeeds(seeds);
+  kvd::fuzz::MessageSeeds(seeds);
+  kvd::fuzz::RequestSeeds(seeds);
+  return 0;
+}

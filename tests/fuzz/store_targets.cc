@@ -1,0 +1,193 @@
+// A whole store: what clients ask, what operators ask, what other stores send.
+#include "kvd/internal/v1/raft.pb.h"
+#include "proto/check.h"
+#include "raft/wire.h"
+#include "tests/fuzz/fuzz_store.h"
+#include "tests/fuzz/target.h"
+
+namespace kvd::fuzz {
+namespace {
+
+namespace pb = internal::v1;
+
+// Requests one after the other: each gets its one answer, and the store serves on.
+KVD_FUZZ_TARGET(request) {
+  FuzzStore store(1);
+  Reader r(input);
+  for (int n = 0; n < 20 && r.ok() && !r.rest().empty(); ++n) {
+    if (r.Byte() % 8 == 0) store.Elapse(milliseconds(20 * r.Byte()));
+    store.Execute(TakeRequest(r));
+  }
+  store.CheckServes();
+}
+
+struct Scanned {
+  std::vector<std::string> keys;
+  uint64_t count = 0;
+};
+
+// Every page of a scan, as the service asks for them.
+absl::StatusOr<Scanned> ScanAll(FuzzStore& store, v1::ScanRequest request) {
+  service::Dispatcher& dispatcher = store.dispatcher();
+  std::optional<absl::StatusOr<shard::ReadPoint>> point;
+  dispatcher.PrepareScan(request, [&](auto found) {
+    KVD_CHECK(!point.has_value());
+    point = std::move(found);
+  });
+  for (int i = 0; !point.has_value(); ++i) {
+    KVD_CHECK(i < 1000);
+    store.Elapse(milliseconds(20));
+  }
+  if (!point->ok()) return point->status();
+  Scanned scanned;
+  for (int pages = 0;; ++pages) {
+    KVD_CHECK(pages < 1000);
+    auto page = dispatcher.ReadPage(request, **point, scanned.count);
+    if (!page.ok()) return page.status();
+    for (const auto& row : page->response.rows()) {
+      KVD_CHECK(scanned.keys.empty() || (scanned.keys.back() < row.key()) != request.reverse());
+      scanned.keys.push_back(row.key());
+    }
+    scanned.count = page->response.count();
+    if (page->response.done()) return scanned;
+    if (request.reverse()) {
+      request.mutable_range()->set_end(page->resume_key);
+    } else {
+      request.mutable_range()->set_start(page->resume_key);
+    }
+  }
+}
+
+KVD_FUZZ_TARGET(scan) {
+  FuzzStore store(1);
+  Reader r(input);
+  v1::ScanRequest request = TakeScan(r);
+  for (int n = 0; n < 12 && r.ok() && !r.rest().empty(); ++n) store.Execute(TakeRequest(r));
+  auto scanned = ScanAll(store, request);
+  if (scanned.ok()) {
+    if (!request.count_only()) KVD_CHECK(scanned->keys.size() == scanned->count);
+    KVD_CHECK(request.limit() == 0 || scanned->count <= request.limit());
+    // Counted the other way round it is the same, as long as nothing is left out.
+    request.set_reverse(!request.reverse());
+    request.set_page_bytes(0);
+    auto again = ScanAll(store, request);
+    bool fixed = request.read().consistency() == v1::ReadOptions::LINEARIZABLE;
+    if (fixed && again.ok()) KVD_CHECK(again->count == scanned->count);
+  }
+  store.CheckServes();
+}
+
+raft::Member TakeMember(Reader& r) { return {ReplicaId(r.Byte() % 6), StoreId(r.Byte() % 6)}; }
+
+// What joining stores and operators ask for: the only voter goes on serving.
+KVD_FUZZ_TARGET(members) {
+  FuzzStore store(1);
+  Reader r(input);
+  for (int n = 0; n < 24 && r.ok() && !r.rest().empty(); ++n) {
+    service::Membership& membership = *store.store().process().membership;
+    auto ignore = [](const auto&) {};
+    uint8_t step = r.Byte();
+    switch (step % 6) {
+      case 0: membership.AddLearner(TakeMember(r), ignore); break;
+      case 1: {
+        raft::Member learner = TakeMember(r);
+        membership.Promote(learner.replica, ReplicaId(r.Byte() % 6), milliseconds(100 * r.Byte()), ignore, r.Byte() % 4);
+        break;
+      }
+      case 2: membership.Remove(ReplicaId(r.Byte() % 6), ignore); break;
+      case 3: store.Elapse(milliseconds(10 * r.Byte())); break;
+      case 4: (void)store.store().process().host->TransferLeadership(sim::kGroup, ReplicaId(r.Byte() % 6)); break;
+      default: {
+        constexpr shard::CommandKind kKinds[] = {shard::CommandKind::kJoin, shard::CommandKind::kStoreAddress,
+                                                 shard::CommandKind::kBootstrap};
+        shard::Command command;
+        command.kind = kKinds[step / 6 % 3];
+        command.store = StoreId(r.Byte() % 6);
+        command.replica = ReplicaId(r.Byte() % 6);
+        command.nonce = TakeNumber(r);
+        command.address = r.Bytes();
+        store.store().group().Submit(std::move(command), ignore);
+      }
+    }
+    store.Elapse(milliseconds(2));
+    store.store().core().CheckState();
+  }
+  store.Elapse(std::chrono::seconds(2));
+  store.CheckServes();
+}
+
+// Whether a message's commands are ones that a leader lets into its log: what they hold is its affair.
+bool CommandsAreValid(const raft::Message& m) {
+  for (const raft::EntryPtr& entry : m.entries) {
+    if (entry->type != raft::EntryType::kCommand) continue;
+    auto command = shard::DecodeCommand(entry->data);
+    constexpr Timestamp kFar{uint64_t{1} << 60};
+    if (!command.ok() || !shard::Validate(*command).ok() || command->timestamp > kFar) return false;
+  }
+  return true;
+}
+
+void TakeMessage(Reader& r, bool aimed, FuzzStore& store) {
+  pb::Message wire;
+  std::string_view bytes = r.Bytes();
+  if (!wire.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
+  const raft::Core& core = store.store().core();
+  if (aimed) {
+    wire.set_group_id(1);
+    wire.set_to(1);
+    wire.set_term(core.term().value() + (wire.term() & 1));
+  }
+  raft::GroupMessage message;
+  if (!raft::FromWire(&wire, &message) || !CommandsAreValid(message.message)) return;
+  // Two leaders of one term are beyond what Raft survives.
+  bool from_leader = message.message.type == raft::MessageType::kAppend ||
+                     message.message.type == raft::MessageType::kHeartbeat;
+  if (core.IsLeader() && from_leader && message.message.term == core.term()) return;
+  store.store().process().host->OnMessages({message});
+}
+
+void TakeChunk(Reader& r, bool aimed, FuzzStore& store) {
+  pb::SnapshotChunk wire;
+  std::string_view bytes = r.Bytes();
+  if (!wire.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
+  if (aimed) {
+    wire.set_group_id(1);
+    wire.set_to(1);
+    wire.set_term(std::max(wire.term(), store.store().core().term().value()));
+  }
+  raft::SnapshotChunk chunk;
+  if (raft::FromWire(&wire, &chunk)) store.store().process().host->OnChunk(StoreId(2), std::move(chunk));
+}
+
+void TakeAck(Reader& r, FuzzStore& store) {
+  pb::SnapshotAck wire;
+  std::string_view bytes = r.Bytes();
+  if (!wire.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
+  store.store().process().host->OnAck(raft::FromWire(wire));
+}
+
+// One of three voters, told anything by the others, and restarted in between: no invariant breaks.
+KVD_FUZZ_TARGET(raft_store) {
+  FuzzStore store(3);
+  Reader r(input);
+  for (int n = 0; n < 40 && r.ok() && !r.rest().empty(); ++n) {
+    uint8_t step = r.Byte();
+    switch (step % 8) {
+      case 0: store.Elapse(milliseconds(20 * (step >> 3))); break;
+      case 1:
+        store.store().Crash();
+        store.store().Start();
+        break;
+      case 2: TakeAck(r, store); break;
+      case 3: store.dispatcher().Execute(TakeRequest(r), [](const auto&) {}); break;
+      case 4:
+      case 5: TakeChunk(r, step >= 128, store); break;
+      default: TakeMessage(r, step >= 64, store); break;
+    }
+    store.Elapse(milliseconds(1));
+    store.store().core().CheckState();
+  }
+}
+
+}  // namespace
+}  // namespace kvd::fuzz
