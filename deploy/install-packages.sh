@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that kvd needs, if any is missing.
 #
-#   deploy/install-packages.sh build|test|bench
+#   deploy/install-packages.sh build|test|bench|sanitizers
 #
 # build: what a release build and the quick start need; test: that, and what the tests need; bench:
-# that, and the peers to compare with.
+# that, and the peers to compare with; sanitizers: what the tests need, and clang with its tools.
 set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobuf-compiler-grpc
   protobuf-compiler libprotobuf-dev librocksdb-dev libabsl-dev prometheus-cpp-dev libcli11-dev
@@ -12,11 +12,13 @@ build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobu
   libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libcurl4-openssl-dev wamerican procps curl)
 tests=(libgtest-dev libgmock-dev nlohmann-json3-dev python3 git)
 bench=(etcd-server redis-server redis-tools)
+sanitizers=(clang-14 clang clang-tidy libclang-rt-14-dev llvm-14)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" "${tests[@]}") ;;
   bench) wanted=("${build[@]}" "${tests[@]}" "${bench[@]}") ;;
-  *) echo "usage: $0 build|test|bench" >&2; exit 2 ;;
+  sanitizers) wanted=("${build[@]}" "${tests[@]}" "${sanitizers[@]}") ;;
+  *) echo "usage: $0 build|test|bench|sanitizers" >&2; exit 2 ;;
 esac
 missing=()
 for package in "${wanted[@]}"; do

@@ -2,13 +2,15 @@
 # Installs what is missing, builds, and runs all tests. The last line says how many passed.
 #
 #   tests/run.sh [--long] [CTEST ARGUMENT ...]
+#   tests/run.sh --sanitizers [STEP ...]
 #
-# --long also runs what takes too long for every change.
+# --long also runs what takes too long for every change. --sanitizers runs tests/sanitizers.sh instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 long=0
 [ "${1:-}" = --long ] && { long=1; shift; }
-case "${1:-}" in --help | -h) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+[ "${1:-}" = --sanitizers ] && { shift; exec tests/sanitizers.sh "$@"; }
+case "${1:-}" in --help | -h) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 deploy/install-packages.sh test
 cmake --preset tests >/dev/null
 cmake --build --preset tests
