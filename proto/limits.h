@@ -24,10 +24,10 @@ inline constexpr size_t kScanPageBytesDefault = 256 << 10;
 inline constexpr size_t kPipelineItemsMax = 4096;
 inline constexpr size_t kPipelineInFlightMax = 16384;
 inline constexpr uint64_t kTtlMillisMax = uint64_t{10} * 365 * 24 * 3600 * 1000;
-inline constexpr uint64_t kStalenessMillisMax = 24 * 3600 * 1000;
+inline constexpr uint64_t kStalenessMillisMax = uint64_t{24} * 3600 * 1000;
 inline constexpr uint64_t kStalenessMillisDefault = 10'000;
 // How far a token or read timestamp may lie above the group's clock.
-inline constexpr uint64_t kTimestampAheadMillisMax = 3600 * 1000;
+inline constexpr uint64_t kTimestampAheadMillisMax = uint64_t{3600} * 1000;
 inline constexpr size_t kAddressBytesMax = 256;
 
 static_assert(kValueBytesMax + kKeyBytesMax < kRequestBytesMax);

@@ -45,7 +45,7 @@ void SnapshotSender::SendMore() {
     out.crc32c = Crc32c(chunk->data);
     out.last = end_sent_ = chunk->last;
     bytes_sent_ += chunk->data.size();
-    auto cost = Duration(static_cast<int64_t>(chunk->data.size() * 1'000'000'000.0 /
+    auto cost = Duration(static_cast<int64_t>(static_cast<double>(chunk->data.size()) * 1e9 /
                                               static_cast<double>(options_.bytes_per_second_max)));
     allowed_at_ = std::max(allowed_at_, loop_->Now()) + cost;
     last_sent_ = loop_->Now();

@@ -64,6 +64,7 @@ std::vector<std::filesystem::path> LogsOf(const std::string& directory) {
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<std::filesystem::path> paths;
+  paths.reserve(found.size());
   for (auto& [number, path] : found) paths.push_back(std::move(path));
   return paths;
 }

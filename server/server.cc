@@ -61,7 +61,7 @@ std::string Validate(const ServerOptions& o) {
       o.http_listen.empty() || o.http_listen == "none" ? "" : CheckAddress("--http-listen", o.http_listen),
       CheckNumber("--heartbeat-ms", o.heartbeat_ms, 10, 10'000),
       CheckNumber("--election-timeout-ms", o.election_timeout_ms, 3 * o.heartbeat_ms, 60'000),
-      CheckNumber("--retention-s", o.retention_s, 1, 365 * 24 * 3600),
+      CheckNumber("--retention-s", o.retention_s, 1, uint64_t{365} * 24 * 3600),
       CheckNumber("--block-cache-mb", o.block_cache_mb, 1, 1 << 20),
       CheckNumber("--write-buffer-mb", o.write_buffer_mb, 1, 1 << 14),
       CheckNumber("--log-keep-mb", o.log_keep_mb, 1, 1 << 20),
@@ -81,6 +81,29 @@ std::string Validate(const ServerOptions& o) {
     if (!problem.empty()) return problem;
   }
   return "";
+}
+
+void Server::Parts::MakeServices() {
+  const StoreIdentity& identity = directory->identity();
+  forwarder = std::make_unique<service::PipelineForwarder>(network.get());
+  dispatcher = std::make_unique<service::Dispatcher>(
+      host, group.get(), forwarder.get(),
+      service::Identity{identity.cluster, identity.store, address});
+  membership = std::make_unique<service::Membership>(loop.get(), host, kFirstGroup);
+  metrics = std::make_unique<service::Metrics>();
+  kv = std::make_unique<service::KvService>(loop.get(), dispatcher.get(), network.get(),
+                                              metrics.get());
+  cluster = std::make_unique<service::ClusterService>(
+      loop.get(), host, dispatcher.get(), membership.get(), network.get(),
+      service::ClusterService::Options{kVersion, options.voters,
+                                       [this] { return DirectoryBytes(directory->data_path()); },
+                                       [this] { return DirectoryBytes(directory->raft_path()); }});
+  raft_service = std::make_unique<raft::GrpcTransportService>(
+      identity.cluster, hosts.get(),
+      [this](StoreId store, const std::string& address) { addresses[store] = address; });
+  health = std::make_unique<service::HealthService>(std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
+  reflection = std::make_unique<service::ReflectionService>(std::vector<std::string>{
+      "kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"});
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
@@ -120,25 +143,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      "this one neither votes nor serves; restore a copy of it, or the data from a backup",
                      index.value(), group.value());
   };
-  p.forwarder = std::make_unique<service::PipelineForwarder>(p.network.get());
-  p.dispatcher = std::make_unique<service::Dispatcher>(
-      p.host, p.group.get(), p.forwarder.get(),
-      service::Identity{identity.cluster, identity.store, p.address});
-  p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host, kFirstGroup);
-  p.metrics = std::make_unique<service::Metrics>();
-  p.kv = std::make_unique<service::KvService>(p.loop.get(), p.dispatcher.get(), p.network.get(),
-                                              p.metrics.get());
-  p.cluster = std::make_unique<service::ClusterService>(
-      p.loop.get(), p.host, p.dispatcher.get(), p.membership.get(), p.network.get(),
-      service::ClusterService::Options{kVersion, options.voters,
-                                       [&p] { return DirectoryBytes(p.directory->data_path()); },
-                                       [&p] { return DirectoryBytes(p.directory->raft_path()); }});
-  p.raft_service = std::make_unique<raft::GrpcTransportService>(
-      identity.cluster, p.hosts.get(),
-      [&p](StoreId store, const std::string& address) { p.addresses[store] = address; });
-  p.health = std::make_unique<service::HealthService>(std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
-  p.reflection = std::make_unique<service::ReflectionService>(std::vector<std::string>{
-      "kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"});
+  p.MakeServices();
   status = p.Listen();
   if (!status.ok()) return status;
   std::promise<absl::Status> started;

@@ -73,7 +73,9 @@ struct Server::Parts {
   std::unique_ptr<grpc::ServerCompletionQueue> PrepareListener();
   absl::Status Listen();
   absl::Status StartGroup();
-  // server.cc: on the loop.
+  // server.cc
+  void MakeServices();
+  // On the loop.
   void Duty();
   void BootstrapState();
   void AskToBeAdmitted();

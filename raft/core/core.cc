@@ -24,7 +24,7 @@ std::string Validate(const CoreOptions& o) {
   return "";
 }
 
-Core::Core(ReplicaId id, const CoreOptions& options, InitialState initial, const LogReader* reader,
+Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial, const LogReader* reader,
            MonotonicTime now, uint64_t seed)
     : id_(id),
       options_(options),

@@ -91,8 +91,8 @@ struct MembershipChange {
 class Core {
  public:
   // `reader` outlives the core. Two cores built alike and fed alike behave alike.
-  Core(ReplicaId id, const CoreOptions& options, InitialState initial, const LogReader* reader,
-       MonotonicTime now, uint64_t seed);
+  Core(ReplicaId id, const CoreOptions& options, const InitialState& initial,
+       const LogReader* reader, MonotonicTime now, uint64_t seed);
 
   // --- Events. `now` never falls. ---
 

@@ -12,11 +12,13 @@ using std::chrono::milliseconds;
 // Tag of a clock that rises steadily, also while the machine sleeps (CLOCK_BOOTTIME). Means nothing
 // outside the process and is not comparable between machines.
 struct BoottimeClock {
+  // NOLINTBEGIN(readability-identifier-naming): what std::chrono asks of a clock.
   using rep = int64_t;
   using period = std::nano;
   using duration = Duration;
   using time_point = std::chrono::time_point<BoottimeClock>;
   static constexpr bool is_steady = true;
+  // NOLINTEND(readability-identifier-naming)
 };
 
 using MonotonicTime = BoottimeClock::time_point;

@@ -110,7 +110,7 @@ void ClusterService::FillGroup(v1::GroupStatus* out) const {
   for (const auto& shard : group_->meta().shards) ToShard(group_->group(), shard, out->add_shards());
 }
 
-void ClusterService::Status(v1::StatusRequest*, Answer<v1::StatusResponse> answer) {
+void ClusterService::Status(v1::StatusRequest*, const Answer<v1::StatusResponse>& answer) {
   v1::StatusResponse response;
   const Identity& identity = dispatcher_->identity();
   response.set_cluster_id(identity.cluster.value());
@@ -125,7 +125,7 @@ void ClusterService::Status(v1::StatusRequest*, Answer<v1::StatusResponse> answe
   answer(absl::OkStatus(), &response);
 }
 
-void ClusterService::Members(v1::MembersRequest*, Answer<v1::MembersResponse> answer) {
+void ClusterService::Members(v1::MembersRequest*, const Answer<v1::MembersResponse>& answer) {
   v1::MembersResponse response;
   response.set_cluster_id(dispatcher_->identity().cluster.value());
   for (const auto& [id, record] : group_->meta().stores) {
@@ -137,7 +137,7 @@ void ClusterService::Members(v1::MembersRequest*, Answer<v1::MembersResponse> an
   answer(absl::OkStatus(), &response);
 }
 
-void ClusterService::Health(v1::HealthRequest*, Answer<v1::HealthResponse> answer) {
+void ClusterService::Health(v1::HealthRequest*, const Answer<v1::HealthResponse>& answer) {
   v1::HealthResponse response;
   response.set_serving(static_cast<bool>(host_->LeaderStore(group_->group())));
   if (!response.serving()) response.set_reason("no leader is known");
@@ -145,7 +145,7 @@ void ClusterService::Health(v1::HealthRequest*, Answer<v1::HealthResponse> answe
 }
 
 void ClusterService::Transfer(v1::TransferLeadershipRequest* request,
-                              Answer<v1::TransferLeadershipResponse> answer) {
+                              const Answer<v1::TransferLeadershipResponse>& answer) {
   if (Forwarded(request, answer, [](auto* stub, auto* context, const auto& r, auto* queue) {
         return stub->AsyncTransferLeadership(context, r, queue);
       })) {
@@ -168,12 +168,11 @@ void ClusterService::Transfer(v1::TransferLeadershipRequest* request,
   }
   absl::Status status = host_->TransferLeadership(group_->group(), target);
   if (!status.ok()) return answer(status, nullptr);
-  AwaitLeader(core.configuration().StoreOf(target), loop_->Now() + std::chrono::seconds(3),
-              std::move(answer));
+  AwaitLeader(core.configuration().StoreOf(target), loop_->Now() + std::chrono::seconds(3), answer);
 }
 
 void ClusterService::AwaitLeader(StoreId wanted, MonotonicTime deadline,
-                                 Answer<v1::TransferLeadershipResponse> answer) {
+                                 const Answer<v1::TransferLeadershipResponse>& answer) {
   if (stopped_) return answer(absl::UnavailableError("the store is stopping"), nullptr);
   if (host_->LeaderStore(group_->group()) == wanted) {
     v1::TransferLeadershipResponse response;
@@ -192,7 +191,7 @@ void ClusterService::AwaitLeader(StoreId wanted, MonotonicTime deadline,
     auto node = awaiting_.extract(id);
     auto timer = std::make_shared<std::unique_ptr<Timer>>(std::move(node.mapped().timer));
     loop_->Post([timer] {});  // it is the one that calls
-    AwaitLeader(wanted, deadline, std::move(node.mapped().answer));
+    AwaitLeader(wanted, deadline, node.mapped().answer);
   });
 }
 
@@ -224,13 +223,13 @@ void ClusterService::AddStore(StoreId store, ReplicaId replaced, bool promote,
 }
 
 void ClusterService::Change(v1::ChangeMembershipRequest* request,
-                            Answer<v1::ChangeMembershipResponse> answer) {
+                            const Answer<v1::ChangeMembershipResponse>& answer) {
   if (Forwarded(request, answer, [](auto* stub, auto* context, const auto& r, auto* queue) {
         return stub->AsyncChangeMembership(context, r, queue);
       })) {
     return;
   }
-  auto done = [this, answer](absl::Status status) {
+  auto done = [this, answer](const absl::Status& status) {
     v1::ChangeMembershipResponse response;
     if (status.ok()) FillGroup(response.mutable_group());
     answer(status, &response);
@@ -265,7 +264,7 @@ void ClusterService::Change(v1::ChangeMembershipRequest* request,
 
 // Asked again and again by a joining store until it sees itself in the configuration, so that a
 // change of leader in between loses nothing.
-void ClusterService::Join(v1::JoinRequest* request, Answer<v1::JoinResponse> answer) {
+void ClusterService::Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer) {
   if (Forwarded(request, answer, [](auto* stub, auto* context, const auto& r, auto* queue) {
         return stub->AsyncJoin(context, r, queue);
       })) {
@@ -302,8 +301,8 @@ void ClusterService::Join(v1::JoinRequest* request, Answer<v1::JoinResponse> ans
 void ClusterService::Admit(raft::Member member) {
   const raft::Configuration& configuration = host_->core(group_->group()).configuration();
   if (configuration.IsVoter(member.replica) || !admitting_.insert(member.replica).second) return;
-  auto finish = [this, replica = member.replica](absl::Status) { admitting_.erase(replica); };
-  membership_->AddLearner(member, [this, member, finish](absl::Status status) {
+  auto finish = [this, replica = member.replica](const absl::Status&) { admitting_.erase(replica); };
+  membership_->AddLearner(member, [this, member, finish](const absl::Status& status) {
     const raft::Configuration& now = host_->core(group_->group()).configuration();
     if (!status.ok() || now.voters.size() >= options_.voters_wanted) return finish(status);
     membership_->Promote(member.replica, ReplicaId(), std::chrono::seconds(60), finish,

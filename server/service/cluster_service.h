@@ -38,18 +38,18 @@ class ClusterService {
   template <class Response>
   using Answer = std::function<void(const absl::Status&, Response*)>;
 
-  void Status(v1::StatusRequest* request, Answer<v1::StatusResponse> answer);
-  void Members(v1::MembersRequest* request, Answer<v1::MembersResponse> answer);
-  void Health(v1::HealthRequest* request, Answer<v1::HealthResponse> answer);
+  void Status(v1::StatusRequest* request, const Answer<v1::StatusResponse>& answer);
+  void Members(v1::MembersRequest* request, const Answer<v1::MembersResponse>& answer);
+  void Health(v1::HealthRequest* request, const Answer<v1::HealthResponse>& answer);
   void Transfer(v1::TransferLeadershipRequest* request,
-                Answer<v1::TransferLeadershipResponse> answer);
-  void Change(v1::ChangeMembershipRequest* request, Answer<v1::ChangeMembershipResponse> answer);
-  void Join(v1::JoinRequest* request, Answer<v1::JoinResponse> answer);
+                const Answer<v1::TransferLeadershipResponse>& answer);
+  void Change(v1::ChangeMembershipRequest* request, const Answer<v1::ChangeMembershipResponse>& answer);
+  void Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer);
 
   void FillGroup(v1::GroupStatus* out) const;
   void Admit(raft::Member member);
   void AwaitLeader(StoreId wanted, MonotonicTime deadline,
-                   Answer<v1::TransferLeadershipResponse> answer);
+                   const Answer<v1::TransferLeadershipResponse>& answer);
   void AddStore(StoreId store, ReplicaId replaced, bool promote,
                 std::function<void(absl::Status)> done);
   // Whether the leader is elsewhere and was asked instead.

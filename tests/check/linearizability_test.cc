@@ -102,6 +102,7 @@ TEST(Linearizability, TwoCompareAndPutsCantBothWin) {
 
 TEST(Linearizability, GivesUpAudibly) {
   std::vector<Operation> history;
+  history.reserve(31);
   for (int i = 0; i < 30; ++i) history.push_back(Put(0, 100, std::to_string(i)));
   history.push_back(Get(101, 102, "none of them"));
   EXPECT_EQ(CheckLinearizable(history, std::nullopt, 1000), Verdict::kUndecided);
@@ -115,7 +116,7 @@ TEST(Linearizability, RandomHistories) {
     std::vector<Operation> history;
     std::optional<std::string> state;
     for (int i = 0; i < 100; ++i) {
-      int64_t instant = i * 10;
+      int64_t instant = int64_t{10} * i;
       auto called = instant - static_cast<int64_t>(random.Below(30));
       auto returned = instant + 1 + static_cast<int64_t>(random.Below(30));
       if (random.Chance(0.5)) {

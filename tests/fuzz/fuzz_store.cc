@@ -145,7 +145,7 @@ FuzzStore::FuzzStore(uint64_t voters)
   KVD_CHECK(done);
 }
 
-service::ResponseItem FuzzStore::Execute(service::RequestItem item) {
+service::ResponseItem FuzzStore::Execute(const service::RequestItem& item) {
   int answers = 0;
   service::ResponseItem answer;
   dispatcher().Execute(item, [&](service::ResponseItem out) {
@@ -167,11 +167,11 @@ void FuzzStore::CheckServes() {
   service::RequestItem put;
   put.mutable_put()->set_key("probe");
   put.mutable_put()->set_value(value);
-  service::ResponseItem answer = Execute(std::move(put));
+  service::ResponseItem answer = Execute(put);
   KVD_CHECK_MSG(answer.write().applied(), answer.error().message());
   service::RequestItem get;
   get.mutable_get()->set_key("probe");
-  answer = Execute(std::move(get));
+  answer = Execute(get);
   KVD_CHECK_MSG(answer.get().version().value() == value, answer.error().message());
 }
 

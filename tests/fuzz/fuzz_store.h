@@ -18,7 +18,7 @@ class FuzzStore {
   MonotonicTime now() const { return scheduler_.now(); }
   void Elapse(Duration duration) { scheduler_.RunUntil(scheduler_.now() + duration); }
   // Executes a request to its answer. Aborts unless there is exactly one, of the right id and kind.
-  service::ResponseItem Execute(service::RequestItem item);
+  service::ResponseItem Execute(const service::RequestItem& item);
   // Aborts unless a write and a read succeed. For the only voter.
   void CheckServes();
 

@@ -4,17 +4,20 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "kvd/internal/v1/raft.pb.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
-#include "raft/log_record.h"
+#include "raft/log_codec.h"
+#include "raft/side_file.h"
 #include "raft/wire.h"
 #include "server/data_directory.h"
 #include "server/shard/command.h"
 #include "server/storage/mvcc_key.h"
 #include "tests/fuzz/fuzz_store.h"
+#include "tests/scratch_directory.h"
 
 namespace kvd::fuzz {
 namespace {
@@ -102,24 +105,37 @@ void DiskSeeds(const Seeds& seeds) {
   entry.type = raft::EntryType::kCommand;
   entry.data = "command";
   std::string key = raft::EntryKey(group, entry.index);
-  seeds.Add("log_record", "entry", Pieces().Bytes(key).out() + raft::EncodeEntry(key, entry));
-  seeds.Add("log_record", "meta", Pieces().Bytes(raft::LogKey(group, raft::LogRecord::kMeta)).out() +
-                                      raft::EncodeMeta(ReplicaId(2), {Index(5), Term(2), joint}, false));
-  seeds.Add("log_record", "hard-state", Pieces().Bytes(raft::LogKey(group, raft::LogRecord::kHardState)).out() +
-                                            raft::EncodeHardState({Term(4), ReplicaId(2), Index(7)}));
+  seeds.Add("log_record", "entry", Pieces().Bytes(key).out() + raft::EncodeEntry(key, entry, Term(2)));
+  raft::GroupRecord record;
+  record.version = 3;
+  record.replica = ReplicaId(2);
+  record.start = {Index(5), Term(2), joint};
+  record.hard_state = {Term(4), ReplicaId(2), Index(7)};
+  record.last = Index(9);
+  record.last_term = Term(3);
+  seeds.Add("log_record", "meta",
+            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kMeta)).out() + raft::EncodeMeta(record));
+  seeds.Add("log_record", "state",
+            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kState)).out() + raft::EncodeState(record));
+  seeds.Add("log_record", "whole",
+            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kState)).out() + raft::EncodeRecord(record));
   std::string batch = std::string("\x05\0\0\0\0\0\0\0\x01\0\0\0", 12) + "operations";
   seeds.Add("wal_tail", "whole", WalRecord(1, batch) + WalRecord(1, batch));
   seeds.Add("wal_tail", "parts-and-zeroes", WalRecord(2, batch.substr(0, 9)) + WalRecord(3, batch.substr(9, 4)) +
                                                 WalRecord(4, batch.substr(13)) + std::string(40, '\0'));
   seeds.Add("wal_tail", "torn", WalRecord(1, batch) + WalRecord(1, batch).substr(0, 15));
-  std::string mark;
-  Writer w(&mark);
-  w.Fixed64(5);
-  w.Fixed32(Crc32c(mark));
-  seeds.Add("sync_mark", "two", mark + mark);
+  ScratchDirectory directory;
+  std::string side = directory.path() + "/side";
+  {
+    auto file = raft::SideFile::Open(side);
+    (*file)->NoteGroup(group, record);
+    (*file)->NoteBatch(5);
+  }
+  std::ifstream in(side, std::ios::binary);
+  seeds.Add("side_file", "one-group", std::string((std::istreambuf_iterator<char>(in)), {}));
   server::StoreIdentity identity{server::StoreIdentity::State::kReady, ClusterId(77), StoreId(1), ReplicaId(1), 9};
   seeds.Add("data_directory", "ready", server::FormatIdentity(identity));
-  seeds.Add("data_directory", "joining", "format 1\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
+  seeds.Add("data_directory", "joining", "format 2\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
 }
 
 void StorageSeeds(const Seeds& seeds) {
@@ -176,11 +192,11 @@ void StateSeeds(const Seeds& seeds) {
     put.mutable_put()->set_key(key);
     put.mutable_put()->set_value("value");
     put.mutable_put()->set_ttl_ms(key[0] == 'b' ? 100'000 : 0);
-    store.Execute(std::move(put));
+    store.Execute(put);
   }
   service::RequestItem remove;
   remove.mutable_delete_()->set_key("c");
-  store.Execute(std::move(remove));
+  store.Execute(remove);
   auto snapshot = store.store().group().TakeSnapshot();
   raft::SnapshotMeta meta = (*snapshot)->meta();
   Pieces chunks;
