@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
+#include "proto/crc32c.h"
 
 namespace kvd::server {
 namespace {
@@ -21,6 +22,19 @@ namespace {
 constexpr uint64_t kFormat = 2;  // of raft/ and data/
 constexpr uint64_t kOldestFormat = 2;
 constexpr const char* kStates[] = {"new", "joining", "bootstrapping", "ready"};
+constexpr char kChecksum[] = "checksum ";
+
+// False if the text's last line is a checksum of something else. One digit that changed would make it
+// another store's.
+bool ChecksumMatches(const std::string& text) {
+  size_t at = text.rfind(kChecksum);
+  uint64_t noted = 0;
+  if (at == std::string::npos) return true;
+  std::string_view digits = std::string_view(text).substr(at + sizeof kChecksum - 1);
+  digits = digits.substr(0, digits.find('\n'));
+  return absl::SimpleAtoi(absl::string_view(digits.data(), digits.size()), &noted) &&
+         noted == Crc32c(std::string_view(text).substr(0, at));
+}
 
 absl::Status Failed(const std::string& what) {
   return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
@@ -78,8 +92,8 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
 DataDirectory::~DataDirectory() { close(lock_); }
 
 absl::Status DataDirectory::Load() {
-  std::ifstream in(path_ + "/KVD");
-  if (!in) {
+  std::ifstream file(path_ + "/KVD");
+  if (!file) {
     if (std::filesystem::exists(path_ + "/raft")) {
       return absl::DataLossError(absl::StrCat(
           "--data-dir ", path_, " holds data but no KVD file that says whose; restore it, or empty the "
@@ -98,6 +112,9 @@ absl::Status DataDirectory::Load() {
 
 absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   StoreIdentity identity;
+  if (!ChecksumMatches(text)) {
+    return absl::DataLossError("KVD is damaged; restore it, or empty the directory and let the store join anew");
+  }
   uint64_t format = 0, cluster = 0, store = 0, replica = 0;
   std::string name, value, state;
   std::istringstream in(text);

@@ -1,6 +1,7 @@
 // A store's data directory: locked while the store runs, and marked with whom it belongs to.
 //
-//   KVD      text: format, cluster, store, replica, nonce, state (one "name value" a line)
+//   KVD      text: format, cluster, store, replica, nonce, state (one "name value" a line), and the
+//            checksum (crc32c, decimal) of the lines before it; without one it is taken as it is
 //   LOCK     held with flock
 //   raft/    the log store
 //   data/    the engine
