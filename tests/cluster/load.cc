@@ -1,27 +1,78 @@
 #include "tests/cluster/load.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "raft/runtime/random.h"
+#include "tests/cluster/load_client.h"
 
 namespace kvd {
-namespace {
 
 using Kind = check::Operation::Kind;
 
-int64_t Nanos() {
+int64_t HistoryNow() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
-}  // namespace
+void History::Add(const std::string& key, check::Operation operation) {
+  bool acknowledged_write = operation.kind != Kind::kGet && operation.known;
+  if (acknowledged_write) MarkWrite(operation.returned);
+  ++operations_;
+  std::lock_guard<std::mutex> lock(mutex_);
+  by_key_[key].push_back(std::move(operation));
+}
 
-RecordedLoad::RecordedLoad(std::vector<std::string> addresses, int clients, int keys) {
-  for (int i = 0; i < clients; ++i) {
-    threads_.emplace_back([this, i, addresses, keys] { Run(i, addresses, keys); });
+void History::MarkWrite(int64_t at_ns) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (last_write_ns_ != 0) longest_gap_ns_ = std::max(longest_gap_ns_, at_ns - last_write_ns_);
+  last_write_ns_ = std::max(last_write_ns_, at_ns);
+}
+
+int64_t History::longest_gap_ms() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return longest_gap_ns_ / 1'000'000;
+}
+
+void History::AddProblem(std::string problem) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  problems_.push_back(std::move(problem));
+}
+
+size_t History::Operations(const std::string& key) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = by_key_.find(key);
+  return it == by_key_.end() ? 0 : it->second.size();
+}
+
+std::vector<std::string> History::Keys() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::string> keys;
+  for (const auto& [key, operations] : by_key_) keys.push_back(key);
+  return keys;
+}
+
+std::vector<std::string> History::Problems() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::string> problems = problems_;
+  for (const auto& [key, operations] : by_key_) {
+    check::Verdict verdict = check::CheckLinearizable(operations);
+    if (verdict == check::Verdict::kLinearizable) continue;
+    bool undecided = verdict == check::Verdict::kUndecided;
+    problems.push_back(absl::StrCat("key ", key, ": its history of ", operations.size(),
+                                    " operations is ",
+                                    undecided ? "too tangled to be decided" : "not linearizable",
+                                    undecided ? "" : check::Explain(operations)));
+  }
+  return problems;
+}
+
+RecordedLoad::RecordedLoad(const LoadOptions& options)
+    : options_(options), generations_(static_cast<size_t>(options.keys), 0) {
+  for (int i = 0; i < options.clients; ++i) {
+    threads_.emplace_back([this, i] { LoadClient(this, i).Run(); });
   }
 }
 
@@ -32,72 +83,45 @@ void RecordedLoad::Stop() {
   }
 }
 
-void RecordedLoad::Record(const std::string& key, check::Operation operation, bool write) {
+std::string RecordedLoad::KeyOf(int number) {
+  static constexpr const char* kKinds[] = {"t", "n", "t", "p"};
   std::lock_guard<std::mutex> lock(mutex_);
-  if (write && operation.known) {
-    int64_t now = operation.returned / 1'000'000;
-    if (last_write_ms_ != 0) longest_gap_ms_ = std::max(longest_gap_ms_, now - last_write_ms_);
-    last_write_ms_ = now;
-  }
-  history_[key].push_back(std::move(operation));
+  int& generation = generations_[static_cast<size_t>(number)];
+  auto name = [&] { return absl::StrCat(kKinds[number % 4], number, ".", generation); };
+  // Of a pair the history is under its halves' names.
+  const char* suffix = number % 4 == 3 ? ".a" : "";
+  if (history_.Operations(name() + suffix) >= options_.operations_per_key) ++generation;
+  return name();
 }
 
-void RecordedLoad::Run(int number, std::vector<std::string> addresses, int keys) {
+absl::Status RecordedLoad::ReadEverything() {
   ClientOptions options;
-  options.addresses = std::move(addresses);
-  options.deadline = std::chrono::seconds(8);
-  auto client = *Client::Connect(options);
-  Random random(static_cast<uint64_t>(number) + 1);
-  for (uint64_t i = 0; !stop_; ++i) {
-    std::string key = absl::StrCat("load", random.Below(static_cast<uint64_t>(keys)));
+  options.addresses = options_.addresses;
+  options.deadline = std::chrono::seconds(20);
+  auto client = Client::Connect(options);
+  if (!client.ok()) return client.status();
+  for (const std::string& key : history_.Keys()) {
     check::Operation op;
-    absl::Status status;
-    op.called = Nanos();
-    auto pick = random.Below(10);
-    if (pick < 4) {
-      op.kind = Kind::kGet;
-      auto value = client->Get(key);
-      status = value.status();
-      if (value.ok() && value->has_value()) op.value = (*value)->bytes;
-    } else if (pick < 6) {
-      op.kind = Kind::kPut;
-      op.argument = absl::StrCat(number, ".", i, ";");
-      status = client->Put(key, op.argument).status();
-    } else if (pick < 9) {
-      op.kind = Kind::kAppend;
-      op.argument = absl::StrCat(number, ".", i, ";");
-      auto result = client->Append(key, op.argument);
-      status = result.status();
-      if (result.ok()) op.length = result->length;
-    } else {
-      op.kind = Kind::kDelete;
-      auto result = client->Delete(key);
-      status = result.status();
-      if (result.ok()) op.flag = result->existed;
-    }
-    op.returned = Nanos();
-    op.known = status.ok();
-    bool write = op.kind != Kind::kGet;
-    if (status.ok()) {
-      ++acknowledged_;
-    } else {
-      ++unknown_;
-      // A read without an answer, or a write that was never sent, says nothing.
-      if (!write || !IsOutcomeUnknown(status)) continue;
-    }
-    Record(key, std::move(op), write);
+    op.called = HistoryNow();
+    auto value = (*client)->Get(key);
+    if (!value.ok()) return value.status();
+    if (value->has_value()) op.value = (*value)->bytes;
+    op.returned = HistoryNow();
+    history_.Add(key, std::move(op));
   }
+  return absl::OkStatus();
 }
 
 uint64_t RecordedLoad::Check() {
-  uint64_t checked = 0;
-  for (auto& [key, operations] : history_) {
-    checked += operations.size();
-    auto verdict = check::CheckLinearizable(operations);
-    EXPECT_EQ(verdict, check::Verdict::kLinearizable)
-        << key << " of " << operations.size() << " operations" << check::Explain(operations);
-  }
-  return checked;
+  absl::Status read = ReadEverything();
+  EXPECT_TRUE(read.ok()) << read;
+  for (const std::string& problem : Problems()) ADD_FAILURE() << problem;
+  return history_.operations();
+}
+
+std::map<std::string, uint64_t> RecordedLoad::Errors() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return errors_;
 }
 
 }  // namespace kvd

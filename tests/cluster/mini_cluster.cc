@@ -1,16 +1,13 @@
 #include "tests/cluster/mini_cluster.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -34,27 +31,6 @@ bool PortIsFree(int port) {
   return free;
 }
 
-pid_t Spawn(const std::vector<std::string>& words, const std::string& output_path,
-            const std::string& input_path) {
-  pid_t pid = fork();
-  if (pid != 0) return pid;
-  int out = open(output_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  int in = open(input_path.c_str(), O_RDONLY);
-  dup2(in, 0);
-  dup2(out, 1);
-  dup2(out, 2);
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  execv(argv[0], argv.data());
-  _exit(127);
-}
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 }  // namespace
 
 int FreePortPair() {
@@ -67,31 +43,6 @@ int FreePortPair() {
   }
   KVD_CHECK(false);
   return 0;
-}
-
-std::string KvdPath() { return KVD_BIN "/kvd"; }
-std::string KvctlPath() { return KVD_BIN "/kvctl"; }
-
-Finished RunProgram(const std::vector<std::string>& words, int seconds, const std::string& input) {
-  ScratchDirectory scratch;
-  std::string out = scratch.path() + "/out";
-  std::string in = scratch.path() + "/in";
-  std::ofstream(in, std::ios::binary) << input;
-  pid_t pid = Spawn(words, out, in);
-  Finished finished;
-  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-  int status = 0;
-  while (waitpid(pid, &status, WNOHANG) == 0) {
-    if (std::chrono::steady_clock::now() > end) {
-      kill(pid, SIGKILL);
-      waitpid(pid, &status, 0);
-      break;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  finished.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  finished.output = ReadAll(out);
-  return finished;
 }
 
 MiniCluster::MiniCluster(int stores, std::vector<std::string> flags) : flags_(std::move(flags)) {
@@ -137,7 +88,7 @@ bool MiniCluster::Start(int n) {
     words.push_back(Addresses());
   }
   words.insert(words.end(), flags_.begin(), flags_.end());
-  pid_t pid = Spawn(words, DataDir(n) + ".log", "/dev/null");
+  pid_t pid = Spawn(words, DataDir(n) + ".log");
   stores_[Slot(n)].pid = pid;
   bool ended = false;
   Await([&] {
@@ -160,7 +111,7 @@ int MiniCluster::Terminate(int n) {
   int status = 0;
   waitpid(Pid(n), &status, 0);
   stores_[Slot(n)].pid = 0;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  return ExitCode(status);
 }
 
 bool MiniCluster::Await(const std::function<bool()>& condition, int seconds) {

@@ -4,29 +4,18 @@
 #include <sys/types.h>
 
 #include <functional>
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kvd/client.h"
+#include "tests/cluster/process.h"
 #include "tests/scratch_directory.h"
 
 namespace kvd {
 
 // A port that nothing listens on now, with the next one free as well.
 int FreePortPair();
-
-struct Finished {
-  int exit_code = -1;
-  std::string output;  // standard output and error together
-};
-// Runs a program to its end, at most `seconds`.
-Finished RunProgram(const std::vector<std::string>& words, int seconds = 30,
-                    const std::string& input = "");
-
-std::string KvdPath();
-std::string KvctlPath();
 
 class MiniCluster {
  public:
