@@ -101,7 +101,7 @@ absl::Status DataDirectory::Load() {
     }
     return absl::OkStatus();
   }
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   auto identity = ParseIdentity(text);
   if (!identity.ok()) {
     return absl::Status(identity.status().code(), absl::StrCat("--data-dir ", path_, ": ", identity.status().message()));
@@ -151,9 +151,10 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
 }
 
 std::string FormatIdentity(const StoreIdentity& identity) {
-  return absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(), "\nstore ", identity.store.value(),
-                      "\nreplica ", identity.replica.value(), "\nnonce ", identity.nonce, "\nstate ",
-                      kStates[static_cast<int>(identity.state)], "\n");
+  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(), "\nstore ",
+                                  identity.store.value(), "\nreplica ", identity.replica.value(), "\nnonce ",
+                                  identity.nonce, "\nstate ", kStates[static_cast<int>(identity.state)], "\n");
+  return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
 }
 
 absl::Status DataDirectory::Save(const StoreIdentity& identity) {

@@ -1,0 +1,70 @@
+// What an operator does about a store that can't go on: starts it again, or lets a new one take its
+// place.
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "tests/cluster/fault_cluster.h"
+
+namespace kvd {
+namespace {
+
+constexpr int kReplaceSeconds = 40;
+
+}  // namespace
+
+absl::Status FaultCluster::Recover() {
+  Poll();
+  for (int n = 1; n <= size(); ++n) {
+    absl::Status started = Start(n);
+    if (!started.ok() && MayEndWithOneLine(n) && LastWords(n).size() == 1) {
+      Note(absl::StrCat(std::string(started.message()), "; a new store takes its place"));
+      started = Replace(n);
+    }
+    if (!started.ok()) return started;
+    At(n).may_end = Ending::kNone;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FaultCluster::Replace(int n) {
+  uint64_t old = At(n).id;
+  // Only what is inside: the directory may be a mount.
+  for (const auto& entry : std::filesystem::directory_iterator(DataDir(n))) {
+    std::filesystem::remove_all(entry.path());
+  }
+  At(n).damaged = false;
+  absl::Status started = Start(n);
+  return started.ok() ? TakePlace(n, old) : started;
+}
+
+absl::Status FaultCluster::TakePlace(int n, uint64_t replaced_id) {
+  v1::ChangeMembershipRequest request;
+  request.set_change(v1::ChangeMembershipRequest::REPLACE);
+  request.set_store_id(At(n).id);
+  request.set_replaced_store_id(replaced_id);
+  absl::Status last;
+  bool done = Await(
+      [&] {
+        Poll();
+        client::ClusterClient cluster(Addresses(), std::chrono::seconds(5));
+        auto members = cluster.Members();
+        last = members.status();
+        if (!members.ok()) return false;
+        bool votes = false;
+        bool replaced = true;
+        for (const auto& replica : members->groups(0).replicas()) {
+          votes |= replica.store_id() == At(n).id && replica.voter();
+          replaced &= replica.store_id() != replaced_id;
+        }
+        if (votes && replaced && !members->groups(0).joint()) return true;
+        last = cluster.Change(request).status();
+        return false;
+      },
+      kReplaceSeconds);
+  if (done) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("store ", At(n).id,
+                                                  " did not take the place of store ", replaced_id,
+                                                  ": ", std::string(last.message())));
+}
+
+}  // namespace kvd

@@ -1,0 +1,14 @@
+// Whether the replicas of a cluster hold the same: the one place where that is decided.
+#pragma once
+
+#include "absl/status/status.h"
+#include "tests/cluster/fault_cluster.h"
+
+namespace kvd {
+
+// Compares what every member of the group holds once all have applied the same, within `seconds`.
+// No load may run meanwhile. The error names the stores and the first key that differs, or why that
+// can't be told.
+absl::Status CompareReplicas(FaultCluster& cluster, int seconds = 40);
+
+}  // namespace kvd
