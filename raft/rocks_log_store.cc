@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
+#include "proto/codec.h"
 #include "raft/side_file.h"
 
 namespace kvd::raft {
@@ -170,6 +171,26 @@ std::optional<Term> RocksLogStore::TermAt(GroupId group, Index index) const {
   auto entries = Read(group, index, index + 1, 0);
   if (entries.empty()) return std::nullopt;
   return entries[0]->term;
+}
+
+uint64_t RocksLogStore::CheckRecords(std::string* cursor, size_t bytes_max,
+                                     const std::function<void(std::string)>& damaged) const {
+  uint64_t bytes = 0;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
+  for (it->Seek(*cursor); it->Valid() && bytes < bytes_max; it->Next()) {
+    std::string_view key = V(it->key());
+    bytes += key.size() + it->value().size();
+    if (key.size() == 13 && key[4] == static_cast<char>(LogKind::kEntry) &&
+        !DecodeEntry(key, V(it->value())).has_value()) {
+      damaged(absl::StrCat("log entry ", Reader(key.substr(5)).Fixed64(), " of group ",
+                           Reader(key).Fixed32(), " does not match its checksum"));
+    }
+    // The next one begins behind this key.
+    cursor->assign(key).push_back('\0');
+  }
+  if (it->status().ok()) return bytes;
+  damaged(absl::StrCat("reading the log: ", it->status().ToString()));
+  return 0;  // what lies behind can't be reached
 }
 
 LogStoreStats RocksLogStore::stats() const {

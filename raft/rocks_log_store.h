@@ -68,6 +68,12 @@ class RocksLogStore : public LogStore {
   // What opening had to mend, for the operator; empty if nothing.
   const std::string& opening_report() const { return opening_report_; }
 
+  // Checks records against their checksums, from `cursor` (empty: the first) on, about `bytes_max` of
+  // them; tells `damaged` what is wrong with one. Moves the cursor, and gives the bytes read; 0:
+  // nothing is left, or can be read. Thread-safe.
+  uint64_t CheckRecords(std::string* cursor, size_t bytes_max,
+                        const std::function<void(std::string)>& damaged) const;
+
   // Thread-safe.
   LogStoreStats stats() const;
   uint64_t DiskBytes() const;

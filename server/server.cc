@@ -97,7 +97,8 @@ void Server::Parts::MakeServices() {
       loop.get(), host, dispatcher.get(), membership.get(), network.get(),
       service::ClusterService::Options{kVersion, options.voters,
                                        [this] { return DirectoryBytes(directory->data_path()); },
-                                       [this] { return DirectoryBytes(directory->raft_path()); }});
+                                       [this] { return DirectoryBytes(directory->raft_path()); },
+                                       verifier.get()});
   raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
@@ -232,6 +233,7 @@ void Server::Stop() {
   p.loop->Stop();
   p.thread.join();
   p.loop->Drain();
+  p.worker->Stop();  // its jobs read both databases
   if (p.engine) (void)p.engine->Flush();
   p.log_store.reset();
   p.group.reset();

@@ -13,7 +13,9 @@
 #include "raft/grpc_transport.h"
 #include "raft/host_set.h"
 #include "raft/rocks_log_store.h"
+#include "raft/runtime/thread_worker.h"
 #include "server/data_directory.h"
+#include "server/file_check.h"
 #include "server/listener.h"
 #include "server/server.h"
 #include "server/service/cluster_service.h"
@@ -41,6 +43,8 @@ struct Server::Parts {
   std::unique_ptr<raft::GrpcTransport> transport;
   std::unique_ptr<raft::HostSet> hosts;
   raft::Host* host = nullptr;  // of the first group; null once stopped
+  std::unique_ptr<ThreadWorker> worker;
+  std::unique_ptr<shard::Verifier> verifier;
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::PipelineForwarder> forwarder;
   std::unique_ptr<service::Dispatcher> dispatcher;

@@ -136,6 +136,10 @@ absl::Status Server::Parts::OpenStorage() {
   if (!loaded.ok()) return loaded.status();
   group = *std::move(loaded);
   group->on_fatal = [](const absl::Status& status) { Die(std::string(status.message())); };
+  worker = std::make_unique<ThreadWorker>();
+  verifier = std::make_unique<shard::Verifier>(loop.get(), worker.get(), [this] {
+    return std::make_unique<FileCheck>(log_store.get(), engine.get());
+  });
   return absl::OkStatus();
 }
 
@@ -174,7 +178,7 @@ absl::Status Server::Parts::StartGroup() {
           "--data-dir ", options.data_dir, ": store ", identity.store.value(),
           " was removed from the cluster; empty the directory and start with --join to join anew"));
     }
-    group->Attach(loop.get(), host);
+    group->Attach(loop.get(), host, verifier.get());
     absl::Status started = host->StartGroup(std::move(log), group.get());
     if (!started.ok()) return started;
   }

@@ -47,11 +47,14 @@ T OrFail(absl::StatusOr<T> value) {
 
 // Exit code of a command that ran well but has nothing to show: a missing key, a failed condition.
 inline constexpr int kNothing = 1;
+// Exit code of a verification that found something wrong.
+inline constexpr int kNotVerified = 1;
 
 // Each adds its subcommands; a subcommand sets `*exit_code`.
 void AddKvCommands(CLI::App& app, Context& context, int* exit_code);
 void AddTransferCommands(CLI::App& app, Context& context, int* exit_code);
 void AddClusterCommands(CLI::App& app, Context& context, int* exit_code);
+void AddVerifyCommand(CLI::App& app, Context& context, int* exit_code);
 void AddShellCommand(CLI::App& app, Context& context, int* exit_code);
 
 // Runs one command line without the program's name.

@@ -32,8 +32,9 @@ absl::StatusOr<std::string> Context::Bytes(const std::string& argument) const {
 namespace {
 
 constexpr const char* kFooter =
-    "Exit codes: 0 done; 1 no such key, or a condition did not hold; 2 bad input; 3 no answer in time;\n"
-    "4 the outcome of a write is unknown; 5 refused in this state; 6 data is damaged; 7 other.";
+    "Exit codes: 0 done; 1 no such key, a condition did not hold, or verify found something wrong;\n"
+    "2 bad input; 3 no answer in time; 4 the outcome of a write is unknown; 5 refused in this state;\n"
+    "6 data is damaged; 7 other.";
 
 }  // namespace
 
@@ -56,6 +57,7 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   AddKvCommands(app, context, &exit_code);
   AddTransferCommands(app, context, &exit_code);
   AddClusterCommands(app, context, &exit_code);
+  AddVerifyCommand(app, context, &exit_code);
   if (!in_shell) AddShellCommand(app, context, &exit_code);
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());

@@ -28,9 +28,14 @@ absl::Status ClusterClient::Anywhere(
   return last;
 }
 
+void ClusterClient::SetShortDeadline(grpc::ClientContext* context) const {
+  auto most = std::min<std::chrono::milliseconds>(deadline_, std::chrono::seconds(2));
+  context->set_deadline(std::chrono::system_clock::now() + most);
+}
+
 absl::StatusOr<v1::StatusResponse> ClusterClient::StatusOf(const std::string& address) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::min<std::chrono::milliseconds>(deadline_, std::chrono::seconds(2)));
+  SetShortDeadline(&context);
   v1::StatusResponse response;
   absl::Status status = FromGrpc(StubTo(address)->Status(&context, v1::StatusRequest(), &response));
   if (!status.ok()) return status;
@@ -62,6 +67,25 @@ absl::StatusOr<v1::TransferLeadershipResponse> ClusterClient::Transfer(
   absl::Status status = Anywhere([&](auto* stub, auto* context) {
     return stub->TransferLeadership(context, request, &response);
   });
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::StartVerificationResponse> ClusterClient::StartVerification() {
+  v1::StartVerificationResponse response;
+  absl::Status status = Anywhere([&](auto* stub, auto* context) {
+    return stub->StartVerification(context, v1::StartVerificationRequest(), &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::GetVerificationResponse> ClusterClient::VerificationOf(
+    const std::string& address, const v1::GetVerificationRequest& request) {
+  grpc::ClientContext context;
+  SetShortDeadline(&context);
+  v1::GetVerificationResponse response;
+  absl::Status status = FromGrpc(StubTo(address)->GetVerification(&context, request, &response));
   if (!status.ok()) return status;
   return response;
 }

@@ -24,11 +24,18 @@ class ClusterClient {
   absl::StatusOr<v1::ChangeMembershipResponse> Change(const v1::ChangeMembershipRequest& request);
   absl::StatusOr<v1::TransferLeadershipResponse> Transfer(
       const v1::TransferLeadershipRequest& request);
+  absl::StatusOr<v1::StartVerificationResponse> StartVerification();
+  // Of the store at exactly this address.
+  absl::StatusOr<v1::GetVerificationResponse> VerificationOf(
+      const std::string& address, const v1::GetVerificationRequest& request);
 
  private:
   // Tries the addresses in turn until one can be reached.
   absl::Status Anywhere(
       const std::function<grpc::Status(v1::Cluster::Stub*, grpc::ClientContext*)>& call);
+
+  // For a call to one store that may be down: at most two seconds.
+  void SetShortDeadline(grpc::ClientContext* context) const;
 
   const std::vector<std::string> addresses_;
   const std::chrono::milliseconds deadline_;

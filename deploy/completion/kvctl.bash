@@ -4,13 +4,13 @@ _kvctl() {
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case $word in
       -*) ;;
-      get | put | append | delete | cas | incr | scan | import | export | status | member | shell) [ -n "$command" ] || command=$word ;;
+      get | put | append | delete | cas | incr | scan | import | export | status | member | verify | shell) [ -n "$command" ] || command=$word ;;
       *) [ "$command" = member ] && [ -z "$sub" ] && sub=$word ;;
     esac
   done
   local global="--connect --timeout-ms --output --hex --help --version"
   case $command in
-    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status member shell $global" -- "$current")) ;;
+    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status member verify shell $global" -- "$current")) ;;
     member) COMPREPLY=($(compgen -W "list add promote remove replace transfer" -- "$current")) ;;
     get) COMPREPLY=($(compgen -W "--stale --at --version" -- "$current")) ;;
     put) [[ $current == -* ]] && COMPREPLY=($(compgen -W "--file --ttl-ms --if-absent --if-version" -- "$current")) || COMPREPLY=($(compgen -f -- "$current")) ;;

@@ -1,5 +1,5 @@
 # fish completion for kvctl
-set -l commands get put append delete cas incr scan import export status member shell
+set -l commands get put append delete cas incr scan import export status member verify shell
 complete -c kvctl -f
 complete -c kvctl -n "not __fish_seen_subcommand_from $commands" -a "$commands"
 complete -c kvctl -l connect -x -d "HOST:PORT of any stores"

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/error.h"
 #include "proto/limits.h"
+#include "server/service/cluster_forward.h"
 #include "server/service/unary.h"
 
 namespace kvd::service {
@@ -35,39 +36,11 @@ void ClusterService::Start(grpc::ServerCompletionQueue* queue) {
   KVD_UNARY(TransferLeadership, TransferLeadershipRequest, TransferLeadershipResponse, Transfer);
   KVD_UNARY(ChangeMembership, ChangeMembershipRequest, ChangeMembershipResponse, Change);
   KVD_UNARY(Join, JoinRequest, JoinResponse, Join);
+  KVD_UNARY(StartVerification, StartVerificationRequest, StartVerificationResponse, StartVerification);
+  KVD_UNARY(GetVerification, GetVerificationRequest, GetVerificationResponse, GetVerification);
 }
 
 #undef KVD_UNARY
-
-template <class Request, class Response, class Call>
-bool ClusterService::Forwarded(Request* request, const Answer<Response>& answer, Call call) {
-  if (group_->leads()) return false;
-  std::string leader = dispatcher_->LeaderAddress();
-  if (leader.empty() || request->forwarded()) {
-    answer(NotLeaderError(group_->group(), host_->LeaderStore(group_->group()), leader), nullptr);
-    return true;
-  }
-  struct State {
-    std::unique_ptr<v1::Cluster::Stub> stub;
-    grpc::ClientContext context;
-    Request request;
-    Response response;
-    grpc::Status status;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader;
-  };
-  auto state = std::make_shared<State>();
-  state->stub = v1::Cluster::NewStub(network_->ChannelTo(leader));
-  state->request.Swap(request);
-  state->request.set_forwarded(true);
-  state->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
-  forwarded_.insert(&state->context);
-  state->reader = call(state->stub.get(), &state->context, state->request, loop_->queue());
-  state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state, answer](bool) {
-    forwarded_.erase(&state->context);
-    answer(client::FromGrpc(state->status), &state->response);
-  }));
-  return true;
-}
 
 void ClusterService::FillGroup(v1::GroupStatus* out) const {
   const raft::Core& core = host_->core(group_->group());

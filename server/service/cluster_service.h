@@ -1,4 +1,4 @@
-// The public Cluster service: status, members, leadership, membership, joining.
+// The public Cluster service: status, members, leadership, membership, joining, verification.
 #pragma once
 
 #include <functional>
@@ -21,6 +21,8 @@ class ClusterService {
     size_t voters_wanted = 3;
     std::function<uint64_t()> data_bytes;
     std::function<uint64_t()> log_bytes;
+    // Outlives the service.
+    const shard::Verifier* verifier = nullptr;
   };
 
   ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,
@@ -45,6 +47,11 @@ class ClusterService {
                 const Answer<v1::TransferLeadershipResponse>& answer);
   void Change(v1::ChangeMembershipRequest* request, const Answer<v1::ChangeMembershipResponse>& answer);
   void Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer);
+  // cluster_verification.cc
+  void StartVerification(v1::StartVerificationRequest* request,
+                         Answer<v1::StartVerificationResponse> answer);
+  void GetVerification(v1::GetVerificationRequest* request,
+                       Answer<v1::GetVerificationResponse> answer);
 
   void FillGroup(v1::GroupStatus* out) const;
   void Admit(raft::Member member);

@@ -108,6 +108,7 @@ bool DecodeFields(Reader& r, Command* c) {
       return true;
     case CommandKind::kClockAdvance: return true;
     case CommandKind::kSafePoint: c->safe_point = Timestamp(r.Fixed64()); return true;
+    case CommandKind::kVerify: c->verification = r.Fixed64(); return true;
     case CommandKind::kBootstrap:
       c->cluster = ClusterId(r.Fixed64());
       c->replica = r.Id<ReplicaId>();
@@ -184,6 +185,7 @@ std::string Encode(const Command& c) {
       break;
     case CommandKind::kClockAdvance: break;
     case CommandKind::kSafePoint: w.Fixed64(c.safe_point.value()); break;
+    case CommandKind::kVerify: w.Fixed64(c.verification); break;
     case CommandKind::kBootstrap:
       w.Fixed64(c.cluster.value());
       w.Varint(c.replica);

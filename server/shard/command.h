@@ -2,6 +2,7 @@
 // Conditions are evaluated when applying, so every replica decides the same. Values; pure codec.
 //
 //   command = version (1 B, now 1) kind (1 B) timestamp fields-of-kind
+//   fields of kVerify = the verification's id (8 B big-endian)
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,7 @@ enum class CommandKind : uint8_t {
   kBootstrap = 5,      // the first entry of a new cluster
   kJoin = 6,           // allots a store id and a replica id
   kStoreAddress = 7,   // a store can be reached elsewhere now
+  kVerify = 8,         // each replica hashes what it holds at this entry's index; changes nothing
 };
 
 struct Condition {
@@ -72,6 +74,8 @@ struct Command {
   std::string address;                 // kBootstrap, kJoin, kStoreAddress
   uint64_t nonce = 0;                  // kBootstrap, kJoin: the joining store's own random number
 
+  uint64_t verification = 0;           // kVerify: tells it from others; random, not 0
+
   // The first key named: holds the outcome that later attempts find. Requires: a write.
   const std::string& PrimaryKey() const;
 };
@@ -94,6 +98,8 @@ struct CommandResult {
   absl::Status status;
   // The group's clock after the command: the client's next token.
   Timestamp applied_at;
+  // Of its log entry.
+  Index index;
   // Found in the history instead of being applied again.
   bool duplicate = false;
 

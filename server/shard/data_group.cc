@@ -44,9 +44,10 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
 
 DataGroup::~DataGroup() = default;
 
-void DataGroup::Attach(Loop* loop, raft::Host* host) {
+void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier) {
   loop_ = loop;
   host_ = host;
+  verifier_ = verifier;
   duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
 }
 
@@ -147,7 +148,7 @@ void DataGroup::WriteBatch(std::unique_ptr<storage::WriteBatch>& batch) {
 
 // Whether applying the command looks at versions: it must not miss those in an unwritten batch.
 bool DataGroup::Reads(const Command& command) const {
-  if (command.kind == CommandKind::kDeleteRange) return true;
+  if (command.kind == CommandKind::kDeleteRange || command.kind == CommandKind::kVerify) return true;
   if (command.kind != CommandKind::kWrite) return false;
   if (!command.conditions.empty()) return true;
   for (const Operation& op : command.operations) {
@@ -174,6 +175,7 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::W
     meta_.clock = timestamp;
     if (command->kind == CommandKind::kClockAdvance) ExecuteClock(*batch);
     result.applied_at = timestamp;
+    result.index = entry.index;
   }
   meta_.applied.index = entry.index;
   meta_.applied.term = entry.term;
@@ -198,6 +200,7 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
         meta_.StoreSafePoint(batch, group_);
       }
       break;
+    case CommandKind::kVerify: BeginVerification(command.verification, timestamp); break;
     case CommandKind::kBootstrap:
     case CommandKind::kJoin:
     case CommandKind::kStoreAddress: ExecuteMembers(command, &result, batch); break;
@@ -219,6 +222,14 @@ absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp
 
 void DataGroup::ExecuteClock(storage::WriteBatch& batch) {
   batch.DeleteRange(ExpiryKey(group_, Timestamp()), ExpiryKey(group_, meta_.clock));
+}
+
+// Everything before this entry is in the engine: what the entry itself changes is the clock alone.
+void DataGroup::BeginVerification(uint64_t id, Timestamp timestamp) {
+  // One that is replayed long after: nobody waits for it any more.
+  if (MillisOf(timestamp) + kVerificationMillisMax < loop_->WallMillis()) return;
+  verifier_->Begin(id, group_, meta_.applied.index + 1, engine_->Snapshot(), meta_.safe_point,
+                   timestamp);
 }
 
 Index DataGroup::DurableIndex() {

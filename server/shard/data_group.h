@@ -13,6 +13,7 @@
 #include "server/shard/executor.h"
 #include "server/shard/group_clock.h"
 #include "server/shard/group_meta.h"
+#include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/sweeper.h"
 
@@ -55,8 +56,8 @@ class DataGroup : public raft::StateMachine {
                                                          const DataGroupOptions& options);
   ~DataGroup() override;
 
-  // Before the host starts the group.
-  void Attach(Loop* loop, raft::Host* host);
+  // Before the host starts the group. The verifier outlives the host.
+  void Attach(Loop* loop, raft::Host* host, Verifier* verifier);
   // Before the host ends: does nothing by itself any more.
   void Detach() { duty_timer_.reset(); }
 
@@ -117,6 +118,7 @@ class DataGroup : public raft::StateMachine {
                                         storage::WriteBatch& batch);
   void ExecuteMembers(const Command& command, CommandResult* result, storage::WriteBatch& batch);
   void ExecuteClock(storage::WriteBatch& batch);
+  void BeginVerification(uint64_t id, Timestamp timestamp);
   uint64_t PhysicalMillis();
   Timestamp AheadMax();
   void ProposeNow(Command command, CommandCallback callback);
@@ -137,6 +139,7 @@ class DataGroup : public raft::StateMachine {
   GroupClock clock_;
   Loop* loop_ = nullptr;
   raft::Host* host_ = nullptr;
+  Verifier* verifier_ = nullptr;
 
   bool unwritten_ = false;  // entries were applied into a batch that is not written yet
   bool leads_ = false;

@@ -68,6 +68,8 @@ class Cluster {
   // The state of all stores, for a person.
   std::string Describe();
   void Converge();
+  // All members hash their state at one index, by a replicated command, and get the same.
+  void VerifyReplicas();
 
  private:
   void DrawOptions();

@@ -78,46 +78,4 @@ void Invariants::CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>&
   }
 }
 
-uint32_t StateHash(const shard::DataGroup& group) {
-  uint32_t crc = 0;
-  storage::ScanOptions options;
-  for (Timestamp at : {group.meta().safe_point, group.meta().clock}) {
-    options.at = at;
-    auto status = group.reader().Scan(
-        options, [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
-          std::string row;
-          Writer w(&row);
-          w.Bytes(key);
-          w.Varint(timestamp);
-          w.Bytes(version.value);
-          w.Varint(version.expiry);
-          crc = Crc32c(row, crc);
-          return true;
-        });
-    KVD_CHECK_MSG(status.ok(), status.status().ToString());
-  }
-  // And all history above the safe point, outcomes included.
-  absl::Status status = group.reader().DeltaScan(
-      KeyRange(), group.meta().safe_point, kTimestampMax,
-      [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
-        crc = Crc32c(storage::Encode(version), Crc32c(key, crc + static_cast<uint32_t>(timestamp.value())));
-        return true;
-      });
-  KVD_CHECK_MSG(status.ok(), status.ToString());
-  return crc;
-}
-
-void Invariants::CheckReplicas(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const {
-  std::map<Index, std::pair<StoreId, uint32_t>> hashes;
-  for (const auto& [id, store] : stores) {
-    if (!store->running()) continue;
-    auto index = store->group().meta().applied.index;
-    uint32_t hash = StateHash(store->group());
-    auto [it, first] = hashes.emplace(index, std::pair(id, hash));
-    KVD_CHECK_MSG(it->second.second == hash,
-                  absl::StrCat("stores ", it->second.first.value(), " and ", id.value(),
-                               " differ at index ", index.value()));
-  }
-}
-
 }  // namespace kvd::sim

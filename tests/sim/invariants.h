@@ -17,8 +17,6 @@ class Invariants {
   void Applied(SimStore& store, const raft::Entry& entry, const shard::CommandResult& result);
   // After each event: over all stores at one instant.
   void CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const;
-  // Replicas at the same applied index hold the same state.
-  void CheckReplicas(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const;
 
   Index highest_applied() const { return applied_.empty() ? Index() : applied_.rbegin()->first; }
 
@@ -32,8 +30,5 @@ class Invariants {
   std::map<Index, AppliedEntry> applied_;
   std::map<StoreId, Term> led_checked_;
 };
-
-// Everything of the group that can be seen at and above the safe point, as one number.
-uint32_t StateHash(const shard::DataGroup& group);
 
 }  // namespace kvd::sim

@@ -14,6 +14,12 @@ Process::~Process() {
   flush_timer.reset();
 }
 
+void SimWorker::Run(std::unique_ptr<Job> job) {
+  loop_->Post([this, job = std::move(job)]() mutable {
+    if (job->Step()) Run(std::move(job));
+  });
+}
+
 SimStore::SimStore(Scheduler* scheduler, SimNetwork* network, StoreId id,
                    const StoreOptions& options)
     : scheduler_(scheduler), network_(network), id_(id), options_(options) {}
@@ -61,7 +67,9 @@ void SimStore::Start() {
   p.host->after_turn = [this] {
     if (after_turn) after_turn(*this);
   };
-  p.group->Attach(p.loop.get(), p.host.get());
+  p.worker = std::make_unique<SimWorker>(p.loop.get());
+  p.verifier = std::make_unique<shard::Verifier>(p.loop.get(), p.worker.get(), nullptr);
+  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get());
   absl::Status started = p.host->StartGroup((*logs)[0], p.group.get());
   KVD_CHECK_MSG(started.ok(), started.ToString());
   p.dispatcher = std::make_unique<service::Dispatcher>(

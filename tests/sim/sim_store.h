@@ -25,6 +25,16 @@ struct StoreOptions {
   int64_t wall_offset_ms = 0;
 };
 
+// Runs the slices of its jobs as events of the loop.
+class SimWorker : public Worker {
+ public:
+  explicit SimWorker(Loop* loop) : loop_(loop) {}
+  void Run(std::unique_ptr<Job> job) override;
+
+ private:
+  Loop* const loop_;
+};
+
 // A running process; destroyed when it crashes.
 struct Process {
   std::unique_ptr<SimLoop> loop;
@@ -32,6 +42,8 @@ struct Process {
   std::unique_ptr<SimCaller> caller;
   std::unique_ptr<SimLogStore> log_store;
   std::unique_ptr<raft::Host> host;
+  std::unique_ptr<SimWorker> worker;
+  std::unique_ptr<shard::Verifier> verifier;
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::Dispatcher> dispatcher;
   std::unique_ptr<service::Membership> membership;
