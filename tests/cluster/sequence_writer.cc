@@ -166,6 +166,7 @@ void SequenceWriter::Submit(uint64_t entries) {
   raft::LogWrite write;
   write.group = kGroup;
   write.hard_state = raft::HardState{Term(1), kReplica, Index(applied_)};
+  if (last_ > 0) write.previous = Term(1);
   for (uint64_t i = 0; i < entries; ++i) write.entries.push_back(EntryOf(++last_));
   std::vector<raft::LogWrite> writes;
   writes.push_back(std::move(write));
