@@ -354,6 +354,29 @@ TEST(FaultCluster, SeesAnEndThatNobodyAllowed) {
   });
 }
 
+// Ends a store behind the cluster's back.
+class PlantedEnd : public Fault {
+ public:
+  void Inject(FaultCluster& cluster, Random&) override { kill(cluster.Pid(2), SIGKILL); }
+  void Heal(FaultCluster& cluster, Random&) override { cluster.AwaitEnd(2, 10); }
+};
+
+TEST(Run, ThatFoundAProblemHasFailed) {
+  SKIP_WITHOUT_SANDBOX();
+  ScratchDirectory scratch;
+  FaultKind kind = {"planted", "", "", true, 0, 0, MakeFault<PlantedEnd>};
+  RunOptions options;
+  options.fault = &kind;
+  options.seconds = 1;
+  options.clients = 4;
+  options.name = absl::StrCat("kvd-test-run-", getpid());
+  options.directory = scratch.path();
+  volatile pid_t pid = 0;
+  RunReport report = RunInSandbox(options, &pid);
+  EXPECT_THAT(report.problems, testing::ElementsAre(HasSubstr("store 2 ended with -9")));
+  EXPECT_GT(report.operations, 0u) << ReadAll(scratch.path() + "/run.log");
+}
+
 // A replica that silently lost a key: planted in the files of a stopped store.
 void RemoveKeysWith(const std::string& part, const std::string& data_dir) {
   auto engine = storage::RocksEngine::Open(data_dir + "/data", {});
