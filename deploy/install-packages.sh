@@ -9,7 +9,8 @@ set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobuf-compiler-grpc
   protobuf-compiler libprotobuf-dev librocksdb-dev libabsl-dev prometheus-cpp-dev libcli11-dev
   libspdlog-dev libisal-dev libcivetweb-dev libedit-dev libzstd-dev liblz4-dev libsnappy-dev
-  libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libcurl4-openssl-dev wamerican procps curl)
+  libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libjemalloc-dev libgflags-dev
+  libcurl4-openssl-dev wamerican procps curl)
 tests=(libgtest-dev libgmock-dev nlohmann-json3-dev python3 git
   iproute2 nftables iptables strace libfaketime e2fsprogs mount util-linux)
 bench=(etcd-server redis-server redis-tools)
