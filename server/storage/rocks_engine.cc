@@ -38,6 +38,32 @@ class MvccPrefix : public rocksdb::SliceTransform {
   bool InDomain(const rocksdb::Slice& key) const override { return IsVersionKey(V(key)); }
 };
 
+// Within one user key: keeps RocksDB's iterator for the next look-up, since making one costs more than
+// the look-up itself.
+class PrefixIterator : public Iterator {
+ public:
+  PrefixIterator(const IterateOptions& options, std::unique_ptr<rocksdb::Iterator> it,
+                 std::unique_ptr<rocksdb::Iterator>* home)
+      : prefix_(options.lower), it_(std::move(it)), home_(home) {}
+  ~PrefixIterator() override { *home_ = std::move(it_); }
+  bool Valid() const override { return it_->Valid() && IsVersionOf(prefix_, V(it_->key())); }
+  void Seek(std::string_view key) override {
+    KVD_CHECK(IsVersionOf(prefix_, key));
+    it_->Seek(S(key));
+  }
+  void SeekForPrev(std::string_view) override { KVD_CHECK(false); }
+  void Next() override { it_->Next(); }
+  void Prev() override { KVD_CHECK(false); }
+  std::string_view key() const override { return V(it_->key()); }
+  std::string_view value() const override { return V(it_->value()); }
+  absl::Status status() const override { return Convert(it_->status()); }
+
+ private:
+  const std::string prefix_;
+  std::unique_ptr<rocksdb::Iterator> it_;
+  std::unique_ptr<rocksdb::Iterator>* const home_;
+};
+
 class RocksIterator : public Iterator {
  public:
   RocksIterator(rocksdb::DB* db, const rocksdb::Snapshot* snapshot, const IterateOptions& options)
@@ -198,10 +224,24 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
 RocksEngine::RocksEngine(std::string directory) : directory_(std::move(directory)) {}
 
 RocksEngine::~RocksEngine() {
+  look_up_.reset();
   if (db_ != nullptr) db_->Close();
 }
 
+// The kept iterator holds the memtables and files of its time: brought up to date when it is used, and
+// given up when writes go on without it.
+std::unique_ptr<Iterator> RocksEngine::NewPrefixIterator(const IterateOptions& options) const {
+  writes_since_look_up_ = 0;
+  if (look_up_ == nullptr || !look_up_->Refresh().ok()) {
+    rocksdb::ReadOptions read;
+    read.prefix_same_as_start = true;
+    look_up_.reset(db_->NewIterator(read));
+  }
+  return std::make_unique<PrefixIterator>(options, std::move(look_up_), &look_up_);
+}
+
 std::unique_ptr<Iterator> RocksEngine::NewIterator(const IterateOptions& options) const {
+  if (options.one_prefix && options.fill_cache) return NewPrefixIterator(options);
   return std::make_unique<RocksIterator>(db_.get(), nullptr, options);
 }
 
@@ -212,6 +252,7 @@ absl::StatusOr<std::optional<std::string>> RocksEngine::Get(std::string_view key
 std::unique_ptr<WriteBatch> RocksEngine::NewBatch() { return std::make_unique<RocksBatch>(); }
 
 absl::Status RocksEngine::Write(WriteBatch& batch) {
+  if (++writes_since_look_up_ > kWritesWithoutLookUpMax) look_up_.reset();
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   return Convert(db_->Write(options, &static_cast<RocksBatch&>(batch).batch));
@@ -225,7 +266,10 @@ absl::StatusOr<std::optional<std::string>> RocksEngine::GetPersisted(std::string
   return GetWith(db_.get(), options, key);
 }
 
-absl::Status RocksEngine::Flush() { return Convert(db_->Flush(rocksdb::FlushOptions())); }
+absl::Status RocksEngine::Flush() {
+  look_up_.reset();
+  return Convert(db_->Flush(rocksdb::FlushOptions()));
+}
 
 absl::StatusOr<std::unique_ptr<IngestFile>> RocksEngine::NewIngestFile() {
   std::string path = absl::StrCat(directory_, "/staged/", next_file_++, ".sst");
@@ -237,6 +281,7 @@ absl::StatusOr<std::unique_ptr<IngestFile>> RocksEngine::NewIngestFile() {
 
 absl::Status RocksEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
                                  std::string_view end) {
+  look_up_.reset();
   auto& staged = static_cast<RocksIngestFile&>(*file);
   // In one file everything has one sequence number: the tombstone hides what was there before, and
   // not the pairs beside it.

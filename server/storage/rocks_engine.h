@@ -11,6 +11,7 @@
 
 namespace rocksdb {
 class DB;
+class Iterator;
 class Cache;
 }  // namespace rocksdb
 
@@ -50,11 +51,18 @@ class RocksEngine : public Engine {
  private:
   class FilterFactory;
 
+  // So many writes without a look-up end the life of the kept iterator.
+  static constexpr int kWritesWithoutLookUpMax = 64;
+
   explicit RocksEngine(std::string directory);
+  std::unique_ptr<Iterator> NewPrefixIterator(const IterateOptions& options) const;
 
   const std::string directory_;
   std::shared_ptr<FilterFactory> filter_factory_;
   std::unique_ptr<rocksdb::DB> db_;
+  // Kept for the next look-up of one key, and how often was written since. Of the owning loop.
+  mutable std::unique_ptr<rocksdb::Iterator> look_up_;
+  mutable int writes_since_look_up_ = 0;
   uint64_t next_file_ = 1;
 };
 

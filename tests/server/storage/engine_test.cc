@@ -151,6 +151,37 @@ TEST_P(EngineTest, PrefixReadsFindVersions) {
   EXPECT_EQ(it->value(), "w");
 }
 
+// The engine keeps what it needs for a look-up: each must still see all that was written before it.
+TEST_P(EngineTest, EachLookUpSeesWhatWasWritten) {
+  GroupId group(1);
+  auto newest = [&](const std::string& key) -> std::string {
+    IterateOptions options;
+    options.lower = VersionsPrefix(group, key);
+    options.upper = PrefixEnd(options.lower);
+    options.one_prefix = true;
+    auto it = engine_->NewIterator(options);
+    it->Seek(VersionKey(group, key, kTimestampMax));
+    return it->Valid() ? std::string(it->value()) : "none";
+  };
+  for (uint64_t i = 1; i <= 400; ++i) {
+    Put(VersionKey(group, "a", Timestamp(i)), std::to_string(i));
+    // Sometimes writes go on for long without a look-up, sometimes all lies in files.
+    if (i % 100 < 80) {
+      EXPECT_EQ(newest("a"), std::to_string(i));
+    }
+    if (i % 50 == 0) {
+      ASSERT_TRUE(engine_->Flush().ok());
+    }
+    EXPECT_EQ(newest("b"), "none");
+  }
+  auto batch = engine_->NewBatch();
+  batch->DeleteRange(VersionsPrefix(group, "a"), PrefixEnd(VersionsPrefix(group, "a")));
+  ASSERT_TRUE(engine_->Write(*batch).ok());
+  EXPECT_EQ(newest("a"), "none");
+  Put(VersionKey(group, "a", Timestamp(500)), "again");
+  EXPECT_EQ(newest("a"), "again");
+}
+
 INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::Bool(),
                          [](const auto& info) { return info.param ? "RocksDb" : "Memory"; });
 
