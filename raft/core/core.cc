@@ -127,6 +127,8 @@ void Core::BecomeLeader() {
   progress_.clear();
   SyncProgress();
   // Entries of earlier terms commit only together with one of this term (thesis, 3.6.2).
+  released_ = log_.last_index();
+  held_bytes_ = 0;
   term_start_ = log_.last_index() + 1;
   AppendAsLeader(EntryType::kEmpty, "");
   next_heartbeat_ = now_ + options_.heartbeat_interval;
@@ -303,6 +305,14 @@ void Core::Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term
 }
 
 Output Core::TakeOutput() {
+  std::vector<EntryPtr> held;
+  if (HoldsBack()) {
+    held.swap(output_.entries);
+  } else {
+    if (released_ != log_.last_index()) released_at_ = now_;
+    released_ = log_.last_index();
+    held_bytes_ = 0;
+  }
   if (role_ == Role::kLeader) {
     if (round_wanted_) StartReadRound();
     // Here, so that all proposals since the last output share messages.
@@ -322,6 +332,7 @@ Output Core::TakeOutput() {
   }
   Output out = std::move(output_);
   output_ = Output();
+  output_.entries = std::move(held);
   return out;
 }
 

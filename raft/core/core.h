@@ -36,6 +36,11 @@ struct CoreOptions {
   size_t uncommitted_bytes_max = 64 << 20;   // of the leader's log tail
   size_t cache_bytes_max = 32 << 20;         // recent entries kept in memory
   size_t apply_bytes_max = 4 << 20;          // committed entries of one output
+  // A leader's commands wait while those before them are being written and replicated, and then
+  // leave together, as long as there are fewer bytes of them than this; 0: none waits. The own write
+  // is waited for in any case, the replication no longer than that.
+  size_t join_bytes_max = 0;
+  Duration join_time_max = milliseconds(2);
 };
 
 // Empty, or why the options can't work: names the field, the value and the limit.
@@ -220,6 +225,7 @@ class Core {
 
   // core_leader.cc
   void AppendAsLeader(EntryType type, std::string data);
+  bool HoldsBack() const;
   void BroadcastAppend();
   void MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty);
   void BroadcastHeartbeat();
@@ -306,6 +312,9 @@ class Core {
   MonotonicTime next_heartbeat_ = kLongAgo;
   MonotonicTime led_since_ = kLongAgo;
   Index term_start_;                        // its first entry of this term
+  Index released_;                          // entries behind it wait, see join_bytes_max
+  MonotonicTime released_at_ = kLongAgo;
+  size_t held_bytes_ = 0;                   // of those
   uint64_t round_ = 0;
   bool round_wanted_ = false;
   std::vector<PendingRead> reads_;
