@@ -34,7 +34,8 @@ rocksdb::Options LogOptions() {
   options.max_bgerror_resume_count = 0;
   options.paranoid_checks = true;
   options.compression = rocksdb::kNoCompression;
-  options.write_buffer_size = 32 << 20;
+  // Most of the log is forgotten before it is flushed, and recent entries are in the host's memory.
+  options.write_buffer_size = 8 << 20;
   options.max_write_buffer_number = 3;
   options.max_total_wal_size = 256 << 20;
   options.max_background_jobs = 2;
