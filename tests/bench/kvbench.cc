@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "absl/synchronization/mutex.h"
 #include "tests/bench/generator.h"
 #include "tests/bench/usage.h"
 
@@ -45,6 +46,7 @@ void Print(const nlohmann::json& r) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   kvd::bench::TargetOptions target;
   kvd::bench::WorkloadOptions workload;
   kvd::bench::LoadOptions load;
