@@ -75,6 +75,8 @@ void Generator::Ended(Kind kind, Time intended, bool ok, uint64_t rows) {
   if (!ending_ && (now >= end_ || (enough && open_ == 0))) {
     ending_ = true;
     result_.seconds = SecondsBetween(measure_from_, now);
+    // A stall that had not ended by then counts as well.
+    if (measuring_) result_.longest_gap_seconds = std::max(result_.longest_gap_seconds, SecondsBetween(last_success_, now));
     if (on_end) on_end();
   }
   if (!ending_ && !enough && options_.rate == 0) return Issue(now);
