@@ -227,9 +227,7 @@ void Host::Queue(GroupId id, Message message) {
     if (it == group->correspondents.end()) return;
     to = it->second;
   }
-  if (HoldsBack(message, DiskOf(to))) return;
   message.from_store = options_.store;
-  message.disk = disk_;
   message.wall_ms = loop_->WallMillis();
   ++counters_.messages_sent;
   outgoing_[to].push_back({id, std::move(message)});
@@ -248,8 +246,6 @@ void Host::OnMessages(std::vector<GroupMessage> messages) {
   for (GroupMessage& item : messages) {
     const Message& m = item.message;
     walls_[m.from_store] = {m.wall_ms, loop_->Now()};
-    disks_[m.from_store] = m.disk;
-    if (HoldsBack(m, disk_)) continue;
     Group* group = Find(item.group);
     if (group == nullptr || group->installing || group->tombstone_written) continue;
     group->correspondents[m.from] = m.from_store;

@@ -92,16 +92,6 @@ class Host : public TransportHandler {
   std::vector<GroupId> groups() const;
   // The store whose replica leads, 0 if unknown.
   StoreId LeaderStore(GroupId group) const;
-  // host_disk.cc
-  // The room on this store's disk from now on: short of it, less log is kept; at kCritical no entries
-  // and no snapshots are taken in: the replica lags until there is room.
-  void SetDisk(DiskState state) { disk_ = state; }
-  // What a store told last; its own too.
-  DiskState DiskOf(StoreId store) const;
-  // Whether a quorum of the group can be formed of stores that are not short of room.
-  bool HasRoom(GroupId group) const;
-  // A voter on such a store that holds all that is committed; 0 if none does. Requires: it leads.
-  ReplicaId CaughtUpVoterWithRoom(GroupId group) const;
   // Lower median of the voters' wall clocks, milliseconds since the Unix epoch.
   uint64_t MedianWallMillis(GroupId group) const;
   // Proposals that wait to be applied.
@@ -137,7 +127,6 @@ class Host : public TransportHandler {
   void SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight);
   void OnWritten();
   void Queue(GroupId group, Message message);
-  bool HoldsBack(const Message& message, DiskState receiver) const;
   void FlushMessages();
   void Tick();
   void ReportDamage(Group& group);
@@ -174,8 +163,6 @@ class Host : public TransportHandler {
     MonotonicTime at;
   };
   std::map<StoreId, WallReading> walls_;
-  DiskState disk_ = DiskState::kOk;
-  std::map<StoreId, DiskState> disks_;  // of the others
   std::unique_ptr<Timer> tick_timer_;
   MonotonicTime next_truncate_;
   HostCounters counters_;

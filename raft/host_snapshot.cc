@@ -63,7 +63,7 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
   KVD_FAULT_POINT(kChunkArrives);
   Group* group = Find(chunk.group);
   if (group == nullptr || group->core->id() != chunk.to || group->installing ||
-      group->tombstone_written || disk_ == DiskState::kCritical) {
+      group->tombstone_written) {
     return;
   }
   if (!group->core->CanUseSnapshot(chunk.meta, chunk.term)) {

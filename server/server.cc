@@ -66,8 +66,6 @@ std::string Validate(const ServerOptions& o) {
       CheckNumber("--write-buffer-mb", o.write_buffer_mb, 1, 1 << 14),
       CheckNumber("--log-keep-mb", o.log_keep_mb, 1, 1 << 20),
       CheckNumber("--voters", o.voters, 1, 7),
-      CheckNumber("--disk-low-water-mb", o.disk_low_water_mb, 0, 1 << 20),
-      CheckNumber("--disk-reserve-mb", o.disk_reserve_mb, 0, 1 << 20),
   };
   for (const std::string& seed : o.join) problems.push_back(CheckAddress("--join", seed));
   if (o.read_mode != "lease" && o.read_mode != "read-index") {
@@ -100,8 +98,7 @@ void Server::Parts::MakeServices() {
       service::ClusterService::Options{kVersion, options.voters,
                                        [this] { return DirectoryBytes(directory->data_path()); },
                                        [this] { return DirectoryBytes(directory->raft_path()); },
-                                       verifier.get(),
-                                       [this](v1::StatusResponse* out) { FillDisk(out); }});
+                                       verifier.get()});
   raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
@@ -121,7 +118,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto directory = DataDirectory::Open(options.data_dir);
   if (!directory.ok()) return directory.status();
   p.directory = *std::move(directory);
-  p.PrepareDisk();
   absl::Status status = p.PrepareIdentity();
   if (!status.ok()) return status;
   p.loop = std::make_unique<CqLoop>(p.PrepareListener());
@@ -150,8 +146,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      "this one neither votes nor serves; restore a copy of it, or the data from a backup",
                      index.value(), group.value());
   };
-  p.reclaimer = std::make_unique<Reclaimer>(p.loop.get(), p.reclaim_worker.get(), p.log_store.get(),
-                                            p.engine.get(), p.disk.get(), p.marks.reserve_bytes / 4);
   p.MakeServices();
   status = p.Listen();
   if (!status.ok()) return status;
@@ -233,8 +227,6 @@ void Server::Stop() {
     p.network->Stop();
     p.membership.reset();
     p.group->Detach();
-    p.disk_watch.reset();
-    p.reclaimer.reset();
     p.hosts->Stop(0);  // answers what is still waiting
     p.host = nullptr;
   });
@@ -243,9 +235,7 @@ void Server::Stop() {
   p.loop->Stop();
   p.thread.join();
   p.loop->Drain();
-  // Their jobs use both databases.
-  p.worker->Stop();
-  p.reclaim_worker->Stop();
+  p.worker->Stop();  // its jobs read both databases
   if (p.engine) (void)p.engine->Flush();
   p.log_store.reset();
   p.group.reset();

@@ -29,8 +29,6 @@ struct ServerOptions {
   uint64_t write_buffer_mb = 16;
   uint64_t log_keep_mb = 128;
   uint64_t voters = 3;
-  uint64_t disk_low_water_mb = 0;  // 0: by the size of the disk
-  uint64_t disk_reserve_mb = 0;    // 0: by the size of the disk
 };
 
 // Empty, or what is wrong: names flag, value and range.

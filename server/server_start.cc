@@ -18,12 +18,6 @@ namespace {
 
 // Broken local durability: say so and end; what is on the disk can't be known (design, 4).
 [[noreturn]] void Die(const std::string& why) {
-  if (absl::StrContains(why, "No space left on device")) {
-    spdlog::critical("the disk is full: {}; ending; started again, the store frees its reserve and "
-                     "serves reads and deletes until there is room", why);
-    spdlog::shutdown();
-    _exit(70);
-  }
   spdlog::critical("{}; ending, since what is on the disk can no longer be known", why);
   spdlog::shutdown();
   _exit(70);
@@ -42,17 +36,6 @@ bool IsLoopback(const std::string& address) {
 }
 
 }  // namespace
-
-// Before anything is written: opening the databases on a full disk needs what the reserve holds.
-void Server::Parts::PrepareDisk() {
-  disk = std::make_unique<DataDisk>(directory->path());
-  marks = storage::ChooseMarks({options.disk_low_water_mb << 20, options.disk_reserve_mb << 20},
-                               disk->SizeBytes());
-  if (disk->ReserveBytes() == 0 || disk->FreeBytes() >= marks.low_water_bytes) return;
-  spdlog::warn("only {} bytes of disk are free: the reserve of {} bytes is given back",
-               disk->FreeBytes(), disk->ReserveBytes());
-  disk->ReleaseReserve();
-}
 
 absl::Status Server::Parts::PrepareIdentity() {
   StoreIdentity identity = directory->identity();
@@ -142,7 +125,6 @@ absl::Status Server::Parts::OpenStorage() {
     auto safe_point = shard::DecodeSafePoint(*bytes);
     return safe_point.ok() ? *safe_point : Timestamp();
   };
-  engine_options.on_background_error = Die;
   auto opened = storage::RocksEngine::Open(directory->data_path(), engine_options);
   if (!opened.ok()) return opened.status();
   engine = *std::move(opened);
@@ -155,7 +137,6 @@ absl::Status Server::Parts::OpenStorage() {
   group = *std::move(loaded);
   group->on_fatal = [](const absl::Status& status) { Die(std::string(status.message())); };
   worker = std::make_unique<ThreadWorker>();
-  reclaim_worker = std::make_unique<ThreadWorker>();
   verifier = std::make_unique<shard::Verifier>(loop.get(), worker.get(), [this] {
     return std::make_unique<FileCheck>(log_store.get(), engine.get());
   });
@@ -197,13 +178,7 @@ absl::Status Server::Parts::StartGroup() {
           "--data-dir ", options.data_dir, ": store ", identity.store.value(),
           " was removed from the cluster; empty the directory and start with --join to join anew"));
     }
-    disk_watch = std::make_unique<shard::DiskWatch>(loop.get(), host, disk.get(), marks,
-                                                    [this] { reclaimer->Want(); });
-    disk_watch->on_change = [](const storage::DiskGuard& guard) {
-      spdlog::warn("disk state={} free_bytes={} writes that add data need free_bytes={}",
-                   ToString(guard.state()), guard.free_bytes(), guard.needed_bytes());
-    };
-    group->Attach(loop.get(), host, verifier.get(), &disk_watch->guard());
+    group->Attach(loop.get(), host, verifier.get());
     absl::Status started = host->StartGroup(std::move(log), group.get());
     if (!started.ok()) return started;
   }

@@ -23,7 +23,6 @@ class ClusterService {
     std::function<uint64_t()> log_bytes;
     // Outlives the service.
     const shard::Verifier* verifier = nullptr;
-    std::function<void(v1::StatusResponse*)> fill_disk;
   };
 
   ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,

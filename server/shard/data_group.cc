@@ -44,12 +44,10 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
 
 DataGroup::~DataGroup() = default;
 
-void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier,
-                       const storage::DiskGuard* disk) {
+void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier) {
   loop_ = loop;
   host_ = host;
   verifier_ = verifier;
-  disk_ = disk;
   duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
 }
 
@@ -100,21 +98,7 @@ void DataGroup::Submit(Command command, CommandCallback callback) {
   ProposeNow(std::move(command), std::move(callback));
 }
 
-// Short of room, the group takes in no more data; deep in the reserve nothing of its clients at all.
-absl::Status DataGroup::CheckDisk(const Command& command) const {
-  bool client = command.kind == CommandKind::kWrite || command.kind == CommandKind::kDeleteRange;
-  if (!client) return absl::OkStatus();
-  bool adds = AddsData(command);
-  if (disk_->state() == DiskState::kCritical || (adds && disk_->state() == DiskState::kLow)) {
-    return DiskFullError(host_->LeaderStore(group_), disk_->free_bytes(), disk_->needed_bytes());
-  }
-  if (adds && !host_->HasRoom(group_)) return DiskFullError(StoreId(), 0, 0);
-  return absl::OkStatus();
-}
-
 void DataGroup::ProposeNow(Command command, CommandCallback callback) {
-  absl::Status room = CheckDisk(command);
-  if (!room.ok()) return callback(std::move(room));
   Timestamp ahead = AheadMax();
   if (std::max(command.token, command.timestamp) > ahead) {
     return callback(LimitError("token", ahead.value(),

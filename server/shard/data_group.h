@@ -15,7 +15,6 @@
 #include "server/shard/group_meta.h"
 #include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
-#include "server/storage/disk_guard.h"
 #include "server/storage/sweeper.h"
 
 namespace kvd::shard {
@@ -57,8 +56,8 @@ class DataGroup : public raft::StateMachine {
                                                          const DataGroupOptions& options);
   ~DataGroup() override;
 
-  // Before the host starts the group. All given outlive the host.
-  void Attach(Loop* loop, raft::Host* host, Verifier* verifier, const storage::DiskGuard* disk);
+  // Before the host starts the group. The verifier outlives the host.
+  void Attach(Loop* loop, raft::Host* host, Verifier* verifier);
   // Before the host ends: does nothing by itself any more.
   void Detach() { duty_timer_.reset(); }
 
@@ -123,8 +122,6 @@ class DataGroup : public raft::StateMachine {
   uint64_t PhysicalMillis();
   Timestamp AheadMax();
   void ProposeNow(Command command, CommandCallback callback);
-  absl::Status CheckDisk(const Command& command) const;
-  void YieldIfLow();
   void Duty();
   void Sweep();
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp,
@@ -143,7 +140,6 @@ class DataGroup : public raft::StateMachine {
   Loop* loop_ = nullptr;
   raft::Host* host_ = nullptr;
   Verifier* verifier_ = nullptr;
-  const storage::DiskGuard* disk_ = nullptr;
 
   bool unwritten_ = false;  // entries were applied into a batch that is not written yet
   bool leads_ = false;

@@ -4,7 +4,6 @@
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
@@ -165,17 +164,6 @@ class RocksGcFilter : public rocksdb::CompactionFilter {
   mutable GcFilter filter_;  // one per compaction, used by one thread
 };
 
-class ErrorListener : public rocksdb::EventListener {
- public:
-  explicit ErrorListener(std::function<void(const std::string&)> told) : told_(std::move(told)) {}
-  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
-    told_(absl::StrCat("storage: ", status->ToString()));
-  }
-
- private:
-  const std::function<void(const std::string&)> told_;
-};
-
 }  // namespace
 
 class RocksEngine::FilterFactory : public rocksdb::CompactionFilterFactory {
@@ -222,9 +210,6 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   table.whole_key_filtering = false;
   table.format_version = 5;
   rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  if (options.on_background_error) {
-    rocks.listeners.push_back(std::make_shared<ErrorListener>(options.on_background_error));
-  }
   rocksdb::DB* raw = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
   if (!opened.ok()) return Convert(opened);

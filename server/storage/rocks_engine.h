@@ -22,8 +22,6 @@ struct RocksEngineOptions {
   size_t write_buffer_bytes = 64 << 20;
   // Reads the durable safe point of a group from its meta record; used by compactions, on any thread.
   std::function<Timestamp(const Engine&, GroupId)> safe_point;
-  // Told, on any thread, that a flush or compaction failed: nothing can be relied on from there.
-  std::function<void(const std::string&)> on_background_error;
 };
 
 class RocksEngine : public Engine {

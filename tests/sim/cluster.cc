@@ -9,8 +9,7 @@ namespace kvd::sim {
 
 std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
-                      " crashes=", crashes, " cuts=", cuts, " disks=", disks_filled,
-                      " membership=", membership_changes,
+                      " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
                       " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged, " elections=", elections,
                       " applied=", applied.value(), " fingerprint=", fingerprint);
 }
@@ -158,7 +157,7 @@ void Cluster::InjectFault() {
   auto pick = scheduler_.random().Below(100);
   if (pick < 40) return CrashOne();
   if (pick < 75) return CutSomething();
-  if (pick < 83) {
+  if (pick < 85) {
     // A pause: the process stands still, then goes on as if nothing had been.
     for (auto& [id, store] : stores_) {
       if (!store->running() || !scheduler_.random().Chance(0.4)) continue;
@@ -168,8 +167,7 @@ void Cluster::InjectFault() {
     }
     return;
   }
-  if (pick < 87) return FillDisk();
-  if (pick < 91) {
+  if (pick < 90) {
     SimStore* leader = Leader();
     if (leader == nullptr) return;
     for (const raft::Member& m : leader->core().configuration().voters) {
@@ -277,26 +275,6 @@ void Cluster::CutSomething() {
   }
 }
 
-// Another program fills some disks, so that data is refused or nothing taken in at all, and makes
-// room again.
-void Cluster::FillDisk() {
-  Random& random = scheduler_.random();
-  bool all = random.Chance(0.2);
-  for (auto& [id, store] : stores_) {
-    if (!all && !random.Chance(0.4)) continue;
-    ++report_.disks_filled;
-    store->disk().SetFreeBytes(random.Below(1000));
-    if (random.Chance(0.5)) {
-      // What the reserve gave is gone as well.
-      scheduler_.After(milliseconds(300), [this, s = store.get()] {
-        if (faulting_) s->disk().SetFreeBytes(scheduler_.random().Below(100));
-      });
-    }
-    scheduler_.After(milliseconds(random.Between(400, 4000)),
-                     [s = store.get()] { s->disk().SetFreeBytes(1'000'000); });
-  }
-}
-
 void Cluster::AddStore() {
   SimStore* leader = Leader();
   if (leader == nullptr || !leader->group().ready()) return;
@@ -361,7 +339,6 @@ void Cluster::Heal() {
   for (auto& [id, store] : stores_) {
     if (!store->running() && store->formatted()) store->Start();
     store->process().loop->PauseUntil(scheduler_.now());
-    store->disk().SetFreeBytes(1'000'000);
   }
 }
 

@@ -30,7 +30,6 @@ struct Report {
   uint64_t unknown = 0;
   uint64_t crashes = 0;
   uint64_t cuts = 0;
-  uint64_t disks_filled = 0;
   uint64_t membership_changes = 0;
   uint64_t snapshots = 0;
   uint64_t states_lost = 0;
@@ -83,7 +82,6 @@ class Cluster {
   bool AllHealthy() const;
   void StartLater(StoreId id);
   void CutSomething();
-  void FillDisk();
   void ChangeMembers();
   void Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced);
 

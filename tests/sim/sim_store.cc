@@ -7,7 +7,6 @@ namespace kvd::sim {
 Process::~Process() {
   // In the reverse order of dependence; callbacks of dropped proposals may still run.
   membership.reset();
-  disk_watch.reset();
   host.reset();
   dispatcher.reset();
   group.reset();
@@ -19,12 +18,6 @@ void SimWorker::Run(std::unique_ptr<Job> job) {
   loop_->Post([this, job = std::move(job)]() mutable {
     if (job->Step()) Run(std::move(job));
   });
-}
-
-bool SimDisk::CreateReserve(uint64_t bytes) {
-  if (free_ < bytes) return false;
-  free_ -= bytes - std::exchange(reserve_, bytes);
-  return true;
 }
 
 SimStore::SimStore(Scheduler* scheduler, SimNetwork* network, StoreId id,
@@ -76,10 +69,7 @@ void SimStore::Start() {
   };
   p.worker = std::make_unique<SimWorker>(p.loop.get());
   p.verifier = std::make_unique<shard::Verifier>(p.loop.get(), p.worker.get(), nullptr);
-  p.disk_watch = std::make_unique<shard::DiskWatch>(
-      p.loop.get(), p.host.get(), &disk_, SimDisk::kMarks,
-      [this] { KVD_CHECK(engine_.Flush().ok()); });
-  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get(), &p.disk_watch->guard());
+  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get());
   absl::Status started = p.host->StartGroup((*logs)[0], p.group.get());
   KVD_CHECK_MSG(started.ok(), started.ToString());
   p.dispatcher = std::make_unique<service::Dispatcher>(
