@@ -90,16 +90,23 @@ void Cluster::Bootstrap() {
     stores_[m.store]->Format(m.replica, configuration);
     stores_[m.store]->Start();
   }
-  KVD_CHECK(Await([this] { return Leader() != nullptr && Leader()->group().ready(); }));
-  bool done = false;
   shard::Command command;
   command.kind = shard::CommandKind::kBootstrap;
   command.cluster = kCluster;
   command.store = StoreId(static_cast<uint64_t>(voters_));
   command.replica = ReplicaId(static_cast<uint64_t>(voters_));
   command.address = AddressOf(command.store.value());
-  Leader()->group().Submit(command, [&](auto result) { done = result.ok(); });
-  KVD_CHECK(Await([&] { return done; }));
+  // A leader may be lost with the command.
+  bool done = false;
+  for (int attempt = 0; attempt < 10 && !done; ++attempt) {
+    KVD_CHECK(Await([this] { return Leader() != nullptr && Leader()->group().ready(); }));
+    auto answered = std::make_shared<bool>(false);
+    Leader()->group().Submit(command, [answered](const auto&) { *answered = true; });
+    Await([&] { return *answered; }, std::chrono::seconds(3));
+    done = Await([this] { return Leader() != nullptr && !Leader()->group().meta().shards.empty(); },
+                 std::chrono::seconds(3));
+  }
+  KVD_CHECK(done);
 }
 
 SimStore* Cluster::Leader() {

@@ -44,11 +44,15 @@ void Invariants::AfterTurn(SimStore& store) {
   led_checked_[store.id()] = core.term();
   // Leader completeness: its log holds every entry that any replica has applied.
   for (const auto& [index, entry] : applied_) {
+    // Of what was committed in earlier terms.
+    if (entry.seen_in >= core.term()) continue;
     if (index <= core.log().start() || store.log_on_disk().damaged.contains(index)) continue;
     auto term = core.log().TermAt(index);
     KVD_CHECK_MSG(term == entry.term,
                   absl::StrCat("the leader of term ", core.term().value(),
-                               " lacks the applied entry ", index.value()));
+                               " lacks the applied entry ", index.value(), " of term ", entry.term.value(),
+                               ": its log ", core.log().start().value(), "..", core.log().last_index().value(),
+                               " has term ", term.value_or(Term()).value(), " there"));
   }
 }
 
@@ -56,7 +60,7 @@ void Invariants::Applied(SimStore& store, const raft::Entry& entry,
                          const shard::CommandResult& result) {
   // State machine safety, and determinism of what applying gives. Whether a duplicate was found by
   // the shortcut or by a look-up may differ; the answer may not.
-  AppliedEntry mine{entry.term, Crc32c(entry.data), CrcOf(result)};
+  AppliedEntry mine{entry.term, store.core().term(), Crc32c(entry.data), CrcOf(result)};
   auto [it, first] = applied_.emplace(entry.index, mine);
   KVD_CHECK_MSG(it->second.term == mine.term && it->second.data_crc == mine.data_crc,
                 absl::StrCat("store ", store.id().value(), " applies another entry at ",

@@ -23,6 +23,7 @@ class Invariants {
  private:
   struct AppliedEntry {
     Term term;
+    Term seen_in;  // of the replica that applied it first: at least the one it was committed in
     uint32_t data_crc;
     uint32_t result_crc;
   };
