@@ -226,7 +226,8 @@ void Core::ReplaceLog() {
 }
 
 std::optional<Index> Core::Unrepairable() const {
-  if (!NeedsRepair()) return std::nullopt;
+  // One that was never told who the members are waits for a leader.
+  if (!NeedsRepair() || configuration().voters.empty()) return std::nullopt;
   auto answer = [&](ReplicaId id) {
     auto it = repair_answers_.find(id);
     return it == repair_answers_.end() ? RepairAnswer::kNone : it->second;
