@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "raft/runtime/random.h"
+#include "tests/inline_loop.h"
 
 namespace kvd {
 namespace {
@@ -38,19 +39,6 @@ raft::EntryPtr EntryOf(uint64_t i) {
   entry->data = ContentOf(i);
   return entry;
 }
-
-// Runs what is posted at once, on the log's own thread.
-class InlineLoop : public Loop {
- public:
-  MonotonicTime Now() const override { return {}; }
-  std::unique_ptr<Timer> After(Duration, Task) override { return nullptr; }
-  uint64_t WallMillis() const override { return 0; }
-  void Post(Task task) override { task(); }
-  Random& random() override { return random_; }
-
- private:
-  Random random_{1};
-};
 
 InlineLoop& TheLoop() {
   static InlineLoop loop;

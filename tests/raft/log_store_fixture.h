@@ -9,24 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "raft/rocks_log_store.h"
+#include "tests/inline_loop.h"
 #include "tests/scratch_directory.h"
 
 namespace kvd::raft {
 
 inline constexpr GroupId kGroup{7};
-
-// Runs what is posted at once, on whatever thread.
-class InlineLoop : public Loop {
- public:
-  MonotonicTime Now() const override { return {}; }
-  std::unique_ptr<Timer> After(Duration, Task) override { return nullptr; }
-  uint64_t WallMillis() const override { return 0; }
-  void Post(Task task) override { task(); }
-  Random& random() override { return random_; }
-
- private:
-  Random random_{1};
-};
 
 class LogStoreTest : public testing::Test {
  protected:

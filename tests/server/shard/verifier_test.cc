@@ -8,23 +8,12 @@
 #include "proto/crc32c.h"
 #include "server/storage/memory_engine.h"
 #include "server/storage/mvcc_key.h"
+#include "tests/inline_loop.h"
 
 namespace kvd::shard {
 namespace {
 
 constexpr GroupId kGroup{1};
-
-class InlineLoop : public Loop {
- public:
-  MonotonicTime Now() const override { return {}; }
-  std::unique_ptr<Timer> After(Duration, Task) override { return nullptr; }
-  uint64_t WallMillis() const override { return 0; }
-  void Post(Task task) override { task(); }
-  Random& random() override { return random_; }
-
- private:
-  Random random_{1};
-};
 
 class StepWorker : public Worker {
  public:
