@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "client/src/cluster_client.h"
 #include "kvd/v1/kv.grpc.pb.h"
 #include "proto/crc32c.h"
 
@@ -103,6 +104,60 @@ absl::Status CompareOnce(const FaultCluster& cluster) {
   return absl::OkStatus();
 }
 
+using Verification = v1::GetVerificationResponse;
+
+// Store n's part of the verification, once it is done.
+absl::StatusOr<Verification> VerificationAt(client::ClusterClient& client,
+                                            const FaultCluster& cluster, int n,
+                                            const v1::GetVerificationRequest& request) {
+  absl::StatusOr<Verification> answer = absl::UnavailableError("not asked");
+  bool ended = Await(
+      [&] {
+        answer = client.VerificationOf(cluster.Address(n), request);
+        return !answer.ok() || answer->state() == Verification::DONE ||
+               answer->state() == Verification::MISSED;
+      },
+      20);
+  if (answer.ok() && (!ended || answer->state() != Verification::DONE || !answer->hashed()))
+    answer = absl::UnavailableError("its state could not be hashed");
+  if (answer.ok() && answer->damaged() > 0) {
+    return absl::DataLossError(
+        absl::StrCat(answer->damaged(), " of what it stores is damaged: ",
+                     answer->damage().empty() ? "" : answer->damage(0)));
+  }
+  return answer;
+}
+
+// As `kvctl verify`: every member's hash of its state at one index of the log, history included, and
+// the checksums of everything it stores.
+absl::Status VerifyOnce(const FaultCluster& cluster) {
+  client::ClusterClient client(cluster.Addresses(), std::chrono::seconds(10));
+  auto started = client.StartVerification();
+  if (!started.ok()) return started.status();
+  v1::GetVerificationRequest request;
+  request.set_verification_id(started->verification_id());
+  request.set_index(started->index());
+  std::vector<int> members = cluster.Members();
+  absl::StatusOr<Verification> first;
+  for (int n : members) {
+    auto answer = VerificationAt(client, cluster, n, request);
+    if (!answer.ok()) {
+      return absl::Status(answer.status().code(),
+                          absl::StrCat("verify, store ", n, ": ", answer.status().message()));
+    }
+    if (n == members[0]) {
+      first = *std::move(answer);
+    } else if (answer->hash() != first->hash() || answer->keys() != first->keys() ||
+               answer->versions() != first->versions()) {
+      return absl::DataLossError(absl::StrCat(
+          "verify: stores ", members[0], " and ", n, " differ at index ", request.index(), ": ",
+          first->keys(), " and ", answer->keys(), " keys, ", first->versions(), " and ",
+          answer->versions(), " versions"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CompareReplicas(FaultCluster& cluster, int seconds) {
@@ -113,6 +168,7 @@ absl::Status CompareReplicas(FaultCluster& cluster, int seconds) {
       [&] {
         cluster.Poll();
         last = CompareOnce(cluster);
+        if (last.ok()) last = VerifyOnce(cluster);
         return last.ok() || absl::IsFailedPrecondition(last);
       },
       seconds);

@@ -6,7 +6,8 @@
 
 namespace kvd {
 
-// Compares what every member of the group holds once all have applied the same, within `seconds`.
+// Compares what every member of the group holds once all have applied the same, within `seconds`: what
+// lives, row by row, then all that is stored, as `kvctl verify` does.
 // No load may run meanwhile. The error names the stores and the first key that differs, or why that
 // can't be told.
 absl::Status CompareReplicas(FaultCluster& cluster, int seconds = 40);
