@@ -49,9 +49,9 @@ void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
   Core& core = *group->core;
   if (mode == ReadMode::kLease && core.HoldsLease(now)) {
     KVD_FAULT_POINT(kReadByLease);
-    ReadTicket ticket{ReadMode::kLease, core.term()};
+    ReadTicket ticket{ReadMode::kLease, core.term(), core.commit_index()};
     if (core.applied_index() >= core.commit_index()) return read(ticket);
-    group->waiting_reads.push_back({core.commit_index(), ticket, std::move(read)});
+    group->waiting_reads.push_back({ticket, std::move(read)});
     return;
   }
   uint64_t read_id = group->next_read_id++;
@@ -156,8 +156,8 @@ void Host::RunTurn() {
     for (const ReadState& read : output.reads) {
       KVD_FAULT_POINT(kReadConfirmed);
       auto node = group.index_reads.extract(read.id);
-      ReadTicket ticket{ReadMode::kReadIndex, group.core->term()};
-      group.waiting_reads.push_back({read.index, ticket, std::move(node.mapped())});
+      ReadTicket ticket{ReadMode::kReadIndex, group.core->term(), read.index};
+      group.waiting_reads.push_back({ticket, std::move(node.mapped())});
     }
     for (uint64_t read_id : output.failed_reads) {
       KVD_FAULT_POINT(kReadsFailed);

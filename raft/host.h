@@ -38,6 +38,7 @@ struct HostOptions {
 struct ReadTicket {
   ReadMode mode = ReadMode::kLease;
   Term term;
+  Index index;  // that the state has to be at, or beyond, when it is read
 };
 
 using ReadCallback = std::function<void(absl::StatusOr<ReadTicket>)>;

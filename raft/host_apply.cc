@@ -42,7 +42,7 @@ void Host::FinishReads(Group& group) {
   std::vector<Group::WaitingRead> waiting;
   waiting.swap(group.waiting_reads);
   for (Group::WaitingRead& item : waiting) {
-    if (group.core->applied_index() >= item.index) {
+    if (group.core->applied_index() >= item.ticket.index) {
       item.read(item.ticket);
     } else if (!group.core->IsLeader()) {
       item.read(NotLeaderError(group.id, LeaderStore(group.id), ""));

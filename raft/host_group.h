@@ -17,7 +17,6 @@ struct Host::Group : public LogReader {
     std::unique_ptr<Proposal> proposal;
   };
   struct WaitingRead {
-    Index index;
     ReadTicket ticket;
     ReadCallback read;
   };

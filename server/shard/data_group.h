@@ -128,6 +128,7 @@ class DataGroup : public raft::StateMachine {
                                       storage::WriteBatch& batch);
   Timestamp NextExpiry() const;
   void PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback);
+  ReadPoint PointFor(Timestamp at, const raft::ReadTicket& ticket) const;
   void Fatal(const absl::Status& status);
 
   storage::Engine* const engine_;

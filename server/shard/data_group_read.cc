@@ -1,5 +1,6 @@
 // Where a read may look (design, 6).
 #include "absl/strings/str_cat.h"
+#include "proto/check.h"
 #include "proto/error.h"
 #include "proto/limits.h"
 #include "server/shard/data_group.h"
@@ -19,7 +20,7 @@ void DataGroup::PrepareRead(const ReadSpec& spec, ReadPointCallback callback) {
   }
   host_->Read(group_, mode, [this, callback = std::move(callback)](auto ticket) {
     if (!ticket.ok()) return callback(ticket.status());
-    callback(ReadPoint{meta_.clock, *ticket});
+    callback(PointFor(meta_.clock, *ticket));
   });
 }
 
@@ -49,8 +50,14 @@ void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPoint
   host_->Read(group_, mode, [this, at, callback = std::move(callback)](auto ticket) {
     if (!ticket.ok()) return callback(ticket.status());
     if (at < meta_.safe_point) return callback(absl::OutOfRangeError("the history was given up"));
-    callback(ReadPoint{at, *ticket});
+    callback(PointFor(at, *ticket));
   });
+}
+
+ReadPoint DataGroup::PointFor(Timestamp at, const raft::ReadTicket& ticket) const {
+  // What was acknowledged before the read began is in what it sees (thesis, 6.4).
+  KVD_CHECK(meta_.applied.index >= ticket.index);
+  return ReadPoint{at, ticket};
 }
 
 bool DataGroup::Confirm(const ReadPoint& point) const {
