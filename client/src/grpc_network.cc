@@ -57,7 +57,10 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
     pending.done = std::move(done);
     item.set_id(id);
     pending.timer = loop_->After(timeout, [this, id] {
-      bool sent = pending_.at(id).sent;
+      // A timer that has come due is not stopped by the answer that came in the same turn.
+      auto it = pending_.find(id);
+      if (it == pending_.end()) return;
+      bool sent = it->second.sent;
       Finish(id, sent ? OutcomeUnknownError(absl::StrCat(address_, " did not answer in time"))
                       : absl::UnavailableError(absl::StrCat(address_, " can't be reached")));
     });

@@ -2,7 +2,9 @@
 #include <grpcpp/create_channel.h>
 
 #include <future>
+#include <thread>
 
+#include "client/src/grpc_network.h"
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
@@ -31,6 +33,36 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<v1::Kv::Stub> kv_;
 };
 MiniCluster* ServiceTest::cluster_ = nullptr;
+
+// The callback of an answer holds up the loop until the timeout of its call is due: the call has ended,
+// and stays so.
+TEST_F(ServiceTest, ATimeoutThatIsDueAfterTheAnswerEndsNothing) {
+  CqLoop loop(std::make_unique<grpc::CompletionQueue>());
+  auto network = std::make_unique<client::GrpcNetwork>(&loop);
+  std::thread thread([&] { loop.Run(); });
+  client::RequestItem item;
+  item.mutable_get()->set_key("u/any");
+  int ended = 0;
+  std::promise<void> done;
+  loop.Post([&] {
+    Duration timeout = std::chrono::seconds(1);
+    MonotonicTime due = loop.Now() + timeout;
+    network->Call(cluster_->Address(follower_), item, timeout, [&, due](const auto&) {
+      ++ended;
+      while (loop.Now() <= due) std::this_thread::yield();
+      // Answered after the timers that are due have run.
+      network->Call(cluster_->Address(follower_), item, std::chrono::seconds(10), [&](const auto&) {
+        network.reset();
+        done.set_value();
+      });
+    });
+  });
+  EXPECT_EQ(done.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(ended, 1);
+  loop.Stop();
+  thread.join();
+  loop.Drain();
+}
 
 TEST_F(ServiceTest, AnyStoreAnswersEveryUnaryRequest) {
   grpc::ClientContext contexts[9];
