@@ -18,6 +18,7 @@ struct LoadOptions {
   double warmup_seconds = 1;
   double seconds = 5;
   uint64_t operations = 0;   // ends after so many, if not 0, without warm-up
+  double give_up_seconds = 20;  // without any operation ending, once nothing more is begun
 };
 
 struct LoadResult {
@@ -26,6 +27,10 @@ struct LoadResult {
   uint64_t errors = 0;
   uint64_t rows = 0;
   double longest_gap_seconds = 0;  // without any operation that succeeded
+  // With the warm-up, and with what was under way at its end.
+  double whole_seconds = 0;
+  uint64_t whole_operations = 0;
+  uint64_t unfinished = 0;  // given up; counted as errors. The target may still call back: don't end it
   Histogram all;
   std::array<Histogram, static_cast<size_t>(Kind::kKinds)> by_kind;
 };
@@ -35,6 +40,7 @@ class Generator {
   Generator(Target* target, Workload workload, const LoadOptions& options);
   // Told when the warm-up has ended and when the measurement has; on the target's thread.
   std::function<void()> on_measure, on_end;
+  // Paces the load from the calling thread: the loops' own timers are exact to a millisecond only.
   LoadResult Run();
 
  private:
@@ -42,17 +48,25 @@ class Generator {
 
   void Start();
   void Issue(Time intended);
-  void Arrive();
+  // Begins what is due; ends the run if its time is over or it is stuck.
+  void Turn();
+  void IssueDue(Time now);
   void Ended(Kind kind, Time intended, bool ok, uint64_t rows);
+  void Count(Time now, Kind kind, Time intended, bool ok, uint64_t rows);
+  void EndMeasurement(Time now);
+  bool Enough() const { return options_.operations != 0 && issued_ >= options_.operations; }
+  void Finish(Time now);
 
   Target* const target_;
   Workload workload_;
   const LoadOptions options_;
-  Time started_, measure_from_, end_, last_success_, next_arrival_;
+  // Of the target's thread.
+  Time started_, measure_from_, end_, last_success_, last_ended_, next_arrival_;
   bool measuring_ = false;
-  bool ending_ = false;
+  bool ending_ = false;    // nothing more is begun
+  bool finished_ = false;  // what still ends is not counted
   uint64_t issued_ = 0;
-  int open_ = 0;
+  uint64_t open_ = 0;
   LoadResult result_;
 
   std::mutex mutex_;

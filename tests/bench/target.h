@@ -14,8 +14,8 @@ namespace kvd::bench {
 struct TargetOptions {
   std::string kind = "kvd";    // kvd, kvd-pipeline, etcd
   std::vector<std::string> addresses;
-  int connections = 4;
-  bool to_all = false;         // spread over all addresses; else to the first
+  int connections = 4;         // of kvd-pipeline: clients, each with its own
+  bool to_all = false;         // spread over all addresses; else to the first. Not kvd-pipeline
 };
 
 class Target {
@@ -25,9 +25,8 @@ class Target {
 
   virtual ~Target() = default;
   virtual void Issue(const Operation& operation, Done done) = 0;
-  // Runs `f` on the target's thread, soon or after a delay.
+  // Runs `f` on the target's thread, soon. From any thread.
   virtual void Post(std::function<void()> f) = 0;
-  virtual void After(double seconds, std::function<void()> f) = 0;
 };
 
 // INVALID_ARGUMENT for an unknown kind.

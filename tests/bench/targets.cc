@@ -1,8 +1,11 @@
 // The databases that can be asked: kvd by unary calls or through the SDK's Pipeline, and etcd.
+#include <future>
+
 #include "absl/strings/str_cat.h"
-#include "kvd/client.h"
+#include "client/src/convert.h"
+#include "client/src/grpc_network.h"
 #include "kvd/v1/kv.grpc.pb.h"
-#include "proto/crc32c.h"
+#include "proto/check.h"
 #include "tests/bench/etcd.grpc.pb.h"
 #include "tests/bench/unary_target.h"
 
@@ -135,43 +138,70 @@ class Etcd : public LoopTarget {
   size_t next_ = 0;
 };
 
-// The SDK, on its own thread; it batches into its Pipeline streams by itself.
-class PipelineKvd : public Target {
+// The SDK's inside: sessions over Pipeline streams that batch by themselves, all on this target's loop,
+// where the public client has a thread each.
+class PipelineKvd : public LoopTarget {
  public:
   explicit PipelineKvd(const TargetOptions& options) {
-    ClientOptions client;
-    client.addresses = options.addresses;
-    client_ = *Client::Connect(client);
+    // A session draws from the loop's randomness.
+    Post([this, options] {
+      for (int i = 0; i < options.connections; ++i) {
+        Connection& connection = connections_.emplace_back();
+        connection.network = std::make_unique<client::GrpcNetwork>(loop());
+        connection.session = std::make_unique<client::Session>(
+            loop(), connection.network.get(), client::SessionOptions{.addresses = options.addresses});
+      }
+    });
+  }
+  ~PipelineKvd() override {
+    std::promise<void> ended;
+    Post([&] {
+      for (Connection& connection : connections_) {
+        connection.session->FailAll();
+        connection.network->Stop();
+      }
+      connections_.clear();
+      ended.set_value();
+    });
+    ended.get_future().wait();
   }
 
   void Issue(const Operation& op, Done done) override {
-    auto got = [done](const absl::StatusOr<std::optional<Value>>& value) {
-      done(value.ok(), value.ok() && value->has_value());
-    };
-    auto put = [done](const absl::StatusOr<WriteResult>& result) { done(result.ok(), 0); };
+    client::Session* session = connections_[next_++ % connections_.size()].session.get();
     switch (op.kind) {
-      case Kind::kGet: return client_->AsyncGet(op.key, {}, got);
-      case Kind::kStaleGet: return client_->AsyncGet(op.key, {.consistency = Consistency::kBoundedStale}, got);
-      case Kind::kPut: return client_->AsyncPut(op.key, op.value, {}, put);
-      case Kind::kScan: return done(false, 0);  // scans have streams of their own
+      case Kind::kGet: return Get(session, op, {}, std::move(done));
+      case Kind::kStaleGet: return Get(session, op, {.consistency = Consistency::kBoundedStale}, std::move(done));
+      case Kind::kPut: return Put(session, op, std::move(done));
+      case Kind::kScan: KVD_CHECK(false);  // scans have streams of their own: refused at start
       default:
-        return client_->AsyncGet(op.key, {}, [this, op, put, done](const auto& value) {
-          if (!value.ok()) return done(false, 0);
-          client_->AsyncPut(op.key, op.value, {}, put);
+        return Get(session, op, {}, [this, session, op, done = std::move(done)](bool ok, uint64_t) {
+          if (!ok) return done(false, 0);
+          Put(session, op, done);
         });
     }
   }
-  // Whatever comes back from a read comes on the client's thread.
-  void Post(std::function<void()> f) override {
-    client_->AsyncGet("bench", {}, [f = std::move(f)](const auto&) { f(); });
-  }
-  void After(double, std::function<void()>) override {
-    std::fprintf(stderr, "the SDK has no timers: --rate needs unary calls\n");
-    std::exit(2);
-  }
 
  private:
-  std::unique_ptr<Client> client_;
+  struct Connection {
+    std::unique_ptr<client::GrpcNetwork> network;
+    std::unique_ptr<client::Session> session;
+  };
+
+  MonotonicTime Deadline() { return loop()->Now() + ClientOptions().deadline; }
+  void Get(client::Session* session, const Operation& op, const ReadOptions& options, Done done) {
+    session->Submit(client::GetItem(op.key, options), Deadline(), [key = op.key, done = std::move(done)](auto answer) {
+      auto value = client::GetAnswer(key, std::move(answer));
+      done(value.ok(), value.ok() && value->has_value());
+    });
+  }
+  void Put(client::Session* session, const Operation& op, Done done) {
+    session->Submit(client::PutItem(op.key, op.value, {}), Deadline(), [done = std::move(done)](auto answer) {
+      done(client::WriteAnswer(answer).ok(), 0);
+    });
+  }
+
+  std::vector<Connection> connections_;
+  size_t next_ = 0;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Unary calls over plain gRPC stubs, on one completion queue.
+// A target on a loop of its own, and unary calls over plain gRPC stubs.
 #pragma once
 
 #include <memory>
@@ -18,25 +18,15 @@ class LoopTarget : public Target {
   ~LoopTarget() override {
     loop_.Stop();
     thread_.join();
-    timers_.clear();
     loop_.Drain();
   }
   void Post(std::function<void()> f) override { loop_.Post([f = std::move(f)] { f(); }); }
-  void After(double seconds, std::function<void()> f) override {
-    uint64_t id = next_timer_++;
-    timers_[id] = loop_.After(Duration(static_cast<int64_t>(seconds * 1e9)), [this, id, f = std::move(f)] {
-      auto ended = std::move(timers_.at(id));
-      timers_.erase(id);
-      f();
-    });
-  }
 
  protected:
   grpc::CompletionQueue* queue() { return loop_.queue(); }
+  CqLoop* loop() { return &loop_; }
 
  private:
-  uint64_t next_timer_ = 0;
-  std::map<uint64_t, std::unique_ptr<Timer>> timers_;
   CqLoop loop_;
   std::thread thread_;
 };
@@ -47,6 +37,7 @@ inline std::vector<std::shared_ptr<grpc::Channel>> Channels(const TargetOptions&
   for (int i = 0; i < options.connections; ++i) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetMaxReceiveMessageSize(-1);
     size_t which = options.to_all ? static_cast<size_t>(i) % options.addresses.size() : 0;
     channels.push_back(grpc::CreateCustomChannel(options.addresses[which],
                                                  grpc::InsecureChannelCredentials(), arguments));

@@ -42,16 +42,24 @@ double MachineCpu() {
   return (user + nice + system) / Ticks();
 }
 
-// The sum of one counter's lines on a Prometheus page.
-double CounterAt(const std::string& url, const std::string& name) {
-  std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(("curl -s " + url).c_str(), "r"), pclose);
-  double sum = 0;
-  std::array<char, 4096> line;
-  while (pipe != nullptr && fgets(line.data(), line.size(), pipe.get()) != nullptr) {
-    std::string text(line.data());
-    if (text.rfind(name, 0) == 0 && text[name.size()] == ' ') sum += std::stod(text.substr(name.size()));
+// Adds one line of a Prometheus page to the counter that it is of, whoever's server tells it.
+void AddLine(const std::string& line, Counters* counters) {
+  const std::pair<const char*, double*> names[] = {
+      {"kvd_log_sync_seconds_count", &counters->syncs},
+      {"kvd_raft_entries_applied_total", &counters->entries},
+      {"kvd_log_bytes_total", &counters->log_bytes},
+      {"kvd_raft_elections_won_total", &counters->elections},
+      {"etcd_disk_wal_fsync_duration_seconds_count", &counters->syncs},
+      {"etcd_server_proposals_applied_total", &counters->entries},
+      {"etcd_disk_wal_write_bytes_total", &counters->log_bytes},
+      {"etcd_server_leader_changes_seen_total", &counters->elections},
+  };
+  size_t end = line.find_first_of(" {");
+  size_t value = line.rfind(' ');
+  if (end == std::string::npos || value == std::string::npos) return;
+  for (const auto& [name, sum] : names) {
+    if (line.compare(0, end, name) == 0) *sum += std::strtod(line.c_str() + value, nullptr);
   }
-  return sum;
 }
 
 }  // namespace
@@ -70,13 +78,16 @@ Usage Measure(const Servers& servers) {
   return usage;
 }
 
-double SyncsOf(const Servers& servers) {
-  double syncs = 0;
+Counters CountersOf(const Servers& servers) {
+  Counters counters;
   for (const std::string& url : servers.metrics) {
-    syncs += CounterAt(url, "kvd_log_sync_seconds_count") +
-             CounterAt(url, "etcd_disk_wal_fsync_duration_seconds_count");
+    std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(("curl -s --max-time 5 '" + url + "'").c_str(), "r"), pclose);
+    std::array<char, 4096> line;
+    while (pipe != nullptr && fgets(line.data(), line.size(), pipe.get()) != nullptr) {
+      AddLine(line.data(), &counters);
+    }
   }
-  return syncs;
+  return counters;
 }
 
 }  // namespace kvd::bench

@@ -19,9 +19,18 @@ struct Servers {
   std::vector<std::string> metrics;  // http://host:port/metrics
 };
 
-// All but the syncs: cheap, for the thread that makes the load.
+// Cheap, for the thread that makes the load.
 Usage Measure(const Servers& servers);
-// Asks the servers' pages; takes tens of milliseconds.
-double SyncsOf(const Servers& servers);
+
+// Sums over all servers since they started.
+struct Counters {
+  double syncs = 0;      // of the log
+  double entries = 0;    // of the log, applied
+  double log_bytes = 0;  // written
+  double elections = 0;  // won; of etcd changes of the leader, seen by each member
+};
+
+// Asks the servers' pages; takes tens of milliseconds. What can't be had counts nothing.
+Counters CountersOf(const Servers& servers);
 
 }  // namespace kvd::bench

@@ -37,7 +37,8 @@ absl::StatusOr<Workload> Workload::Make(const WorkloadOptions& options) {
 }
 
 Workload::Workload(const WorkloadOptions& options, const Mix& mix)
-    : options_(options), mix_(mix), random_(options.seed), inserted_(options.keys) {
+    : options_(options), mix_(mix), random_(options.seed), inserted_(options.keys),
+      next_in_order_(options.first_key) {
   mix_.zipfian = mix.zipfian || options.zipfian;
   bytes_.resize(options.value_bytes_max + 4096);
   // Not compressible, as most values that are worth a database are not much.

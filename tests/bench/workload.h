@@ -24,6 +24,7 @@ struct Operation {
 struct WorkloadOptions {
   std::string name = "put";  // put, get, stale-get, scan, load, ycsb-a to ycsb-f
   uint64_t keys = 100'000;
+  uint64_t first_key = 0;    // load: begins with this one
   uint32_t value_bytes_min = 256;
   uint32_t value_bytes_max = 256;
   bool zipfian = false;
