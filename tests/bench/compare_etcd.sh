@@ -1,109 +1,141 @@
 #!/usr/bin/env bash
-# Measures kvd beside etcd (and, for two rows, beside limits), cell by cell in turn on the same disk,
-# and prints medians, spread and ratios.
+# Measures kvd beside etcd and, for two rows, beside limits, cell by cell in turn on the same disk, and
+# prints medians, spread, ratios and which bars are reached.
 #
-#   tests/bench/compare_etcd.sh [--rounds N] [--seconds S] [--cells REGEX] [--out DIRECTORY]
+#   tests/bench/compare_etcd.sh [--rounds N] [--seconds S] [--only REGEX] [--out DIRECTORY] [--add]
+#                               [--port-base PORT] [--no-build]
 #
 # Three stores and three members on loopback, 100,000 keys of 256 B, real syncs, default settings. Every
-# result is a JSON line in DIRECTORY/results.
+# result is a JSON line in DIRECTORY/results; --add keeps those of earlier runs. --only picks cells by
+# name: get, put, YCSB, scan, Pipeline, leader, redis, rocksdb, ... Uses 130 ports from --port-base on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=3 seconds=5 cells=. out=.build/bench
+rounds=3 seconds=5 cells=. out=.build/bench add=0 port_base=7600 build=1
 while [ $# -gt 0 ]; do
   case $1 in
-    --rounds) rounds=$2 ;;
-    --seconds) seconds=$2 ;;
-    --cells) cells=$2 ;;
-    --out) out=$2 ;;
-    --help | -h) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --rounds) rounds=$2; shift ;;
+    --seconds) seconds=$2; shift ;;
+    --only | --cells) cells=$2; shift ;;
+    --out) out=$2; shift ;;
+    --port-base) port_base=$2; shift ;;
+    --add) add=1 ;;
+    --no-build) build=0 ;;
+    --help | -h) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "$0: unknown argument $1; see --help" >&2; exit 2 ;;
   esac
-  shift 2
+  shift
 done
-deploy/install-packages.sh bench
-cmake --preset tests >/dev/null
-cmake --build --preset tests --target kvd kvctl kvbench
-bin=$PWD/.build/tests/bin bench=$PWD/.build/tests/tests/bench/kvbench
+for number in "$rounds" "$seconds" "$port_base"; do
+  [[ $number =~ ^[1-9][0-9]*$ ]] || { echo "$0: $number is no whole number above 0" >&2; exit 2; }
+done
+if [ $build = 1 ]; then
+  deploy/install-packages.sh bench
+  cmake --preset tests >/dev/null
+  cmake --build --preset tests --target kvd kvctl kvbench micro
+fi
+bin=$PWD/.build/tests/bin bench=$PWD/.build/tests/tests/bench/kvbench micro=$PWD/.build/tests/tests/bench/micro
 mkdir -p "$out"
-out=$(cd "$out" && pwd)
-rm -rf "$out/data" "$out/results"
-mkdir -p "$out/data"
-kvd_pids=() etcd_pids=()
-cleanup() { kill "${kvd_pids[@]}" "${etcd_pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; }
+out=$(cd "$out" && pwd) data=$out/data
+rm -rf "$data"
+[ $add = 1 ] || rm -f "$out/results"
+mkdir -p "$data"
+. tests/bench/cluster.sh
+etcd_pids=() redis_pid=
+cleanup() {
+  kill "${kvd_pids[@]}" "${etcd_pids[@]}" $redis_pid 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$data"
+}
 trap cleanup EXIT
 
-start_kvd() { # store
-  local at=127.0.0.1:$((7600 + 10 * $1)) how=(--join 127.0.0.1:7610)
-  [ "$1" = 1 ] && how=(--bootstrap)
-  [ -d "$out/data/kvd$1" ] && how=(--join 127.0.0.1:7620)
-  [ -d "$out/data/kvd$1" ] && [ "$1" = 1 ] && how=()
-  "$bin/kvd" --listen "$at" --http-listen "127.0.0.1:$((7605 + 10 * $1))" --data-dir "$out/data/kvd$1" \
-    "${how[@]}" >>"$out/data/kvd$1.log" 2>&1 &
-  kvd_pids[$1]=$!
-}
+etcd_port() { echo $((port_base + 100 + $1)); }
+peer_url() { echo "http://127.0.0.1:$((port_base + 110 + $1))"; }
 start_etcd() { # member
-  etcd --name "m$1" --data-dir "$out/data/etcd$1" --log-level error \
-    --listen-client-urls "http://127.0.0.1:$((23790 + $1))" --advertise-client-urls "http://127.0.0.1:$((23790 + $1))" \
-    --listen-peer-urls "http://127.0.0.1:$((23800 + $1))" --initial-advertise-peer-urls "http://127.0.0.1:$((23800 + $1))" \
-    --initial-cluster m1=http://127.0.0.1:23801,m2=http://127.0.0.1:23802,m3=http://127.0.0.1:23803 \
-    >>"$out/data/etcd$1.log" 2>&1 &
+  local url
+  url=http://127.0.0.1:$(etcd_port "$1")
+  etcd --name "m$1" --data-dir "$data/etcd$1" --log-level error --initial-cluster-token "kvd-bench-$port_base" \
+    --listen-client-urls "$url" --advertise-client-urls "$url" \
+    --listen-peer-urls "$(peer_url "$1")" --initial-advertise-peer-urls "$(peer_url "$1")" \
+    --initial-cluster "m1=$(peer_url 1),m2=$(peer_url 2),m3=$(peer_url 3)" >>"$data/etcd$1.log" 2>&1 &
   etcd_pids[$1]=$!
 }
-await() { # seconds, command...
-  local end=$((SECONDS + $1)); shift
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $end ] || { echo "$0: gave up waiting for: $*" >&2; exit 1; }
-    sleep 0.2
+etcd_healthy() { local i; for i in 1 2 3; do curl -fs "http://127.0.0.1:$(etcd_port $i)/health" | grep -q true || return 1; done; }
+etcd_pages() { echo "http://127.0.0.1:$(etcd_port 1)/metrics,http://127.0.0.1:$(etcd_port 2)/metrics,http://127.0.0.1:$(etcd_port 3)/metrics"; }
+etcd_leader() {
+  local i
+  for i in 1 2 3; do
+    [ "$(curl -s "http://127.0.0.1:$(etcd_port $i)/metrics" | awk '/^etcd_server_is_leader /{print $2}')" = 1 ] && { echo "$i"; return; }
   done
 }
-three_voters() { [ "$("$bin/kvctl" --connect 127.0.0.1:7610,127.0.0.1:7620 status | grep -cE ' up +(leader|follower) ')" = 3 ]; }
-etcd_healthy() { for i in 1 2 3; do curl -fs "http://127.0.0.1:$((23790 + i))/health" | grep -q true || return 1; done; }
-kvd_metric() { curl -s "http://127.0.0.1:$((7605 + 10 * $1))/metrics" | awk -v n="$2" 'index($0, n) == 1 { print $2 }'; }
-kvd_leader() { for i in 1 2 3; do [ "$(kvd_metric "$i" kvd_raft_is_leader)" = 1 ] && { echo "$i"; return; }; done; }
-etcd_leader() { for i in 1 2 3; do [ "$(curl -s "http://127.0.0.1:$((23790 + i))/metrics" | awk '/^etcd_server_is_leader /{print $2}')" = 1 ] && { echo "$i"; return; }; done; }
-
-# The leader first: both are asked there.
-kvd_addresses() { local l; l=$(kvd_leader); echo "127.0.0.1:$((7600 + 10 * l)),127.0.0.1:7610,127.0.0.1:7620,127.0.0.1:7630"; }
-etcd_addresses() { local l; l=$(etcd_leader); echo "127.0.0.1:$((23790 + l)),127.0.0.1:23791,127.0.0.1:23792,127.0.0.1:23793"; }
-join() { local IFS=,; echo "$*"; }
-on_kvd() { # target, kvbench arguments
-  local target=$1; shift
-  "$bench" --target "$target" --connect "$(kvd_addresses)" --pids "$(join "${kvd_pids[@]}")" \
-    --metrics http://127.0.0.1:7615/metrics,http://127.0.0.1:7625/metrics,http://127.0.0.1:7635/metrics --json "$@"
+etcd_addresses() { # the leader first: both are asked there
+  local l i all=()
+  l=$(etcd_leader)
+  for i in "$l" 1 2 3; do all+=("127.0.0.1:$(etcd_port "$i")"); done
+  join "${all[@]}"
 }
 on_etcd() {
-  "$bench" --target etcd --connect "$(etcd_addresses)" --pids "$(join "${etcd_pids[@]}")" \
-    --metrics http://127.0.0.1:23791/metrics,http://127.0.0.1:23792/metrics,http://127.0.0.1:23793/metrics --json "$@"
+  "$bench" --target etcd --connect "$(etcd_addresses)" --pids "$(join "${etcd_pids[@]}")" --metrics "$(etcd_pages)" --json "$@"
 }
-record() { # cell, side, JSON on standard input; measured again while others used the machine
+record() { # cell, side, JSON on standard input; fails while others use the machine: measure again
   python3 tests/bench/table.py record "$out/results" "$1" "$2"
 }
+wanted() { [[ "$1" =~ $cells ]]; }
 cell() { # name, workload, in flight, kvd target
-  [[ "$1" =~ $cells ]] || return 0
+  wanted "$1" || return 0
   local arguments=(--workload "$2" --in-flight "$3" --seconds "$seconds") try
   for try in 1 2 3; do on_kvd "$4" "${arguments[@]}" | record "$1" kvd && break; done
   for try in 1 2 3; do on_etcd "${arguments[@]}" | record "$1" etcd && break; done
   return 0
 }
 failover() { # the longest gap without a write while the leader is killed, and started again
-  [[ "leader killed" =~ $cells ]] || return 0
-  local leader
+  wanted "leader killed" || return 0
+  local leader others=() i
   leader=$(kvd_leader)
   ( sleep 3; kill -9 "${kvd_pids[$leader]}" ) &
   on_kvd kvd-pipeline --workload put --in-flight 64 --seconds 8 | record "leader killed" kvd || true
+  wait "${kvd_pids[$leader]}" 2>/dev/null || true
   start_kvd "$leader"; await 30 three_voters; sleep 1
   leader=$(etcd_leader)
-  local others=() i
-  for i in 1 2 3; do [ "$i" = "$leader" ] || others+=("127.0.0.1:$((23790 + i))"); done
+  for i in 1 2 3; do [ "$i" = "$leader" ] || others+=("127.0.0.1:$(etcd_port $i)"); done
   ( sleep 3; kill -9 "${etcd_pids[$leader]}" ) &
   "$bench" --target etcd --connect "$(join "${others[@]}")" --to-all --workload put --in-flight 64 --seconds 8 --json |
     record "leader killed" etcd || true
+  wait "${etcd_pids[$leader]}" 2>/dev/null || true
   start_etcd "$leader"; await 30 etcd_healthy; sleep 1
+}
+start_redis() {
+  redis-server --port $((port_base + 120)) --bind 127.0.0.1 --dir "$data" --appendonly yes --appendfsync always \
+    --save "" --daemonize no >"$data/redis.log" 2>&1 &
+  redis_pid=$!
+  await 20 redis-cli -p $((port_base + 120)) ping
+}
+against_redis() { # three stores beside one node that syncs every write too
+  wanted "redis put, 64" || return 0
+  local try
+  for try in 1 2 3; do
+    on_kvd kvd --workload put --in-flight 64 --seconds "$seconds" | record "redis put, 64" kvd && break
+  done
+  for try in 1 2 3; do
+    python3 tests/bench/limits.py redis $((port_base + 120)) "$redis_pid" "$seconds" | record "redis put, 64" limit && break
+  done
+  return 0
+}
+against_rocksdb() { # streamed scans beside an iterator in the process
+  wanted "rocksdb scan, 8" || return 0
+  local try
+  for try in 1 2 3; do
+    on_kvd kvd --workload scan --in-flight 8 --seconds "$seconds" | record "rocksdb scan, 8" kvd && break
+  done
+  for try in 1 2 3; do
+    python3 tests/bench/limits.py rocksdb "$micro" "$seconds" | record "rocksdb scan, 8" limit && break
+  done
+  return 0
 }
 
 for i in 1 2 3; do start_etcd $i; done
-start_kvd 1; sleep 1; start_kvd 2; start_kvd 3
-await 60 three_voters; await 60 etcd_healthy
+start_three_kvd
+await 60 etcd_healthy
+start_redis
 echo "Loading 100,000 keys of 256 B into both"
 on_kvd kvd-pipeline --workload load --in-flight 256 >/dev/null
 on_etcd --workload load --in-flight 256 >/dev/null
@@ -115,17 +147,16 @@ for ((round = 1; round <= rounds; ++round)); do
   echo "Round $round of $rounds"
   cell "get, 64" get 64 kvd
   cell "stale get, 64" stale-get 64 kvd
-  cell "YCSB-C, 64" ycsb-c 64 kvd
   cell "put, 1" put 1 kvd
   cell "put, 64" put 64 kvd
   cell "put, 256" put 256 kvd
   cell "put, 1000" put 1000 kvd
-  cell "YCSB-A, 64" ycsb-a 64 kvd
-  cell "YCSB-B, 64" ycsb-b 64 kvd
-  cell "YCSB-F, 64" ycsb-f 64 kvd
+  for letter in a b c d e f; do cell "YCSB-${letter^}, 64" ycsb-$letter 64 kvd; done
   cell "scan 100 rows, 8" scan 8 kvd
   cell "Pipeline put, 256" put 256 kvd-pipeline
   cell "Pipeline get, 256" get 256 kvd-pipeline
+  against_redis
+  against_rocksdb
   failover
 done
 python3 tests/bench/table.py print "$out/results"

@@ -21,6 +21,8 @@ ROWS = [
     ("YCSB-A, 64", "YCSB-A, 64, ops/s", "ops_per_second", False, 3, 5),
     ("YCSB-B, 64", "YCSB-B, 64, ops/s", "ops_per_second", False, 4, 8),
     ("YCSB-C, 64", "YCSB-C, 64, ops/s", "ops_per_second", False, None, None),
+    ("YCSB-D, 64", "YCSB-D, 64, ops/s", "ops_per_second", False, None, None),
+    ("YCSB-E, 64", "YCSB-E, 64, ops/s", "ops_per_second", False, None, None),
     ("YCSB-F, 64", "YCSB-F, 64, ops/s", "ops_per_second", False, None, None),
     ("put, 64", "server CPU-us per put, 64", "server_cpu_us_per_op", True, 0.5, 0.25),
     ("get, 64", "server CPU-us per get, 64", "server_cpu_us_per_op", True, 0.4, 0.2),
@@ -29,6 +31,8 @@ ROWS = [
     ("scan 100 rows, 8", "scan of 100 rows, 8, rows/s", "rows_per_second", False, None, None),
     ("Pipeline put, 256", "Pipeline put, 256 / etcd put", "ops_per_second", False, 5, 10),
     ("Pipeline get, 256", "Pipeline get, 256 / etcd get", "ops_per_second", False, 6, 15),
+    ("redis put, 64", "put, 64 / one Redis, fsync always", "ops_per_second", False, 0.5, 1),
+    ("rocksdb scan, 8", "scan rows/s / RocksDB's iterator", "rows_per_second", False, 0.2, 0.5),
 ]
 OTHERS_MAX = 0.10
 
@@ -45,40 +49,66 @@ def record(file, cell, side):
         return 1
     result = json.loads(text)
     busy = result["other_cpu_share"] > OTHERS_MAX
+    # Of a leader that was killed the gap counts, and the others idle meanwhile.
+    killed = cell == "leader killed"
+    if killed:
+        result["server_cpu_us_per_op"] = 0  # its process has taken its times along
     with open(file, "a") as out:
-        out.write(json.dumps({"cell": cell, "side": side, "discard": busy, **result}) + "\n")
+        out.write(json.dumps({"cell": cell, "side": side, "discard": busy and not killed, **result}) + "\n")
+    notes = "  (again: others were busy)" if busy and not killed else ""
+    notes += f"  ERRORS {result['errors']}" if result["errors"] else ""
+    notes += f"  ELECTIONS {result['elections']:.0f}" if result["elections"] > 0 else ""
     print(f"  {cell:20} {side:5} {result['ops_per_second']:9.0f} ops/s  p50 {result['latency']['p50_ms']:7.2f}"
           f"  p99 {result['latency']['p99_ms']:7.2f} ms  server {result['server_cpu_us_per_op']:6.0f} us/op"
-          f"  {result['ops_per_sync']:5.1f} ops/sync  other {100 * result['other_cpu_share']:3.0f} %"
-          f"{'  (again: others were busy)' if busy else ''}{'  ERRORS ' + str(result['errors']) if result['errors'] else ''}",
+          f"  {result['ops_per_sync']:5.1f} ops/sync  other {100 * result['other_cpu_share']:3.0f} %{notes}",
           flush=True)
-    return 1 if busy else 0
+    return 1 if busy and not killed else 0
+
+
+def values_of(results, cell, side, path):
+    """Of the quiet results; of all, and said so, if there was none."""
+    mine = [r for r in results if r["cell"] == cell and r["side"] == side]
+    quiet = [r for r in mine if not r["discard"]]
+    return [read(r, path) for r in quiet or mine], bool(mine) and not quiet
+
+
+def verdict(ratio, lower, bar):
+    if bar is None:
+        return ""
+    return f"{bar:g} {'yes' if (ratio <= bar if lower else ratio >= bar) else 'NO'}"
+
+
+def row(results, cell, what, path, lower, first, goal):
+    beside = "limit" if any(r["cell"] == cell and r["side"] == "limit" for r in results) else "etcd"
+    kvd, kvd_busy = values_of(results, cell, "kvd", path)
+    peer, peer_busy = values_of(results, cell, beside, path)
+    if not kvd or not peer:
+        return None
+    cells = []
+    for values in (kvd, peer):
+        median = statistics.median(values)
+        cells += [median, 100 * (max(values) - min(values)) / median if median else 0]
+    ratio = cells[0] / cells[2] if cells[2] else float("nan")
+    return (f"{what:34} {cells[0]:10.2f} {cells[1]:5.0f} % {cells[2]:10.2f} {cells[3]:5.0f} % {ratio:6.2f}"
+            f" {verdict(ratio, lower, first):>9} {verdict(ratio, lower, goal):>9}"
+            f" {len(kvd)}/{len(peer)}{'  busy' if kvd_busy or peer_busy else ''}")
+
+
+def elections(results, side):
+    """Without a fault: in every run, busy or not, but those whose leader was killed."""
+    runs = [r for r in results if r["side"] == side and r["cell"] != "leader killed"]
+    return f"{sum(r['elections'] for r in runs):.0f} in {len(runs)} runs"
 
 
 def show(file):
     results = [json.loads(line) for line in open(file)]
-    print(f"\n{'CELL':34} {'KVD':>9} {'SPREAD':>7} {'ETCD':>9} {'SPREAD':>7} {'RATIO':>6} {'FIRST':>6} {'GOAL':>6}")
-    for cell, what, path, lower, first, goal in ROWS:
-        sides = {}
-        for side in ("kvd", "etcd"):
-            mine = [r for r in results if r["cell"] == cell and r["side"] == side]
-            quiet = [r for r in mine if not r["discard"]] or mine
-            sides[side] = [read(r, path) for r in quiet]
-        if not sides["kvd"] or not sides["etcd"]:
-            continue
-        median = {side: statistics.median(values) for side, values in sides.items()}
-        spread = {side: (max(v) - min(v)) / median[side] if median[side] else 0 for side, v in sides.items()}
-        ratio = median["kvd"] / median["etcd"] if median["etcd"] else float("nan")
-
-        def mark(bar):
-            if bar is None:
-                return ""
-            met = ratio <= bar if lower else ratio >= bar
-            return f"{bar:g}{'+' if met else '-'}"
-
-        print(f"{what:34} {median['kvd']:9.2f} {100 * spread['kvd']:5.0f} % {median['etcd']:9.2f}"
-              f" {100 * spread['etcd']:5.0f} % {ratio:6.2f} {mark(first):>6} {mark(goal):>6}")
-    print("RATIO is kvd / etcd; + reached, - not.")
+    print(f"\n{'CELL':34} {'KVD':>10} {'SPREAD':>7} {'PEER':>10} {'SPREAD':>7} {'RATIO':>6} {'FIRST':>9} {'GOAL':>9} RUNS")
+    for line in (row(results, *one) for one in ROWS):
+        if line:
+            print(line)
+    print("RATIO is kvd / peer, of medians. FIRST and GOAL: the bar and whether it is reached. SPREAD: from least")
+    print("to most. busy: others used more than a tenth of the machine in every run of a side.")
+    print(f"Elections under load without a fault: kvd {elections(results, 'kvd')}; etcd {elections(results, 'etcd')}")
 
 
 if __name__ == "__main__":

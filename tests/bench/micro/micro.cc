@@ -1,6 +1,7 @@
 // The hot pieces one by one, so that a regression is seen without a cluster. Times are per operation
 // and this machine's: compare two builds, never two machines.
 #include <benchmark/benchmark.h>
+#include <rocksdb/db.h>
 
 #include "proto/check.h"
 #include "proto/crc32c.h"
@@ -86,6 +87,27 @@ void MvccScan100(benchmark::State& state) {
   state.SetItemsProcessed(100 * state.iterations());
 }
 BENCHMARK(MvccScan100);
+
+// What a scan over the network is held against. From sorted files, where nearly everything lies.
+void RocksScan100(benchmark::State& state) {
+  Loaded loaded;
+  KVD_CHECK(loaded.engine->Flush().ok());
+  Random random(1);
+  for (auto _ : state) {
+    rocksdb::ReadOptions options;
+    options.total_order_seek = true;
+    std::unique_ptr<rocksdb::Iterator> it(loaded.engine->db()->NewIterator(options));
+    size_t bytes = 0;
+    it->Seek(storage::VersionsPrefix(kGroup, KeyOf(random.Below(kKeys - 100))));
+    for (int rows = 0; rows < 100; ++rows, it->Next()) {
+      KVD_CHECK(it->Valid());
+      bytes += it->key().size() + it->value().size();
+    }
+    benchmark::DoNotOptimize(bytes);
+  }
+  state.SetItemsProcessed(100 * state.iterations());
+}
+BENCHMARK(RocksScan100);
 
 // Of so many versions in one batch.
 void BatchApply(benchmark::State& state) {
