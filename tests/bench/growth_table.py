@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Keeps growth.sh's results and prints them as tables.
+
+    growth_table.py record FILE PART STEP OPERATION --pids PID,...   kvbench's JSON on standard input
+    growth_table.py restart FILE KEYS LOG_MIB MILLISECONDS LOG_ON_DISK_MIB
+    growth_table.py print FILE
+"""
+import json
+import sys
+
+FLAT = 1.2
+# MiB of one store at its defaults, server/README.md, "Memory".
+BOUND = 256 + 3 * 16 + 3 * 8 + 8 + 100
+
+
+def peak_mib(pids):
+    """The most that any of them has held since the last time; begins anew."""
+    most = 0
+    for pid in pids.split(","):
+        with open(f"/proc/{pid}/status") as status:
+            most = max(most, *(int(line.split()[1]) for line in status if line.startswith("VmHWM")))
+        with open(f"/proc/{pid}/clear_refs", "w") as refs:
+            refs.write("5")
+    return most / 1024
+
+
+def keep(file, entry):
+    with open(file, "a") as out:
+        out.write(json.dumps(entry) + "\n")
+
+
+def record(file, part, step, operation, pids):
+    result = json.load(sys.stdin)
+    entry = {"part": part, "step": int(step), "operation": operation, "peak_mib": peak_mib(pids), **result}
+    keep(file, entry)
+    print("  " + line(entry, None), flush=True)
+
+
+def line(r, first):
+    """`first`: of the same operation at the first step."""
+    cpu = r["server_cpu_us_per_op"]
+    beside = f"{cpu / first['server_cpu_us_per_op']:6.2f}x" if first else " " * 7
+    return (f"{r['step']:>10} {r['operation']:18} {cpu:8.1f} us {beside} {r['client_cpu_us_per_op']:8.1f} us"
+            f" {r['ops_per_second']:9.0f} {r['latency']['p50_ms']:8.2f} {r['latency']['p99_ms']:8.2f}"
+            f" {r['peak_mib']:6.0f} {100 * r['other_cpu_share']:4.0f} %{'  ERRORS ' + str(r['errors']) if r['errors'] else ''}")
+
+
+def show_part(results, part):
+    mine = [r for r in results if r["part"] == part]
+    if not mine:
+        return
+    print(f"\n{part.upper():>10} {'OPERATION':18} {'SERVERS':>11} {'':7} {'CLIENT':>11} {'OPS/S':>9} {'P50 MS':>8} {'P99 MS':>8} {'MIB':>6} {'OTHER':>6}")
+    for operation in dict.fromkeys(r["operation"] for r in mine):
+        steps = [r for r in mine if r["operation"] == operation]
+        for r in steps:
+            print(line(r, steps[0]))
+        costs = [r["server_cpu_us_per_op"] for r in steps]
+        if part == "keys" and len(costs) > 1:
+            flat = max(costs) <= FLAT * costs[0]
+            print(f"{'':10} {operation}: {'flat' if flat else 'NOT flat'} within {FLAT - 1:.0%} of the fewest keys")
+    print(f"MIB: most of any store, of {BOUND} that the flags bound it to. OTHER: of the machine, used by neither side.")
+
+
+def show_restarts(results):
+    mine = [r for r in results if r["part"] == "restart"]
+    if not mine:
+        return
+    print(f"\n{'KEYS':>10} {'UNFLUSHED LOG':>14} {'ON DISK':>9} {'SERVES AFTER':>13}")
+    for r in mine:
+        print(f"{r['keys']:>10} {r['log_mib']:>10} MiB {r['log_disk_mib']:>5} MiB {r['ms'] / 1000:>11.2f} s")
+
+
+def show(file):
+    results = [json.loads(text) for text in open(file)]
+    for part in ("keys", "values", "clients"):
+        show_part(results, part)
+    show_restarts(results)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 8 and sys.argv[1] == "record" and sys.argv[6] == "--pids":
+        record(*sys.argv[2:6], sys.argv[7])
+    elif len(sys.argv) == 7 and sys.argv[1] == "restart":
+        keys, log, ms, disk = map(int, sys.argv[3:])
+        keep(sys.argv[2], {"part": "restart", "keys": keys, "log_mib": log, "ms": ms, "log_disk_mib": disk})
+        print(f"  {keys} keys, {log} MiB of log: serves after {ms / 1000:.2f} s", flush=True)
+    elif len(sys.argv) == 3 and sys.argv[1] == "print":
+        show(sys.argv[2])
+    else:
+        sys.exit(__doc__)
