@@ -47,11 +47,19 @@ start_three_kvd() { # anew, or with the data of before
 kvd_metric() { # store, name
   curl -s "$(kvd_page "$1")" | awk -v n="$2" 'index($0, n) == 1 { print $2 }'
 }
-kvd_leader() { local i; for i in "${!kvd_pids[@]}"; do [ "$(kvd_metric "$i" kvd_raft_is_leader)" = 1 ] && { echo "$i"; return; }; done; }
+kvd_leader() { # waits for one: there may be an election
+  local i end=$((SECONDS + 30))
+  while [ $SECONDS -lt $end ]; do
+    for i in "${!kvd_pids[@]}"; do [ "$(kvd_metric "$i" kvd_raft_is_leader)" = 1 ] && { echo "$i"; return; }; done
+    sleep 0.2
+  done
+  echo "$0: the stores have no leader" >&2
+  return 1
+}
 # The leader first: it is the one that is asked.
 kvd_addresses() {
   local l i all=()
-  l=$(kvd_leader)
+  l=$(kvd_leader) || return 1
   for i in "$l" "${!kvd_pids[@]}"; do all+=("127.0.0.1:$(kvd_port "$i")"); done
   join "${all[@]}"
 }

@@ -2,10 +2,12 @@
 """Keeps growth.sh's results and prints them as tables.
 
     growth_table.py record FILE PART STEP OPERATION --pids PID,...   kvbench's JSON on standard input
-    growth_table.py restart FILE KEYS LOG_MIB MILLISECONDS LOG_ON_DISK_MIB
+    growth_table.py restart FILE KEYS LOG_MIB MILLISECONDS LOG_ON_DISK_MIB PID
     growth_table.py print FILE
 """
 import json
+import os
+import statistics
 import sys
 
 FLAT = 1.2
@@ -24,6 +26,12 @@ def peak_mib(pids):
     return most / 1024
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def keep(file, entry):
     with open(file, "a") as out:
         out.write(json.dumps(entry) + "\n")
@@ -40,9 +48,11 @@ def line(r, first):
     """`first`: of the same operation at the first step."""
     cpu = r["server_cpu_us_per_op"]
     beside = f"{cpu / first['server_cpu_us_per_op']:6.2f}x" if first else " " * 7
+    notes = f"  ERRORS {r['errors']}" if r["errors"] else ""
+    notes += f"  ELECTIONS {r['elections']:.0f}" if r["elections"] else ""
     return (f"{r['step']:>10} {r['operation']:18} {cpu:8.1f} us {beside} {r['client_cpu_us_per_op']:8.1f} us"
             f" {r['ops_per_second']:9.0f} {r['latency']['p50_ms']:8.2f} {r['latency']['p99_ms']:8.2f}"
-            f" {r['peak_mib']:6.0f} {100 * r['other_cpu_share']:4.0f} %{'  ERRORS ' + str(r['errors']) if r['errors'] else ''}")
+            f" {r['peak_mib']:6.0f} {100 * r['other_cpu_share']:4.0f} %{notes}")
 
 
 def show_part(results, part):
@@ -65,9 +75,11 @@ def show_restarts(results):
     mine = [r for r in results if r["part"] == "restart"]
     if not mine:
         return
-    print(f"\n{'KEYS':>10} {'UNFLUSHED LOG':>14} {'ON DISK':>9} {'SERVES AFTER':>13}")
-    for r in mine:
-        print(f"{r['keys']:>10} {r['log_mib']:>10} MiB {r['log_disk_mib']:>5} MiB {r['ms'] / 1000:>11.2f} s")
+    print(f"\n{'KEYS':>10} {'UNFLUSHED LOG':>14} {'ON DISK':>9} {'SERVES AFTER':>13} {'CPU':>8}")
+    for keys, log in dict.fromkeys((r["keys"], r["log_mib"]) for r in mine):
+        runs = [r for r in mine if (r["keys"], r["log_mib"]) == (keys, log)]
+        ms, cpu, disk = (statistics.median(r[name] for r in runs) for name in ("ms", "cpu_seconds", "log_disk_mib"))
+        print(f"{keys:>10} {log:>10} MiB {disk:>5} MiB {ms / 1000:>11.2f} s {cpu:>6.2f} s")
 
 
 def show(file):
@@ -80,10 +92,11 @@ def show(file):
 if __name__ == "__main__":
     if len(sys.argv) == 8 and sys.argv[1] == "record" and sys.argv[6] == "--pids":
         record(*sys.argv[2:6], sys.argv[7])
-    elif len(sys.argv) == 7 and sys.argv[1] == "restart":
-        keys, log, ms, disk = map(int, sys.argv[3:])
-        keep(sys.argv[2], {"part": "restart", "keys": keys, "log_mib": log, "ms": ms, "log_disk_mib": disk})
-        print(f"  {keys} keys, {log} MiB of log: serves after {ms / 1000:.2f} s", flush=True)
+    elif len(sys.argv) == 8 and sys.argv[1] == "restart":
+        keys, log, ms, disk, pid = map(int, sys.argv[3:])
+        cpu = cpu_seconds(pid)
+        keep(sys.argv[2], {"part": "restart", "keys": keys, "log_mib": log, "ms": ms, "log_disk_mib": disk, "cpu_seconds": cpu})
+        print(f"  {keys} keys, {log} MiB of log: serves after {ms / 1000:.2f} s, {cpu:.2f} s of CPU time", flush=True)
     elif len(sys.argv) == 3 and sys.argv[1] == "print":
         show(sys.argv[2])
     else:
