@@ -3,29 +3,31 @@
 # prints medians, spread, ratios and which bars are reached.
 #
 #   tests/bench/compare_etcd.sh [--rounds N] [--seconds S] [--only REGEX] [--out DIRECTORY] [--add]
-#                               [--port-base PORT] [--no-build]
+#                               [--tries N] [--port-base PORT] [--no-build]
 #
 # Three stores and three members on loopback, 100,000 keys of 256 B, real syncs, default settings. Every
 # result is a JSON line in DIRECTORY/results; --add keeps those of earlier runs. --only picks cells by
-# name: get, put, YCSB, scan, Pipeline, leader, redis, rocksdb, ... Uses 130 ports from --port-base on.
+# name: get, put, YCSB, scan, Pipeline, leader, redis, rocksdb, ... --tries: how often a cell is measured
+# while others use the machine [3]. Uses 130 ports from --port-base on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=3 seconds=5 cells=. out=.build/bench add=0 port_base=7600 build=1
+rounds=3 seconds=5 cells=. out=.build/bench add=0 port_base=7600 build=1 tries=3
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2; shift ;;
     --seconds) seconds=$2; shift ;;
     --only | --cells) cells=$2; shift ;;
+    --tries) tries=$2; shift ;;
     --out) out=$2; shift ;;
     --port-base) port_base=$2; shift ;;
     --add) add=1 ;;
     --no-build) build=0 ;;
-    --help | -h) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help | -h) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "$0: unknown argument $1; see --help" >&2; exit 2 ;;
   esac
   shift
 done
-for number in "$rounds" "$seconds" "$port_base"; do
+for number in "$rounds" "$seconds" "$tries" "$port_base"; do
   [[ $number =~ ^[1-9][0-9]*$ ]] || { echo "$0: $number is no whole number above 0" >&2; exit 2; }
 done
 if [ $build = 1 ]; then
@@ -79,13 +81,18 @@ on_etcd() {
 record() { # cell, side, JSON on standard input; fails while others use the machine: measure again
   python3 tests/bench/table.py record "$out/results" "$1" "$2"
 }
+until_quiet() { # cell, side, command...
+  local cell=$1 side=$2 try
+  shift 2
+  for ((try = 1; try <= tries; ++try)); do "$@" | record "$cell" "$side" && break; done
+  return 0
+}
 wanted() { [[ "$1" =~ $cells ]]; }
 cell() { # name, workload, in flight, kvd target
   wanted "$1" || return 0
-  local arguments=(--workload "$2" --in-flight "$3" --seconds "$seconds") try
-  for try in 1 2 3; do on_kvd "$4" "${arguments[@]}" | record "$1" kvd && break; done
-  for try in 1 2 3; do on_etcd "${arguments[@]}" | record "$1" etcd && break; done
-  return 0
+  local arguments=(--workload "$2" --in-flight "$3" --seconds "$seconds")
+  until_quiet "$1" kvd on_kvd "$4" "${arguments[@]}"
+  until_quiet "$1" etcd on_etcd "${arguments[@]}"
 }
 failover() { # the longest gap without a write while the leader is killed, and started again
   wanted "leader killed" || return 0
@@ -111,25 +118,13 @@ start_redis() {
 }
 against_redis() { # three stores beside one node that syncs every write too
   wanted "redis put, 64" || return 0
-  local try
-  for try in 1 2 3; do
-    on_kvd kvd --workload put --in-flight 64 --seconds "$seconds" | record "redis put, 64" kvd && break
-  done
-  for try in 1 2 3; do
-    python3 tests/bench/limits.py redis $((port_base + 120)) "$redis_pid" "$seconds" | record "redis put, 64" limit && break
-  done
-  return 0
+  until_quiet "redis put, 64" kvd on_kvd kvd --workload put --in-flight 64 --seconds "$seconds"
+  until_quiet "redis put, 64" limit python3 tests/bench/limits.py redis $((port_base + 120)) "$redis_pid" "$seconds"
 }
 against_rocksdb() { # streamed scans beside an iterator in the process
   wanted "rocksdb scan, 8" || return 0
-  local try
-  for try in 1 2 3; do
-    on_kvd kvd --workload scan --in-flight 8 --seconds "$seconds" | record "rocksdb scan, 8" kvd && break
-  done
-  for try in 1 2 3; do
-    python3 tests/bench/limits.py rocksdb "$micro" "$seconds" | record "rocksdb scan, 8" limit && break
-  done
-  return 0
+  until_quiet "rocksdb scan, 8" kvd on_kvd kvd --workload scan --in-flight 8 --seconds "$seconds"
+  until_quiet "rocksdb scan, 8" limit python3 tests/bench/limits.py rocksdb "$micro" "$seconds"
 }
 
 for i in 1 2 3; do start_etcd $i; done
