@@ -47,7 +47,8 @@ void Generator::Start() {
 }
 
 void Generator::IssueDue(Time now) {
-  while (next_arrival_ <= now && open_ < static_cast<uint64_t>(options_.in_flight) && !ending_ && !Enough()) {
+  while (next_arrival_ <= now && open_ < static_cast<uint64_t>(options_.in_flight) && !ending_ &&
+         !Enough()) {
     Issue(next_arrival_);
     next_arrival_ += Seconds(1 / options_.rate);
   }
@@ -66,7 +67,9 @@ void Generator::Issue(Time intended) {
   ++open_;
   ++issued_;
   Operation op = workload_.Next();
-  target_->Issue(op, [this, kind = op.kind, intended](bool ok, uint64_t rows) { Ended(kind, intended, ok, rows); });
+  target_->Issue(op, [this, kind = op.kind, intended](bool ok, uint64_t rows) {
+    Ended(kind, intended, ok, rows);
+  });
 }
 
 void Generator::Ended(Kind kind, Time intended, bool ok, uint64_t rows) {
@@ -98,7 +101,8 @@ void Generator::Count(Time now, Kind kind, Time intended, bool ok, uint64_t rows
   }
   ++result_.operations;
   result_.rows += rows;
-  result_.longest_gap_seconds = std::max(result_.longest_gap_seconds, SecondsBetween(last_success_, now));
+  result_.longest_gap_seconds =
+      std::max(result_.longest_gap_seconds, SecondsBetween(last_success_, now));
   last_success_ = now;
   auto nanos = static_cast<uint64_t>(std::chrono::nanoseconds(now - intended).count());
   result_.all.Add(nanos);
@@ -110,7 +114,8 @@ void Generator::EndMeasurement(Time now) {
   if (!measuring_ && on_measure) on_measure();  // not one operation has ended
   result_.seconds = SecondsBetween(std::min(measure_from_, now), now);
   // A stall that had not ended by then counts as well.
-  result_.longest_gap_seconds = std::max(result_.longest_gap_seconds, SecondsBetween(last_success_, now));
+  result_.longest_gap_seconds =
+      std::max(result_.longest_gap_seconds, SecondsBetween(last_success_, now));
   if (on_end) on_end();
 }
 

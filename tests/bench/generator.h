@@ -1,6 +1,6 @@
-// Puts load on a target and measures. Closed loop: so many operations are under way at any time. Open
-// loop: operations arrive at a rate whatever the target does, and each counts from when it should
-// have begun, so that a stall is not hidden by the load it held back (coordinated omission).
+// Puts load on a target and measures. Closed loop: so many operations are under way at any time.
+// Open loop: operations arrive at a rate whatever the target does, and each counts from when it
+// should have begun, so that a stall is not hidden by the load it held back (coordinated omission).
 #pragma once
 
 #include <array>
@@ -13,11 +13,11 @@
 namespace kvd::bench {
 
 struct LoadOptions {
-  int in_flight = 64;        // closed loop; open loop: most under way, beyond it arrivals wait
-  double rate = 0;           // operations a second; 0: closed loop
+  int in_flight = 64;  // closed loop; open loop: most under way, beyond it arrivals wait
+  double rate = 0;     // operations a second; 0: closed loop
   double warmup_seconds = 1;
   double seconds = 5;
-  uint64_t operations = 0;   // ends after so many, if not 0, without warm-up
+  uint64_t operations = 0;      // ends after so many, if not 0, without warm-up
   double give_up_seconds = 20;  // without any operation ending, once nothing more is begun
 };
 
@@ -30,7 +30,8 @@ struct LoadResult {
   // With the warm-up, and with what was under way at its end.
   double whole_seconds = 0;
   uint64_t whole_operations = 0;
-  uint64_t unfinished = 0;  // given up; counted as errors. The target may still call back: don't end it
+  uint64_t unfinished =
+      0;  // given up; counted as errors. The target may still call back: don't end it
   Histogram all;
   std::array<Histogram, static_cast<size_t>(Kind::kKinds)> by_kind;
 };

@@ -20,7 +20,9 @@ class Histogram {
   }
   uint64_t count() const { return count_; }
   uint64_t max() const { return max_; }
-  double mean() const { return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_); }
+  double mean() const {
+    return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_);
+  }
 
   // The least duration that a share `q` of all are within; 0 if there is none.
   uint64_t At(double q) const {
@@ -40,7 +42,8 @@ class Histogram {
   static size_t ClassOf(uint64_t nanos) {
     if (nanos < (1u << kSubBits)) return static_cast<size_t>(nanos);
     int shift = std::bit_width(nanos) - 1 - kSubBits;
-    return (static_cast<size_t>(shift + 1) << kSubBits) + ((nanos >> shift) & ((1u << kSubBits) - 1));
+    return (static_cast<size_t>(shift + 1) << kSubBits) +
+           ((nanos >> shift) & ((1u << kSubBits) - 1));
   }
   static uint64_t UpperOf(size_t i) {
     if (i < (1u << kSubBits)) return i;

@@ -1,10 +1,9 @@
-// kvbench: puts load on a kvd or etcd cluster and tells rate, latency, CPU and syncs. See README.md.
+// kvbench: puts load on a kvd or etcd cluster and tells rate, latency, CPU and syncs: README.md.
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <thread>
-
-#include <CLI/CLI.hpp>
 
 #include "absl/synchronization/mutex.h"
 #include "tests/bench/report.h"

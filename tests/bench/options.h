@@ -21,8 +21,8 @@ struct Options {
 
 // Adds the flags, which write to `options`.
 void AddFlags(CLI::App& app, Options* options);
-// After parsing: fills in what follows from other flags. INVALID_ARGUMENT, in one line, for values and
-// combinations that make no sense.
+// After parsing: fills in what follows from other flags. INVALID_ARGUMENT, in one line, for values
+// and combinations that make no sense.
 absl::Status Complete(const CLI::App& app, Options* options);
 
 }  // namespace kvd::bench

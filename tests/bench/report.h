@@ -7,8 +7,8 @@
 
 namespace kvd::bench {
 
-// Readings of one run: of CPU time from the end of the warm-up to the end of the measurement, of the
-// servers' counters around it all.
+// Readings of one run: of CPU time from the end of the warm-up to the end of the measurement, of
+// the servers' counters around it all.
 struct Readings {
   Usage usage_before, usage_after;
   Counters counters_before, counters_after;

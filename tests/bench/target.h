@@ -12,10 +12,10 @@
 namespace kvd::bench {
 
 struct TargetOptions {
-  std::string kind = "kvd";    // kvd, kvd-pipeline, etcd
+  std::string kind = "kvd";  // kvd, kvd-pipeline, etcd
   std::vector<std::string> addresses;
-  int connections = 4;         // of kvd-pipeline: clients, each with its own
-  bool to_all = false;         // spread over all addresses; else to the first. Not kvd-pipeline
+  int connections = 4;  // of kvd-pipeline: clients, each with its own
+  bool to_all = false;  // spread over all addresses; else to the first. Not kvd-pipeline
 };
 
 class Target {

@@ -1,12 +1,8 @@
 // The databases that can be asked: kvd by unary calls or through the SDK's Pipeline, and etcd.
-#include <future>
-
 #include "absl/strings/str_cat.h"
-#include "client/src/convert.h"
-#include "client/src/grpc_network.h"
 #include "kvd/v1/kv.grpc.pb.h"
-#include "proto/check.h"
 #include "tests/bench/etcd.grpc.pb.h"
+#include "tests/bench/pipeline_target.h"
 #include "tests/bench/unary_target.h"
 
 namespace kvd::bench {
@@ -42,7 +38,8 @@ class UnaryKvd : public LoopTarget {
       request.mutable_read()->set_staleness_ms_max(10'000);
     }
     CallUnary<v1::GetResponse>(
-        queue(), [&](auto* context, auto* queue) { return stub->AsyncGet(context, request, queue); },
+        queue(),
+        [&](auto* context, auto* queue) { return stub->AsyncGet(context, request, queue); },
         [done = std::move(done)](const grpc::Status& status, const v1::GetResponse& response) {
           done(status.ok(), response.found());
         });
@@ -52,7 +49,8 @@ class UnaryKvd : public LoopTarget {
     request.set_key(op.key);
     request.set_value(op.value);
     CallUnary<v1::WriteResponse>(
-        queue(), [&](auto* context, auto* queue) { return stub->AsyncPut(context, request, queue); },
+        queue(),
+        [&](auto* context, auto* queue) { return stub->AsyncPut(context, request, queue); },
         [done = std::move(done)](const grpc::Status& status, const v1::WriteResponse&) {
           done(status.ok(), 0);
         });
@@ -118,8 +116,10 @@ class Etcd : public LoopTarget {
       request.set_limit(op.rows);
     }
     CallUnary<etcdserverpb::RangeResponse>(
-        queue(), [&](auto* context, auto* queue) { return stub->AsyncRange(context, request, queue); },
-        [done = std::move(done)](const grpc::Status& status, const etcdserverpb::RangeResponse& response) {
+        queue(),
+        [&](auto* context, auto* queue) { return stub->AsyncRange(context, request, queue); },
+        [done = std::move(done)](const grpc::Status& status,
+                                 const etcdserverpb::RangeResponse& response) {
           done(status.ok(), static_cast<uint64_t>(response.kvs_size()));
         });
   }
@@ -128,79 +128,14 @@ class Etcd : public LoopTarget {
     request.set_key(op.key);
     request.set_value(op.value);
     CallUnary<etcdserverpb::PutResponse>(
-        queue(), [&](auto* context, auto* queue) { return stub->AsyncPut(context, request, queue); },
+        queue(),
+        [&](auto* context, auto* queue) { return stub->AsyncPut(context, request, queue); },
         [done = std::move(done)](const grpc::Status& status, const etcdserverpb::PutResponse&) {
           done(status.ok(), 0);
         });
   }
 
   std::vector<std::unique_ptr<etcdserverpb::KV::Stub>> stubs_;
-  size_t next_ = 0;
-};
-
-// The SDK's inside: sessions over Pipeline streams that batch by themselves, all on this target's loop,
-// where the public client has a thread each.
-class PipelineKvd : public LoopTarget {
- public:
-  explicit PipelineKvd(const TargetOptions& options) {
-    // A session draws from the loop's randomness.
-    Post([this, options] {
-      for (int i = 0; i < options.connections; ++i) {
-        Connection& connection = connections_.emplace_back();
-        connection.network = std::make_unique<client::GrpcNetwork>(loop());
-        connection.session = std::make_unique<client::Session>(
-            loop(), connection.network.get(), client::SessionOptions{.addresses = options.addresses});
-      }
-    });
-  }
-  ~PipelineKvd() override {
-    std::promise<void> ended;
-    Post([&] {
-      for (Connection& connection : connections_) {
-        connection.session->FailAll();
-        connection.network->Stop();
-      }
-      connections_.clear();
-      ended.set_value();
-    });
-    ended.get_future().wait();
-  }
-
-  void Issue(const Operation& op, Done done) override {
-    client::Session* session = connections_[next_++ % connections_.size()].session.get();
-    switch (op.kind) {
-      case Kind::kGet: return Get(session, op, {}, std::move(done));
-      case Kind::kStaleGet: return Get(session, op, {.consistency = Consistency::kBoundedStale}, std::move(done));
-      case Kind::kPut: return Put(session, op, std::move(done));
-      case Kind::kScan: KVD_CHECK(false);  // scans have streams of their own: refused at start
-      default:
-        return Get(session, op, {}, [this, session, op, done = std::move(done)](bool ok, uint64_t) {
-          if (!ok) return done(false, 0);
-          Put(session, op, done);
-        });
-    }
-  }
-
- private:
-  struct Connection {
-    std::unique_ptr<client::GrpcNetwork> network;
-    std::unique_ptr<client::Session> session;
-  };
-
-  MonotonicTime Deadline() { return loop()->Now() + ClientOptions().deadline; }
-  void Get(client::Session* session, const Operation& op, const ReadOptions& options, Done done) {
-    session->Submit(client::GetItem(op.key, options), Deadline(), [key = op.key, done = std::move(done)](auto answer) {
-      auto value = client::GetAnswer(key, std::move(answer));
-      done(value.ok(), value.ok() && value->has_value());
-    });
-  }
-  void Put(client::Session* session, const Operation& op, Done done) {
-    session->Submit(client::PutItem(op.key, op.value, {}), Deadline(), [done = std::move(done)](auto answer) {
-      done(client::WriteAnswer(answer).ok(), 0);
-    });
-  }
-
-  std::vector<Connection> connections_;
   size_t next_ = 0;
 };
 

@@ -1,10 +1,10 @@
 // A target on a loop of its own, and unary calls over plain gRPC stubs.
 #pragma once
 
+#include <grpcpp/create_channel.h>
+
 #include <memory>
 #include <thread>
-
-#include <grpcpp/create_channel.h>
 
 #include "raft/runtime/cq_loop.h"
 #include "tests/bench/target.h"
@@ -20,7 +20,9 @@ class LoopTarget : public Target {
     thread_.join();
     loop_.Drain();
   }
-  void Post(std::function<void()> f) override { loop_.Post([f = std::move(f)] { f(); }); }
+  void Post(std::function<void()> f) override {
+    loop_.Post([f = std::move(f)] { f(); });
+  }
 
  protected:
   grpc::CompletionQueue* queue() { return loop_.queue(); }

@@ -68,7 +68,9 @@ Usage Measure(const Servers& servers) {
   Usage usage;
   rusage own;
   getrusage(RUSAGE_SELF, &own);
-  auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+  auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
   usage.client_cpu = seconds(own.ru_utime) + seconds(own.ru_stime);
   usage.machine_cpu = MachineCpu();
   for (int pid : servers.pids) {
@@ -81,7 +83,8 @@ Usage Measure(const Servers& servers) {
 Counters CountersOf(const Servers& servers) {
   Counters counters;
   for (const std::string& url : servers.metrics) {
-    std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(("curl -s --max-time 5 '" + url + "'").c_str(), "r"), pclose);
+    std::unique_ptr<FILE, int (*)(FILE*)> pipe(
+        popen(("curl -s --max-time 5 '" + url + "'").c_str(), "r"), pclose);
     std::array<char, 4096> line;
     while (pipe != nullptr && fgets(line.data(), line.size(), pipe.get()) != nullptr) {
       AddLine(line.data(), &counters);

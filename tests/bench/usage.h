@@ -8,7 +8,7 @@
 namespace kvd::bench {
 
 struct Usage {
-  double client_cpu = 0;    // seconds, user and system
+  double client_cpu = 0;  // seconds, user and system
   double server_cpu = 0;
   double machine_cpu = 0;   // whoever used it
   double server_bytes = 0;  // resident

@@ -25,9 +25,9 @@ absl::StatusOr<Workload::Mix> Workload::MixOf(std::string_view name) {
   if (name == "ycsb-d") return Mix{.get = 950, .insert = 50, .latest = true};
   if (name == "ycsb-e") return Mix{.insert = 50, .scan = 950, .zipfian = true, .short_scans = true};
   if (name == "ycsb-f") return Mix{.get = 500, .modify = 500, .zipfian = true};
-  return absl::InvalidArgumentError(
-      absl::StrCat("--workload ", ToAbsl(name),
-                   " is not one of: put, get, stale-get, scan, load, ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-e, ycsb-f"));
+  return absl::InvalidArgumentError(absl::StrCat("--workload ", ToAbsl(name),
+                                                 " is not one of: put, get, stale-get, scan, load, "
+                                                 "ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-e, ycsb-f"));
 }
 
 absl::StatusOr<Workload> Workload::Make(const WorkloadOptions& options) {
@@ -37,14 +37,18 @@ absl::StatusOr<Workload> Workload::Make(const WorkloadOptions& options) {
 }
 
 Workload::Workload(const WorkloadOptions& options, const Mix& mix)
-    : options_(options), mix_(mix), random_(options.seed), inserted_(options.keys),
+    : options_(options),
+      mix_(mix),
+      random_(options.seed),
+      inserted_(options.keys),
       next_in_order_(options.first_key) {
   mix_.zipfian = mix.zipfian || options.zipfian;
   bytes_.resize(options.value_bytes_max + 4096);
   // Not compressible, as most values that are worth a database are not much.
   for (char& c : bytes_) c = static_cast<char>(random_.Next());
   if (!mix_.zipfian && !mix_.latest) return;
-  for (uint64_t i = 1; i <= options.keys; ++i) zeta_ += 1 / std::pow(static_cast<double>(i), theta_);
+  for (uint64_t i = 1; i <= options.keys; ++i)
+    zeta_ += 1 / std::pow(static_cast<double>(i), theta_);
   double zeta2 = 1 + std::pow(0.5, theta_);
   alpha_ = 1 / (1 - theta_);
   eta_ = (1 - std::pow(2.0 / static_cast<double>(options.keys), 1 - theta_)) / (1 - zeta2 / zeta_);
@@ -57,7 +61,8 @@ uint64_t Workload::Zipf() {
   double uz = u * zeta_;
   if (uz < 1) return 0;
   if (uz < 1 + std::pow(0.5, theta_)) return 1;
-  return static_cast<uint64_t>(static_cast<double>(options_.keys) * std::pow(eta_ * u - eta_ + 1, alpha_));
+  return static_cast<uint64_t>(static_cast<double>(options_.keys) *
+                               std::pow(eta_ * u - eta_ + 1, alpha_));
 }
 
 uint64_t Workload::Pick() {
@@ -95,7 +100,8 @@ Operation Workload::Next() {
     op.value = Value();
   } else if (is(mix_.scan)) {
     op.kind = Kind::kScan;
-    op.rows = mix_.short_scans ? static_cast<uint32_t>(random_.Between(1, options_.scan_rows)) : options_.scan_rows;
+    op.rows = mix_.short_scans ? static_cast<uint32_t>(random_.Between(1, options_.scan_rows))
+                               : options_.scan_rows;
   } else {
     op.kind = Kind::kReadModifyWrite;
     op.value = Value();

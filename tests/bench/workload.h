@@ -1,5 +1,5 @@
-// What a benchmark asks for: a mix of operations over keys, drawn as YCSB draws them (Cooper et al.,
-// "Benchmarking Cloud Serving Systems with YCSB", 2010). Everything follows from the seed.
+// What a benchmark asks for: a mix of operations over keys, drawn as YCSB draws them (Cooper et
+// al., "Benchmarking Cloud Serving Systems with YCSB", 2010). Everything follows from the seed.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@ const char* NameOf(Kind kind);
 struct Operation {
   Kind kind = Kind::kGet;
   std::string key;
-  std::string value;      // kPut, kReadModifyWrite
-  uint32_t rows = 0;      // kScan
+  std::string value;  // kPut, kReadModifyWrite
+  uint32_t rows = 0;  // kScan
 };
 
 struct WorkloadOptions {
   std::string name = "put";  // put, get, stale-get, scan, load, ycsb-a to ycsb-f
   uint64_t keys = 100'000;
-  uint64_t first_key = 0;    // load: begins with this one
+  uint64_t first_key = 0;  // load: begins with this one
   uint32_t value_bytes_min = 256;
   uint32_t value_bytes_max = 256;
   bool zipfian = false;
@@ -44,10 +44,10 @@ class Workload {
   // Per thousand.
   struct Mix {
     uint32_t get = 0, stale_get = 0, put = 0, insert = 0, scan = 0, modify = 0;
-    bool latest = false;        // reads prefer what was inserted last
+    bool latest = false;  // reads prefer what was inserted last
     bool zipfian = false;
-    bool in_order = false;      // puts every key once, from the first on
-    bool short_scans = false;   // 1 to scan_rows rows, not always so many
+    bool in_order = false;     // puts every key once, from the first on
+    bool short_scans = false;  // 1 to scan_rows rows, not always so many
   };
   static absl::StatusOr<Mix> MixOf(std::string_view name);
 
