@@ -58,6 +58,11 @@ trap cleanup EXIT
 record() { # part, step, operation; kvbench's JSON on standard input
   python3 tests/bench/growth_table.py record "$results" "$@" --pids "$(join "${kvd_pids[@]}")"
 }
+measure() { # part, step, operation, kvbench arguments; goes on after a run in which nothing succeeded
+  local part=$1 step=$2 operation=$3
+  shift 3
+  { on_kvd kvd --seconds "$seconds" "$@" || true; } | record "$part" "$step" "$operation"
+}
 fresh_cluster() { # part
   stop_kvd
   data=$top/$1
@@ -99,7 +104,7 @@ grow_keys() {
     # What is measured is not the first look at each file.
     on_kvd kvd --workload get --keys "$n" --in-flight 64 --seconds "$seconds" >/dev/null
     for op in get put scan ycsb-c; do
-      on_kvd kvd --workload $op --keys "$n" --in-flight 64 --seconds "$seconds" | record keys "$n" $op
+      measure keys "$n" $op --workload $op --keys "$n" --in-flight 64
     done
   done
   stop_kvd
@@ -113,7 +118,7 @@ grow_values() {
     in_flight=$((16777216 / size)) in_flight=$((in_flight > 64 ? 64 : in_flight))
     on_kvd kvd-pipeline --workload load --keys $n --value-bytes "$size" --in-flight $in_flight >/dev/null
     for op in get put; do
-      on_kvd kvd --workload $op --keys $n --value-bytes "$size" --in-flight $in_flight --seconds "$seconds" | record values "$size" $op
+      measure values "$size" $op --workload $op --keys $n --value-bytes "$size" --in-flight $in_flight
     done
   done
   stop_kvd
@@ -125,8 +130,8 @@ grow_clients() {
   local n op
   for n in ${clients//,/ }; do
     for op in get put; do
-      on_kvd kvd --workload $op --connections "$n" --in-flight 64 --seconds "$seconds" | record clients "$n" "$op, 64 in flight"
-      on_kvd kvd --workload $op --connections "$n" --in-flight "$n" --seconds "$seconds" | record clients "$n" "$op, one each"
+      measure clients "$n" "$op, 64 in flight" --workload $op --connections "$n" --in-flight 64
+      measure clients "$n" "$op, one each" --workload $op --connections "$n" --in-flight "$n"
     done
   done
   stop_kvd
