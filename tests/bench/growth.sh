@@ -10,8 +10,8 @@
 # values: the same by size of a value; clients: by connections; restart: time from the start of a killed
 # store to its first answer, by size of the unflushed log and by amount of data. Three stores on loopback
 # (restart: one), default settings. By default 100,000 to 20 million keys: half an hour and 20 GB of disk.
-# A minute: --keys 10000,50000 --values 16,4096 --clients 1,100 --log-mib 4,16 --restart-keys 1000,50000
-# --seconds 2. --keep leaves the data, and --data goes on with what is there: loading is what takes long.
+# A minute: --parts keys --keys 10000,50000 --seconds 2. Three, all parts: with --values 16,4096
+# --clients 1,100 --log-mib 4,16 --restart-keys 1000,50000 too. --keep leaves the data, and --data goes on with what is there: loading is what takes long.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 parts=keys,values,clients,restart seconds=10 keys=100000,1000000,5000000,20000000
