@@ -11,7 +11,8 @@
 # store to its first answer, by size of the unflushed log and by amount of data. Three stores on loopback
 # (restart: one), default settings. By default 100,000 to 20 million keys: half an hour and 20 GB of disk.
 # A minute: --parts keys --keys 10000,50000 --seconds 2. Three, all parts: with --values 16,4096
-# --clients 1,100 --log-mib 4,16 --restart-keys 1000,50000 too. --keep leaves the data, and --data goes on with what is there: loading is what takes long.
+# --clients 1,100 --log-mib 4,16 --restart-keys 1000,50000 too. --keep leaves the data, and --data goes
+# on with what is there: loading is what takes long.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 parts=keys,values,clients,restart seconds=10 keys=100000,1000000,5000000,20000000
@@ -31,7 +32,7 @@ while [ $# -gt 0 ]; do
     --port-base) port_base=$2; shift ;;
     --keep) keep=1 ;;
     --no-build) build=0 ;;
-    --help | -h) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help | -h) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "$0: unknown argument $1; see --help" >&2; exit 2 ;;
   esac
   shift
