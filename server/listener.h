@@ -40,7 +40,8 @@ struct ListenerLimits {
   // something to ask. There is no limit on a connection's age: pipelines and Raft's streams are as
   // old as both ends, and to cut them would gain nothing.
   static constexpr int kIdleMillisMax = 300'000;
-  // Of gRPC's buffers for all connections together.
+  // Of gRPC's buffers for all connections together. What was answered and is not taken has a bound of
+  // its own: service/answer_budget.h.
   static constexpr size_t kMemoryBytes = size_t{1} << 30;
   // Descriptors kept for what is not a connection: the databases' files (1,024 and 256), their logs,
   // sockets of our own. At most half of the process's limit.

@@ -51,7 +51,7 @@ void KvService::Execute(RequestItem item, ItemCallback done) {
 }
 
 // A unary method is a pipeline of one item.
-#define KVD_UNARY(Method, In, Out, field, result)                                                 \
+#define KVD_UNARY(Method, In, Out, field, result, budget)                                         \
   Serve<v1::In, v1::Out>(                                                                         \
       32, &stopped_,                                                                              \
       [this](auto* context, auto* request, auto* responder, void* tag) {                           \
@@ -63,17 +63,18 @@ void KvService::Execute(RequestItem item, ItemCallback done) {
         Execute(std::move(item), [answer = std::move(answer)](ResponseItem out) {                  \
           answer(ErrorOf(out), out.mutable_##result());                                           \
         });                                                                                       \
-      })
+      },                                                                                          \
+      budget)
 
 void KvService::StartUnary() {
-  KVD_UNARY(Get, GetRequest, GetResponse, get, get);
-  KVD_UNARY(MultiGet, MultiGetRequest, MultiGetResponse, multi_get, multi_get);
-  KVD_UNARY(Put, PutRequest, WriteResponse, put, write);
-  KVD_UNARY(Append, AppendRequest, WriteResponse, append, write);
-  KVD_UNARY(Delete, DeleteRequest, WriteResponse, delete_, write);
-  KVD_UNARY(Increment, IncrementRequest, WriteResponse, increment, write);
-  KVD_UNARY(DeleteRange, DeleteRangeRequest, DeleteRangeResponse, delete_range, delete_range);
-  KVD_UNARY(Batch, BatchRequest, BatchResponse, batch, batch);
+  KVD_UNARY(Get, GetRequest, GetResponse, get, get, budget_);
+  KVD_UNARY(MultiGet, MultiGetRequest, MultiGetResponse, multi_get, multi_get, budget_);
+  KVD_UNARY(Put, PutRequest, WriteResponse, put, write, nullptr);
+  KVD_UNARY(Append, AppendRequest, WriteResponse, append, write, nullptr);
+  KVD_UNARY(Delete, DeleteRequest, WriteResponse, delete_, write, nullptr);
+  KVD_UNARY(Increment, IncrementRequest, WriteResponse, increment, write, nullptr);
+  KVD_UNARY(DeleteRange, DeleteRangeRequest, DeleteRangeResponse, delete_range, delete_range, nullptr);
+  KVD_UNARY(Batch, BatchRequest, BatchResponse, batch, batch, nullptr);
 }
 
 #undef KVD_UNARY
@@ -82,7 +83,9 @@ void KvService::StartUnary() {
 // but not yet taken by the client, nothing more is read.
 class KvService::PipelineStream : public std::enable_shared_from_this<PipelineStream> {
  public:
-  explicit PipelineStream(KvService* owner) : owner_(owner), stream_(&context_) {}
+  explicit PipelineStream(KvService* owner)
+      : owner_(owner), budget_(owner->budget_), stream_(&context_) {}
+  ~PipelineStream() { Left(unsent_bytes_); }
 
   void Accept() {
     owner_->service_.RequestPipeline(&context_, &stream_, owner_->queue_, owner_->queue_,
@@ -110,9 +113,16 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     return CqOnce::Make([self = shared_from_this(), f = std::move(f)](bool ok) { f(ok); });
   }
 
+  // What waits to be sent leaves room when it is written, which brings us here again; so a stream
+  // that has nothing to send is never held back.
+  bool HasRoom() const {
+    return in_flight_ < kPipelineInFlightMax &&
+           unsent_bytes_ + in_flight_bytes_ <= kUnsentBytesMax &&
+           (unsent_bytes_ < AnswerBudget::kCountedBytesMin || budget_->HasRoom(0));
+  }
+
   void MaybeRead() {
-    bool room = in_flight_ < kPipelineInFlightMax && unsent_bytes_ + in_flight_bytes_ <= kUnsentBytesMax;
-    if (reading_ || ended_ || !room || next_item_ < request_.items_size()) return;
+    if (reading_ || ended_ || !HasRoom() || next_item_ < request_.items_size()) return;
     reading_ = true;
     stream_.Read(&request_, Tag([this](bool ok) {
       reading_ = false;
@@ -131,8 +141,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
 
   // Executes what was read, as long as there is room for the answers; goes on when some have left.
   void Dispatch() {
-    while (next_item_ < request_.items_size() && in_flight_ < kPipelineInFlightMax &&
-           unsent_bytes_ + in_flight_bytes_ <= kUnsentBytesMax) {
+    while (next_item_ < request_.items_size() && HasRoom()) {
       RequestItem item = std::move(*request_.mutable_items(next_item_++));
       uint64_t id = item.id();
       size_t bytes = item.ByteSizeLong();
@@ -147,9 +156,29 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     MaybeRead();
   }
 
+  void Waits(size_t bytes) {
+    unsent_bytes_ += bytes;
+    budget_->Take(bytes);
+  }
+
+  void Left(size_t bytes) {
+    unsent_bytes_ -= bytes;
+    budget_->Return(bytes);
+  }
+
   void Answer(ResponseItem out) {
     --in_flight_;
-    unsent_bytes_ += out.ByteSizeLong();
+    size_t bytes = out.ByteSizeLong();
+    bool read = out.has_get() || out.has_multi_get();
+    if (read && bytes >= AnswerBudget::kCountedBytesMin && !budget_->HasRoom(bytes)) {
+      uint64_t id = out.id();
+      absl::Status status = budget_->Check(bytes);
+      out.Clear();
+      out.set_id(id);
+      SetError(status, &out);
+      bytes = out.ByteSizeLong();
+    }
+    Waits(bytes);
     unsent_.push_back(std::move(out));
     if (write_posted_) return;
     // Answers that come in the same turn leave together.
@@ -172,10 +201,10 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
       *response_.add_items() = std::move(unsent_[taken++]);
     }
     unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<ptrdiff_t>(taken));
-    unsent_bytes_ -= std::min(unsent_bytes_, bytes);
     writing_ = true;
-    stream_.Write(response_, Tag([this](bool ok) {
+    stream_.Write(response_, Tag([this, bytes](bool ok) {
       writing_ = false;
+      Left(bytes);
       if (!ok) return Fail();
       Dispatch();
       Write();
@@ -186,7 +215,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     ended_ = true;
     next_item_ = request_.items_size();
     unsent_.clear();
-    unsent_bytes_ = 0;
+    Left(unsent_bytes_);
     MaybeFinish();
   }
 
@@ -205,6 +234,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   }
 
   KvService* const owner_;
+  const std::shared_ptr<AnswerBudget> budget_;
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<v1::PipelineResponse, v1::PipelineRequest> stream_;
   v1::PipelineRequest request_;
@@ -218,7 +248,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   size_t in_flight_ = 0;
   size_t in_flight_bytes_ = 0;
   std::vector<ResponseItem> unsent_;
-  size_t unsent_bytes_ = 0;
+  size_t unsent_bytes_ = 0;  // of those, and of what is being written; taken from the budget
 };
 
 // One page is read while the one before is being taken: a slow reader costs one page of memory.

@@ -6,6 +6,7 @@
 
 #include "client/src/grpc_network.h"
 #include "kvd/v1/kv.grpc.pb.h"
+#include "server/service/answer_budget.h"
 #include "server/service/dispatcher.h"
 #include "server/service/metrics.h"
 
@@ -46,6 +47,8 @@ class KvService {
   Metrics* const metrics_;
   v1::Kv::AsyncService service_;
   grpc::ServerCompletionQueue* queue_ = nullptr;
+  // Calls may outlive the service.
+  const std::shared_ptr<AnswerBudget> budget_ = std::make_shared<AnswerBudget>();
   bool stopped_ = false;
 };
 

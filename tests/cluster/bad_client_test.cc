@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "kvd/v1/kv.grpc.pb.h"
 #include "server/listener.h"
+#include "server/service/answer_budget.h"
 #include "tests/cluster/mini_cluster.h"
 #include "tests/cluster/raw_http2.h"
 
@@ -206,6 +207,48 @@ TEST_F(BadClientTest, ACallOfGarbageHurtsOnlyItself) {
     EXPECT_TRUE(answered) << path;
     stream += 2;
   }
+}
+
+// The first frames of an answer to `get` come, its value does not: the window is closed.
+void AskAndNotRead(RawConnection& raw, const v1::GetRequest& get, int times) {
+  for (int i = 0; i < times; ++i) {
+    auto stream = static_cast<uint32_t>(2 * i + 1);
+    ASSERT_TRUE(raw.OpenCall(stream, "/kvd.v1.Kv/Get"));
+    ASSERT_TRUE(raw.SendMessage(stream, get.SerializeAsString()));
+    bool answered = false;
+    while (auto frame = raw.Receive()) {
+      answered = frame->stream == stream && frame->type == RawConnection::kHeaders;
+      if (answered) break;
+    }
+    ASSERT_TRUE(answered) << i;
+  }
+}
+
+TEST_F(BadClientTest, AnswersThatNobodyReadsAreBounded) {
+  auto client = cluster_->Connect();
+  constexpr size_t kBytes = 8 << 20;
+  ASSERT_TRUE(client->Put("large", std::string(kBytes, 'v')).ok());
+  v1::GetRequest get;
+  get.set_key("large");
+  v1::GetResponse response;
+  {
+    RawConnection raw(Port());
+    ASSERT_TRUE(raw.Greet(/*window=*/0));
+    AskAndNotRead(raw, get, service::AnswerBudget::kBytesMax / kBytes);
+    grpc::ClientContext context;
+    grpc::Status status = kv_->Get(&context, get, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_THAT(status.error_message(),
+                HasSubstr("the limit is " + std::to_string(service::AnswerBudget::kBytesMax)));
+    EXPECT_TRUE(client->Put("small", "yes").ok());
+    EXPECT_EQ((*client->Get("small"))->bytes, "yes");
+  }
+  // Its connection has ended.
+  auto large = [&] {
+    grpc::ClientContext context;
+    return kv_->Get(&context, get, &response).ok();
+  };
+  EXPECT_TRUE(MiniCluster::Await(large));
 }
 
 // A store whose process may have few descriptors.
