@@ -31,6 +31,13 @@ IterateOptions OnePrefix(const std::string& prefix) {
 
 }  // namespace
 
+absl::Status CheckVersion(std::string_view engine_key, std::string_view value) {
+  auto user_key = UserKeyOf(engine_key);
+  auto version = DecodeVersion(value);
+  if (!user_key || !version) return Malformed(engine_key);
+  return CheckSum(*user_key, *version);
+}
+
 StoredVersion::StoredVersion(Timestamp timestamp, std::string bytes_in)
     : timestamp(timestamp), bytes(std::move(bytes_in)) {
   auto decoded = DecodeVersion(bytes);
@@ -67,6 +74,8 @@ absl::StatusOr<std::optional<StoredVersion>> MvccReader::FindWriter(std::string_
     auto version = DecodeVersion(it->value());
     if (!version) return Malformed(it->key());
     if (version->writer != writer) continue;
+    absl::Status sum = CheckSum(user_key, *version);
+    if (!sum.ok()) return sum;
     return std::optional<StoredVersion>(std::in_place, TimestampOf(it->key()),
                                         std::string(it->value()));
   }
@@ -79,7 +88,8 @@ absl::StatusOr<std::optional<StoredVersion>> MvccReader::At(std::string_view use
   auto bytes = view_->Get(VersionKey(group_, user_key, timestamp));
   if (!bytes.ok()) return bytes.status();
   if (!bytes->has_value()) return std::nullopt;
-  if (!DecodeVersion(**bytes)) return Malformed(VersionKey(group_, user_key, timestamp));
+  absl::Status whole = CheckVersion(VersionKey(group_, user_key, timestamp), **bytes);
+  if (!whole.ok()) return whole;
   return std::optional<StoredVersion>(std::in_place, timestamp, **std::move(bytes));
 }
 

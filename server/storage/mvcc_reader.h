@@ -38,6 +38,9 @@ struct ScanOptions {
   Timestamp safe_point;
 };
 
+// Whether a stored version is well-formed and its value matches its checksum; else DATA_LOSS.
+absl::Status CheckVersion(std::string_view engine_key, std::string_view value);
+
 class MvccReader {
  public:
   MvccReader(const View* view, GroupId group) : view_(view), group_(group) {}
