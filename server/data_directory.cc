@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
 #include "proto/crc32c.h"
+#include "server/durable_file.h"
 
 namespace kvd::server {
 namespace {
@@ -34,27 +35,6 @@ bool ChecksumMatches(const std::string& text) {
   digits = digits.substr(0, digits.find('\n'));
   return absl::SimpleAtoi(absl::string_view(digits.data(), digits.size()), &noted) &&
          noted == Crc32c(std::string_view(text).substr(0, at));
-}
-
-absl::Status Failed(const std::string& what) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
-}
-
-absl::Status WriteFile(const std::string& path, const std::string& text) {
-  int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return Failed(path);
-  bool ok = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
-  absl::Status status = ok ? absl::OkStatus() : Failed(path);
-  close(fd);
-  return status;
-}
-
-absl::Status SyncDirectory(const std::string& path) {
-  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Failed(path);
-  absl::Status status = fsync(fd) == 0 ? absl::OkStatus() : Failed(path);
-  close(fd);
-  return status;
 }
 
 }  // namespace
@@ -158,12 +138,7 @@ std::string FormatIdentity(const StoreIdentity& identity) {
 }
 
 absl::Status DataDirectory::Save(const StoreIdentity& identity) {
-  std::string text = FormatIdentity(identity);
-  std::string temporary = path_ + "/KVD.new";
-  absl::Status status = WriteFile(temporary, text);
-  if (!status.ok()) return status;
-  if (rename(temporary.c_str(), (path_ + "/KVD").c_str()) != 0) return Failed(path_ + "/KVD");
-  status = SyncDirectory(path_);
+  absl::Status status = ReplaceFile(path_, "KVD", FormatIdentity(identity));
   if (status.ok()) identity_ = identity;
   return status;
 }

@@ -4,7 +4,7 @@
 //            checksum (crc32c, decimal) of the lines before it; without one it is taken as it is
 //   LOCK     held with flock
 //   raft/    the log store
-//   data/    the engine
+//   data/    the engine; state_files.h says what else it leaves
 #pragma once
 
 #include <memory>
