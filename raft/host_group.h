@@ -24,6 +24,9 @@ struct Host::Group : public LogReader {
     uint64_t snapshot_id = 0;
     uint64_t next = 0;
     std::unique_ptr<SnapshotStage> stage;
+    ReplicaId from;
+    Term term;  // of the leader that sends it; 0: of none
+    MonotonicTime progress_at;
   };
   // Where in the log a megabyte of entries ends: to bound the log by bytes.
   struct SizeMark {
@@ -47,6 +50,8 @@ struct Host::Group : public LogReader {
   Term led_term;
   bool tombstone_written = false;
   bool damage_reported = false;
+  // The state is damaged: nothing is applied any more, while the log goes on.
+  bool halted = false;
   // A snapshot is being installed: nothing else may touch the core.
   bool installing = false;
   std::deque<Pending> proposals;

@@ -72,9 +72,13 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
   }
   auto& receiving = group->receiving;
   if (receiving.snapshot_id != chunk.snapshot_id) {
+    // One after the other: two that take turns would both begin anew for ever.
+    bool moves = receiving.stage != nullptr && receiving.from != chunk.from && receiving.term >= chunk.term &&
+                 loop_->Now() - receiving.progress_at < options_.snapshot.give_up_after;
+    if (moves) return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
     auto stage = group->state_machine->StageSnapshot();
     if (!stage.ok()) return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
-    receiving = {chunk.snapshot_id, 0, *std::move(stage)};
+    receiving = {chunk.snapshot_id, 0, *std::move(stage), chunk.from, chunk.term, loop_->Now()};
   }
   // Damaged, early or repeated chunks change nothing: the answer says what is wanted.
   if (chunk.sequence == receiving.next && Crc32c(chunk.data) == chunk.crc32c) {
@@ -83,6 +87,7 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
       return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
     }
     ++receiving.next;
+    receiving.progress_at = loop_->Now();
     KVD_FAULT_POINT(kChunkStaged);
     if (chunk.last) return Install(*group, from, chunk);
   }

@@ -303,6 +303,52 @@ TEST(Storage, ALostStateIsFetchedAndDoesNotLead) {
   ExpectCounterEverywhere(cluster, "n", 101);
 }
 
+// Two that send their states at once, since neither knows of the other: one is taken, not both from the
+// beginning again and again.
+TEST(Storage, TwoSnapshotsAtOnceDoNotKeepEachOtherOut) {
+  ClusterOptions options = Calm(29);
+  options.log_entries_kept = 20;
+  Cluster cluster(options);
+  ASSERT_TRUE(Increments(cluster, "n", 100));
+  cluster.Elapse(std::chrono::seconds(3));
+  SimStore* lost = cluster.Leader();
+  cluster.Partition({lost->id().value()});
+  lost->LoseState();
+  lost->Start();
+  ASSERT_TRUE(lost->core().NeedsState());
+  std::vector<std::unique_ptr<raft::SnapshotReader>> readers;
+  std::vector<raft::SnapshotChunk> headers;
+  for (auto& [id, store] : cluster.stores()) {
+    if (store.get() == lost) continue;
+    readers.push_back(*store->group().TakeSnapshot());
+    raft::SnapshotChunk& header = headers.emplace_back();
+    header.group = kGroup;
+    header.from = store->core().id();
+    header.to = lost->core().id();
+    header.snapshot_id = id.value();
+    header.meta = readers.back()->meta();
+    header.meta.configuration = lost->core().configuration();
+  }
+  ASSERT_FALSE(readers[0]->Read(0)->last);
+  for (uint64_t sequence = 0; lost->core().NeedsState(); ++sequence) {
+    for (size_t i = 0; i < readers.size() && lost->core().NeedsState(); ++i) {
+      auto read = readers[i]->Read(sequence);
+      ASSERT_TRUE(read.ok()) << read.status();
+      raft::SnapshotChunk chunk = headers[i];
+      chunk.sequence = sequence;
+      chunk.data = read->data;
+      chunk.crc32c = Crc32c(chunk.data);
+      chunk.last = read->last;
+      ASSERT_TRUE(sequence < 1000);
+      lost->process().host->OnChunk(StoreId(headers[i].snapshot_id), chunk);
+      if (chunk.last) cluster.Elapse(milliseconds(100));
+      ASSERT_TRUE(!chunk.last || !lost->core().NeedsState());
+    }
+  }
+  cluster.network().MendAll();
+  ExpectCounterEverywhere(cluster, "n", 100);
+}
+
 // Memory is bounded by what lives, not by what was written: overwritten values go with the history.
 TEST(KeyValueService, OverwrittenLargeValuesAreDropped) {
   for (uint64_t seed = 50; seed < 60; ++seed) {
