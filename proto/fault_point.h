@@ -51,6 +51,8 @@ namespace kvd {
   X(kSafePointRaised, "shard: the safe point rises")              \
   X(kSweeps, "shard: dead keys are swept")                        \
   X(kDutyProposed, "shard: a duty was proposed")                  \
+  X(kStateDamaged, "shard: damage in the state was met")          \
+  X(kGoingOut, "shard: the state is about to be given up")        \
   X(kLeaderReady, "shard: a new leader takes what has waited")    \
   X(kReadPrepared, "dispatch: where a read looks is known")       \
   X(kReadDone, "dispatch: a read is done and not confirmed")      \

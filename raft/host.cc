@@ -22,7 +22,7 @@ Host::~Host() {
 
 absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Proposal> proposal) {
   Group* group = Find(id);
-  if (group == nullptr || group->installing) {
+  if (group == nullptr || group->installing || group->halted) {
     return absl::UnavailableError(absl::StrCat("no replica of group ", id.value(), " here"));
   }
   if (group->proposals.size() >= options_.proposals_max) {
@@ -42,7 +42,7 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
 
 void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
   Group* group = Find(id);
-  if (group == nullptr || !group->core->IsLeader()) {
+  if (group == nullptr || group->halted || !group->core->IsLeader()) {
     return read(NotLeaderError(id, LeaderStore(id), ""));
   }
   auto now = loop_->Now();
@@ -90,6 +90,24 @@ absl::Status Host::TransferLeadership(GroupId id, ReplicaId target) {
   absl::Status status = group->core->TransferLeadership(loop_->Now(), target);
   Schedule(*group);
   return status;
+}
+
+bool Host::HandOver(GroupId id) {
+  Group* group = Find(id);
+  if (group == nullptr || !group->core->IsLeader()) return false;
+  const Core& core = *group->core;
+  ReplicaId best;
+  Index best_match;
+  for (const auto& [peer, progress] : core.progress()) {
+    bool recent = loop_->Now() - progress.last_contact < milliseconds(500);
+    if (!recent || progress.needs_state || !core.configuration().IsVoter(peer)) continue;
+    if (progress.match() < best_match) continue;
+    best = peer;
+    best_match = progress.match();
+  }
+  if (!best) return false;
+  if (!core.transferring()) (void)TransferLeadership(id, best);
+  return true;
 }
 
 void Host::Campaign(GroupId id) {

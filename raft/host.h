@@ -84,6 +84,9 @@ class Host : public TransportHandler {
   void ChangeMembership(GroupId group, const MembershipChange& change,
                         std::function<void(absl::Status)> done);
   absl::Status TransferLeadership(GroupId group, ReplicaId target);
+  // To the voter that has the most, was heard of lately and can lead. False if there is none such, or
+  // if this replica does not lead; asked again until it does not.
+  bool HandOver(GroupId group);
   // Starts an election at once; for the only voter of a group.
   void Campaign(GroupId group);
 
@@ -136,9 +139,11 @@ class Host : public TransportHandler {
 
   // host_apply.cc
   void ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed);
+  void Halt(Group& group);
   void FinishReads(Group& group);
   void OnRoleChange(Group& group);
   void FailProposals(Group& group);
+  void FailReads(Group& group);
   void CheckMembershipDone(Group& group);
   Index NeededByFollowers(const Group& group) const;
   void MaybeTruncate(Group& group);

@@ -8,7 +8,7 @@
 namespace kvd::raft {
 
 void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) {
-  if (committed.empty()) return;
+  if (committed.empty() || group.halted) return;
   std::vector<ApplyItem> items;
   items.reserve(committed.size());
   std::vector<std::pair<std::unique_ptr<Proposal>, bool>> finished;  // with: applied
@@ -24,7 +24,13 @@ void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) 
     items.push_back({entry.get(), mine});
   }
   KVD_FAULT_POINT(kBeforeApply);
-  group.state_machine->Apply(items);
+  absl::Status status = group.state_machine->Apply(items);
+  if (!status.ok()) {
+    for (auto& [proposal, applied] : finished) {
+      proposal->Finish(OutcomeUnknownError("the state of this replica is damaged"));
+    }
+    return Halt(group);
+  }
   KVD_FAULT_POINT(kAfterApply);
   counters_.entries_applied += items.size();
   group.core->OnApplied(committed.back()->index);
@@ -37,7 +43,21 @@ void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) 
   Schedule(group);
 }
 
+// What was proposed here is committed, or will be: others apply it.
+void Host::Halt(Group& group) {
+  group.halted = true;
+  FailProposals(group);
+  FailReads(group);
+}
+
+void Host::FailReads(Group& group) {
+  std::vector<Group::WaitingRead> waiting;
+  waiting.swap(group.waiting_reads);
+  for (Group::WaitingRead& item : waiting) item.read(NotLeaderError(group.id, LeaderStore(group.id), ""));
+}
+
 void Host::FinishReads(Group& group) {
+  if (group.halted) return FailReads(group);
   if (group.waiting_reads.empty()) return;
   std::vector<Group::WaitingRead> waiting;
   waiting.swap(group.waiting_reads);

@@ -57,6 +57,8 @@ class RocksLogStore : public LogStore {
 
   // As found by Open. Once.
   absl::StatusOr<std::vector<GroupLog>> Load() override;
+  // What Load will give; empty after it.
+  const std::vector<GroupLog>& loaded() const { return loaded_; }
   void Write(Loop* loop, std::vector<LogWrite> writes, Task done) override;
   std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
                              size_t bytes_max) const override;

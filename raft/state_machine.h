@@ -64,8 +64,9 @@ class StateMachine {
   // Erases all state, durably, and starts as `replica` at position 0.
   virtual absl::Status Wipe(ReplicaId replica) = 0;
 
-  // Applies entries of all types in order. A failure to write ends the process.
-  virtual void Apply(absl::Span<const ApplyItem> items) = 0;
+  // Applies entries of all types in order. DATA_LOSS if the state is damaged: then this replica applies
+  // nothing more, and its process is about to end. Any other failure ends the process at once.
+  virtual absl::Status Apply(absl::Span<const ApplyItem> items) = 0;
 
   virtual absl::StatusOr<std::unique_ptr<SnapshotReader>> TakeSnapshot() = 0;
   virtual absl::StatusOr<std::unique_ptr<SnapshotStage>> StageSnapshot() = 0;

@@ -114,7 +114,12 @@ void FileCheck::CheckSorted(const File& file, shard::StorageTotals* out) {
   file.db->GetLiveFilesMetaData(&files);
   for (const rocksdb::LiveFileMetaData& live : files) {
     if (live.db_path + live.name != file.path) continue;
-    out->Note(absl::StrCat(ShortName(file.path), ": ", status.ToString()));
+    std::string what = absl::StrCat(ShortName(file.path), ": ", status.ToString());
+    if (file.db == engine_->db() && status.IsCorruption()) {
+      out->NoteState(std::move(what));
+    } else {
+      out->Note(std::move(what));
+    }
     return;
   }
   // A compaction has replaced it meanwhile.

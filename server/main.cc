@@ -1,4 +1,6 @@
 // The kvd daemon: flags, the configuration file, signals.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -87,6 +89,13 @@ void SetUpLogging(const std::string& level, const std::string& format) {
   spdlog::flush_on(spdlog::level::info);
 }
 
+// The same program with the same flags in this process, whatever its file is called by now. All of its
+// threads end here, and nothing stays open.
+void StartAnew(char** argv) {
+  (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+  execv("/proc/self/exe", argv);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -124,6 +133,7 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
+  options.start_anew = [argv] { StartAnew(argv); };
   auto server = kvd::server::Server::Start(options);
   if (!server.ok()) {
     std::cerr << "kvd: " << server.status().message() << "\n";

@@ -98,7 +98,7 @@ void Server::Parts::MakeServices() {
       service::ClusterService::Options{kVersion, options.voters,
                                        [this] { return DirectoryBytes(directory->data_path()); },
                                        [this] { return DirectoryBytes(directory->raft_path()); },
-                                       verifier.get()});
+                                       verifier.get(), rebuilder.get()});
   raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
@@ -146,6 +146,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      "this one neither votes nor serves; restore a copy of it, or the data from a backup",
                      index.value(), group.value());
   };
+  p.PrepareRebuilder();
   p.MakeServices();
   status = p.Listen();
   if (!status.ok()) return status;
@@ -194,17 +195,7 @@ void Server::Stop() {
   };
   on_loop([&p] {
     p.stopping = true;
-    if (!p.host->Has(kFirstGroup)) return;
-    const raft::Core& core = p.host->core(kFirstGroup);
-    ReplicaId best;
-    Index best_match;
-    for (const auto& [peer, progress] : core.progress()) {
-      bool recent = p.loop->Now() - progress.last_contact < milliseconds(500);
-      if (!recent || !core.configuration().IsVoter(peer) || progress.match() < best_match) continue;
-      best = peer;
-      best_match = progress.match();
-    }
-    if (best) (void)p.host->TransferLeadership(kFirstGroup, best);
+    (void)p.host->HandOver(kFirstGroup);
   });
   for (int i = 0; i < 100; ++i) {
     bool done = false;
@@ -227,6 +218,7 @@ void Server::Stop() {
     p.network->Stop();
     p.membership.reset();
     p.group->Detach();
+    p.rebuilder->Stop();
     p.hosts->Stop(0);  // answers what is still waiting
     p.host = nullptr;
   });
@@ -259,7 +251,7 @@ void Server::Parts::Duty() {
   duty = loop->After(milliseconds(fresh ? 10 : 1000), [this] { Duty(); });
   if (stopping) return;
   const raft::Core& core = host->core(kFirstGroup);
-  healthy = static_cast<bool>(core.leader());
+  healthy = core.leader() && !core.NeedsState();
   health->SetServing(healthy && !core.removed());
   if (core.removed()) {
     spdlog::error("store={} was removed from the cluster; it serves nothing any more",
@@ -272,6 +264,7 @@ void Server::Parts::Duty() {
       !core.IsLeader()) {
     host->Campaign(kFirstGroup);
   }
+  WatchRebuild();
   BootstrapState();
   AskToBeAdmitted();
   CollectMetrics();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -29,6 +30,9 @@ struct ServerOptions {
   uint64_t write_buffer_mb = 16;
   uint64_t log_keep_mb = 128;
   uint64_t voters = 3;
+  // Replaces this process by a new one on the same data directory; returns only if that fails. Without
+  // it the process ends, for whoever looks after it to start it again.
+  std::function<void()> start_anew;
 };
 
 // Empty, or what is wrong: names flag, value and range.

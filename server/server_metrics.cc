@@ -66,6 +66,9 @@ void Server::Parts::CollectMetrics() {
                         {log.sync_classes.begin(), log.sync_classes.end()}, log.sync_seconds);
   total("kvd_log_bytes_total", "Bytes written to the Raft log", log.bytes);
   set("kvd_log_disk_bytes", "Size of the Raft log's sorted files", log_store->DiskBytes());
+  total("kvd_state_rebuilds_total", "Damaged states given up and rebuilt since the store was new", rebuilds);
+  total("kvd_state_damage_reports_total", "Times that the state was found damaged", rebuilder->reports());
+  group_set("kvd_state_missing", "1 while the state waits to be sent by another replica", core.NeedsState() ? 1 : 0);
   total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
   const std::pair<const char*, const char*> properties[] = {
       {"rocksdb.actual-delayed-write-rate", "kvd_rocksdb_delayed_write_rate"},

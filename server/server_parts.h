@@ -45,6 +45,7 @@ struct Server::Parts {
   raft::Host* host = nullptr;  // of the first group; null once stopped
   std::unique_ptr<ThreadWorker> worker;
   std::unique_ptr<shard::Verifier> verifier;
+  std::unique_ptr<shard::Rebuilder> rebuilder;
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::PipelineForwarder> forwarder;
   std::unique_ptr<service::Dispatcher> dispatcher;
@@ -65,6 +66,10 @@ struct Server::Parts {
   grpc::ClientContext* join_context = nullptr;  // of that one
   size_t next_seed = 0;
   bool stopping = false;
+  bool rebuilding = false;      // the state was given up, or is missing
+  uint64_t seconds_rebuilding = 0;
+  bool old_state_kept = false;  // data.damaged is there
+  uint64_t rebuilds = 0;        // ever
   // Addresses of stores, as the registry or their own hello tells.
   std::map<StoreId, std::string> addresses;
   std::atomic<bool> healthy{false};
@@ -72,11 +77,17 @@ struct Server::Parts {
 
   // server_start.cc
   absl::Status OpenStorage();
+  absl::Status OpenEngine();
   absl::Status JoinCluster();
   absl::Status PrepareIdentity();
   std::unique_ptr<grpc::ServerCompletionQueue> PrepareListener();
   absl::Status Listen();
   absl::Status StartGroup();
+  // server_rebuild.cc
+  absl::Status OpenState();
+  void PrepareRebuilder();
+  void WatchRebuild();                     // on the loop
+  void GoOut(const std::string& damage);  // on the loop; does not return
   // server.cc
   void MakeServices();
   // On the loop.

@@ -116,6 +116,17 @@ absl::Status Server::Parts::OpenStorage() {
   if (!log.ok()) return log.status();
   log_store = *std::move(log);
   if (!log_store->opening_report().empty()) spdlog::warn("{}", log_store->opening_report());
+  absl::Status opened = OpenState();
+  if (!opened.ok()) return opened;
+  worker = std::make_unique<ThreadWorker>();
+  verifier = std::make_unique<shard::Verifier>(loop.get(), worker.get(), [this] {
+    return std::make_unique<FileCheck>(log_store.get(), engine.get());
+  });
+  return absl::OkStatus();
+}
+
+// And what it holds of the group. DATA_LOSS if that is damaged.
+absl::Status Server::Parts::OpenEngine() {
   storage::RocksEngineOptions engine_options;
   engine_options.block_cache_bytes = options.block_cache_mb << 20;
   engine_options.write_buffer_bytes = options.write_buffer_mb << 20;
@@ -136,10 +147,6 @@ absl::Status Server::Parts::OpenStorage() {
   if (!loaded.ok()) return loaded.status();
   group = *std::move(loaded);
   group->on_fatal = [](const absl::Status& status) { Die(std::string(status.message())); };
-  worker = std::make_unique<ThreadWorker>();
-  verifier = std::make_unique<shard::Verifier>(loop.get(), worker.get(), [this] {
-    return std::make_unique<FileCheck>(log_store.get(), engine.get());
-  });
   return absl::OkStatus();
 }
 
@@ -178,7 +185,7 @@ absl::Status Server::Parts::StartGroup() {
           "--data-dir ", options.data_dir, ": store ", identity.store.value(),
           " was removed from the cluster; empty the directory and start with --join to join anew"));
     }
-    group->Attach(loop.get(), host, verifier.get());
+    group->Attach(loop.get(), host, verifier.get(), rebuilder.get());
     absl::Status started = host->StartGroup(std::move(log), group.get());
     if (!started.ok()) return started;
   }

@@ -27,6 +27,10 @@ std::string RoleName(v1::GroupStatus::Role role) {
   }
 }
 
+std::string StateName(const v1::GroupStatus& group) {
+  return group.rebuilding() ? "rebuilding" : group.damage().empty() ? "up" : "damaged";
+}
+
 void ShowStatus(Context& context) {
   auto cluster = context.cluster();
   v1::MembersResponse members = OrFail(cluster.Members());
@@ -51,7 +55,7 @@ void ShowStatus(Context& context) {
       continue;
     }
     const v1::GroupStatus& group = answer->groups(0);
-    rows.push_back({std::to_string(store.store_id()), store.address(), "up", RoleName(group.role()),
+    rows.push_back({std::to_string(store.store_id()), store.address(), StateName(group), RoleName(group.role()),
                     std::to_string(group.term()), std::to_string(group.commit_index()),
                     std::to_string(group.applied_index()),
                     std::to_string(commit - std::min(commit, group.applied_index())),

@@ -61,6 +61,8 @@ void ClusterService::FillGroup(v1::GroupStatus* out) const {
   out->set_applied_timestamp(group_->meta().clock.value());
   out->set_safe_point(group_->meta().safe_point.value());
   out->set_joint(core.configuration().IsJoint());
+  out->set_rebuilding(core.NeedsState());
+  out->set_damage(options_.rebuilder->damage());
   for (const raft::Member& m : core.configuration().Members()) {
     auto* replica = out->add_replicas();
     replica->set_replica_id(m.replica.value());
@@ -112,8 +114,9 @@ void ClusterService::Members(v1::MembersRequest*, const Answer<v1::MembersRespon
 
 void ClusterService::Health(v1::HealthRequest*, const Answer<v1::HealthResponse>& answer) {
   v1::HealthResponse response;
-  response.set_serving(static_cast<bool>(host_->LeaderStore(group_->group())));
-  if (!response.serving()) response.set_reason("no leader is known");
+  bool whole = !host_->core(group_->group()).NeedsState();
+  response.set_serving(whole && host_->LeaderStore(group_->group()));
+  if (!response.serving()) response.set_reason(whole ? "no leader is known" : "the state is being rebuilt");
   answer(absl::OkStatus(), &response);
 }
 

@@ -21,8 +21,9 @@ class ClusterService {
     size_t voters_wanted = 3;
     std::function<uint64_t()> data_bytes;
     std::function<uint64_t()> log_bytes;
-    // Outlives the service.
+    // Both outlive the service.
     const shard::Verifier* verifier = nullptr;
+    const shard::Rebuilder* rebuilder = nullptr;
   };
 
   ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,

@@ -112,7 +112,7 @@ absl::Status Dispatcher::ReadGet(const RequestItem& item, Timestamp at, Response
                                         Printable(key)));
   }
   auto found = group_->reader().Get(key, at);
-  if (!found.ok()) return found.status();
+  if (!found.ok()) return group_->Unreadable(found.status());
   v1::GetResponse* response = out->mutable_get();
   response->set_read_timestamp(at.value());
   if (!found->has_value()) return absl::OkStatus();
@@ -138,7 +138,7 @@ absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, Timestamp at,
       return ShardMovedError("a key is served by another group");
     }
     auto found = group_->reader().Get(key, at);
-    if (!found.ok()) return found.status();
+    if (!found.ok()) return group_->Unreadable(found.status());
     auto* row = response->add_items();
     if (!found->has_value()) continue;
     row->set_found(true);
@@ -225,7 +225,7 @@ absl::StatusOr<ScanPage> Dispatcher::ReadPage(const v1::ScanRequest& request,
     return true;
   };
   auto scanned = group_->reader().Scan(options, row);
-  if (!scanned.ok()) return scanned.status();
+  if (!scanned.ok()) return group_->Unreadable(scanned.status());
   if (scanned->has_value()) {
     more = true;
     page.resume_key = request.reverse() ? **scanned + '\0' : **scanned;

@@ -44,16 +44,42 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
 
 DataGroup::~DataGroup() = default;
 
-void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier) {
+void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier, Rebuilder* rebuilder) {
   loop_ = loop;
   host_ = host;
   verifier_ = verifier;
+  rebuilder_ = rebuilder;
   duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
 }
 
 void DataGroup::Fatal(const absl::Status& status) {
   if (on_fatal) return on_fatal(status);
   CheckFailed(__FILE__, __LINE__, "the state can be read and written", status.ToString());
+}
+
+void DataGroup::Unread(const absl::Status& status) {
+  if (!absl::IsDataLoss(status)) return Fatal(status);
+  (void)Report(status);
+}
+
+bool DataGroup::Report(const absl::Status& damage) const {
+  if (rebuilder_ == nullptr) return false;
+  rebuilder_->Report(damage);
+  return rebuilder_->Possible();
+}
+
+absl::Status DataGroup::Unreadable(const absl::Status& status) const {
+  if (!absl::IsDataLoss(status)) return status;
+  if (!Report(status)) return status;
+  return absl::UnavailableError(
+      absl::StrCat("the state of this replica is damaged and will be rebuilt from the others: ",
+                   std::string(status.message())));
+}
+
+absl::Status DataGroup::Halt(const absl::Status& status) {
+  halted_ = true;
+  if (!absl::IsDataLoss(status) || !Report(status)) Fatal(status);
+  return status;
 }
 
 void DataGroup::OnRoleChange(bool leads, Term term) {
@@ -81,7 +107,7 @@ Timestamp DataGroup::AheadMax() {
 void DataGroup::Submit(Command command, CommandCallback callback) {
   absl::Status valid = Validate(command);
   if (!valid.ok()) return callback(std::move(valid));
-  if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
+  if (!leads_ || halted_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
   if (!ready()) {
     size_t bytes = 0;
     for (const auto* operations : {&command.operations, &command.otherwise}) {
@@ -120,30 +146,38 @@ void DataGroup::ProposeNow(Command command, CommandCallback callback) {
   (*shared)(std::move(accepted));
 }
 
-void DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
+absl::Status DataGroup::ApplyAll(absl::Span<const raft::ApplyItem> items) {
   auto batch = engine_->NewBatch();
   for (const raft::ApplyItem& item : items) {
     KVD_FAULT_POINT(kBetweenEntries);
-    ApplyOne(item, batch);
+    absl::Status applied = ApplyOne(item, batch);
+    if (!applied.ok()) return applied;
   }
-  WriteBatch(batch);
-  if (!ready() || waiting_.empty()) return;
+  return WriteBatch(batch);
+}
+
+absl::Status DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
+  absl::Status applied = ApplyAll(items);
+  if (!applied.ok()) return Halt(applied);
+  if (!ready() || waiting_.empty()) return absl::OkStatus();
   KVD_FAULT_POINT(kLeaderReady);
   std::vector<Waiting> waiting;
   waiting.swap(waiting_);
   waiting_bytes_ = 0;
   for (Waiting& w : waiting) ProposeNow(std::move(w.command), std::move(w.callback));
+  return absl::OkStatus();
 }
 
 // The effects of the entries since the last one written, the position and the clock in one batch.
-void DataGroup::WriteBatch(std::unique_ptr<storage::WriteBatch>& batch) {
+absl::Status DataGroup::WriteBatch(std::unique_ptr<storage::WriteBatch>& batch) {
   meta_.StoreApplied(*batch, group_);
   KVD_FAULT_POINT(kBeforeBatch);
   absl::Status written = engine_->Write(*batch);
-  if (!written.ok()) return Fatal(written);
+  if (!written.ok()) return written;
   KVD_FAULT_POINT(kAfterBatch);
   batch = engine_->NewBatch();
   unwritten_ = false;
+  return absl::OkStatus();
 }
 
 // Whether applying the command looks at versions: it must not miss those in an unwritten batch.
@@ -158,7 +192,8 @@ bool DataGroup::Reads(const Command& command) const {
 }
 
 // One entry, into the batch.
-void DataGroup::ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::WriteBatch>& batch) {
+absl::Status DataGroup::ApplyOne(const raft::ApplyItem& item,
+                                 std::unique_ptr<storage::WriteBatch>& batch) {
   const raft::Entry& entry = *item.entry;
   KVD_CHECK(entry.index == meta_.applied.index + 1);
   CommandResult result;
@@ -166,11 +201,12 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::W
     ApplyConfiguration(entry, *batch);
   } else if (entry.type == raft::EntryType::kCommand) {
     auto command = DecodeCommand(entry.data);
-    if (!command.ok()) return Fatal(command.status());
-    if (unwritten_ && Reads(*command)) WriteBatch(batch);
+    if (!command.ok()) return command.status();
+    absl::Status written = unwritten_ && Reads(*command) ? WriteBatch(batch) : absl::OkStatus();
+    if (!written.ok()) return written;
     Timestamp timestamp = std::max(command->timestamp, meta_.clock + 1);
     auto executed = Execute(*command, timestamp, *batch);
-    if (!executed.ok()) return Fatal(executed.status());
+    if (!executed.ok()) return executed.status();
     result = *std::move(executed);
     meta_.clock = timestamp;
     if (command->kind == CommandKind::kClockAdvance) ExecuteClock(*batch);
@@ -184,6 +220,7 @@ void DataGroup::ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::W
   if (item.proposal != nullptr) {
     static_cast<CommandProposal*>(item.proposal)->result = std::move(result);
   }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timestamp timestamp,
@@ -233,8 +270,11 @@ void DataGroup::BeginVerification(uint64_t id, Timestamp timestamp) {
 }
 
 Index DataGroup::DurableIndex() {
-  auto index = DecodeAppliedIndex(engine_->GetPersisted(AppliedKey(group_)).value_or(std::nullopt));
-  return index.ok() ? *index : Index();
+  auto bytes = engine_->GetPersisted(AppliedKey(group_));
+  auto index = bytes.ok() ? DecodeAppliedIndex(*bytes) : bytes.status();
+  if (index.ok()) return *index;
+  Unread(index.status());
+  return Index();
 }
 
 absl::Status DataGroup::Wipe(ReplicaId replica) {

@@ -13,6 +13,7 @@
 #include "server/shard/executor.h"
 #include "server/shard/group_clock.h"
 #include "server/shard/group_meta.h"
+#include "server/shard/rebuilder.h"
 #include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/sweeper.h"
@@ -56,8 +57,8 @@ class DataGroup : public raft::StateMachine {
                                                          const DataGroupOptions& options);
   ~DataGroup() override;
 
-  // Before the host starts the group. The verifier outlives the host.
-  void Attach(Loop* loop, raft::Host* host, Verifier* verifier);
+  // Before the host starts the group. Verifier and rebuilder outlive the host.
+  void Attach(Loop* loop, raft::Host* host, Verifier* verifier, Rebuilder* rebuilder);
   // Before the host ends: does nothing by itself any more.
   void Detach() { duty_timer_.reset(); }
 
@@ -69,6 +70,10 @@ class DataGroup : public raft::StateMachine {
   void PrepareRead(const ReadSpec& spec, ReadPointCallback callback);
   // Whether what was read at the point may be answered; if not, prepare again with kReadIndex.
   bool Confirm(const ReadPoint& point) const;
+
+  // What to answer when a read here failed: damage is reported, and if the state will be rebuilt the
+  // caller is to try again, UNAVAILABLE.
+  absl::Status Unreadable(const absl::Status& status) const;
 
   GroupId group() const { return group_; }
   const GroupMeta& meta() const { return meta_; }
@@ -88,15 +93,15 @@ class DataGroup : public raft::StateMachine {
     meta_.applied.configuration = configuration;
   }
   absl::Status Wipe(ReplicaId replica) override;
-  void Apply(absl::Span<const raft::ApplyItem> items) override;
+  absl::Status Apply(absl::Span<const raft::ApplyItem> items) override;
   absl::StatusOr<std::unique_ptr<raft::SnapshotReader>> TakeSnapshot() override;
   absl::StatusOr<std::unique_ptr<raft::SnapshotStage>> StageSnapshot() override;
   absl::Status InstallSnapshot(std::unique_ptr<raft::SnapshotStage> stage,
                                const raft::SnapshotMeta& meta, ReplicaId replica) override;
   void OnRoleChange(bool leads, Term term) override;
 
-  // Called when the state can no longer be trusted (a failed read or write while applying). The
-  // default ends the process.
+  // Called when nothing more can be applied and nobody can help: the state can't be written, or is
+  // damaged and nobody else has it. The default ends the process.
   std::function<void(const absl::Status&)> on_fatal;
   // Told of every applied command: for checkers and metrics.
   std::function<void(const raft::Entry&, const CommandResult&)> on_applied;
@@ -110,8 +115,9 @@ class DataGroup : public raft::StateMachine {
 
   DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options, GroupMeta meta);
 
-  void ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::WriteBatch>& batch);
-  void WriteBatch(std::unique_ptr<storage::WriteBatch>& batch);
+  absl::Status ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::WriteBatch>& batch);
+  absl::Status WriteBatch(std::unique_ptr<storage::WriteBatch>& batch);
+  absl::Status ApplyAll(absl::Span<const raft::ApplyItem> items);
   bool Reads(const Command& command) const;
   void ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch);
   absl::StatusOr<CommandResult> Execute(const Command& command, Timestamp timestamp,
@@ -126,10 +132,17 @@ class DataGroup : public raft::StateMachine {
   void Sweep();
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp,
                                       storage::WriteBatch& batch);
-  Timestamp NextExpiry() const;
+  Timestamp NextExpiry();
   void PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback);
   ReadPoint PointFor(Timestamp at, const raft::ReadTicket& ticket) const;
   void Fatal(const absl::Status& status);
+  // The state could not be read beside applying. Damage is reported, anything else is fatal.
+  void Unread(const absl::Status& status);
+  // Whether others can help. Damage may be met before Attach: then nobody can.
+  bool Report(const absl::Status& damage) const;
+  bool damaged() const { return rebuilder_ != nullptr && !rebuilder_->damage().empty(); }
+  // Nothing more can be applied; gives `status` on.
+  absl::Status Halt(const absl::Status& status);
 
   storage::Engine* const engine_;
   const GroupId group_;
@@ -141,7 +154,9 @@ class DataGroup : public raft::StateMachine {
   Loop* loop_ = nullptr;
   raft::Host* host_ = nullptr;
   Verifier* verifier_ = nullptr;
+  Rebuilder* rebuilder_ = nullptr;
 
+  bool halted_ = false;     // what is in memory is ahead of the damaged state: nothing is served
   bool unwritten_ = false;  // entries were applied into a batch that is not written yet
   bool leads_ = false;
   Term term_;

@@ -4,22 +4,24 @@
 
 namespace kvd::shard {
 
-Timestamp DataGroup::NextExpiry() const {
+Timestamp DataGroup::NextExpiry() {
   storage::IterateOptions options;
   options.lower = ExpiryKey(group_, Timestamp());
   options.upper = ExpiryKey(group_, kTimestampMax);
   auto it = engine_->NewIterator(options);
   it->Seek(options.lower);
-  return it->Valid() ? ExpiryOf(it->key()) : Timestamp();
+  if (it->Valid()) return ExpiryOf(it->key());
+  if (!it->status().ok()) Unread(it->status());
+  return Timestamp();
 }
 
 void DataGroup::Sweep() {
   KVD_FAULT_POINT(kSweeps);
   auto bytes = engine_->GetPersisted(SafePointKey(group_));
   auto safe_point = bytes.ok() ? DecodeSafePoint(*bytes) : bytes.status();
-  if (!safe_point.ok()) return Fatal(safe_point.status());
+  if (!safe_point.ok()) return Unread(safe_point.status());
   auto removed = sweeper_.Step(*safe_point, options_.sweep_keys_max);
-  if (!removed.ok()) return Fatal(removed.status());
+  if (!removed.ok()) return Unread(removed.status());
   swept_ += *removed;
 }
 
@@ -27,7 +29,9 @@ void DataGroup::Sweep() {
 // idle group when an expiry falls due, and gives up old history.
 void DataGroup::Duty() {
   duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
-  if (!sweeper_.resting()) Sweep();
+  if (halted_) return;
+  // Where nobody can help, a damaged replica goes on without.
+  if (!sweeper_.resting() && !damaged()) Sweep();
   if (!ready() || duty_proposed_) return;
   Timestamp now = TimestampFromMillis(PhysicalMillis());
   Command command;

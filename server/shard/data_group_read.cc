@@ -9,6 +9,7 @@ namespace kvd::shard {
 
 void DataGroup::PrepareRead(const ReadSpec& spec, ReadPointCallback callback) {
   raft::ReadMode mode = spec.mode.value_or(options_.read_mode);
+  if (halted_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
   if (spec.consistency == Consistency::kBoundedStale) {
     bool fresh = loop_->Now() - host_->core(group_).fresh_as_of() <= spec.staleness_max;
     if (fresh) return callback(ReadPoint{meta_.clock, std::nullopt});

@@ -11,10 +11,12 @@ namespace {
 
 class GroupSnapshotReader : public raft::SnapshotReader {
  public:
-  GroupSnapshotReader(std::unique_ptr<storage::View> view, GroupId group, raft::SnapshotMeta meta,
+  // `group` outlives it.
+  GroupSnapshotReader(std::unique_ptr<storage::View> view, const DataGroup* group, raft::SnapshotMeta meta,
                       size_t chunk_bytes)
       : view_(std::move(view)),
-        bounds_(storage::GroupBounds(group)),
+        group_(group),
+        bounds_(storage::GroupBounds(group->group())),
         meta_(std::move(meta)),
         chunk_bytes_(chunk_bytes),
         starts_{bounds_.first} {
@@ -34,11 +36,13 @@ class GroupSnapshotReader : public raft::SnapshotReader {
     Chunk chunk;
     Writer w(&chunk.data);
     while (iterator_->Valid() && chunk.data.size() < chunk_bytes_) {
+      absl::Status whole = Check();
+      if (!whole.ok()) return whole;
       w.Bytes(iterator_->key());
       w.Bytes(iterator_->value());
       iterator_->Next();
     }
-    if (!iterator_->status().ok()) return iterator_->status();
+    if (!iterator_->status().ok()) return group_->Unreadable(iterator_->status());
     chunk.last = !iterator_->Valid();
     next_ = sequence + 1;
     if (!chunk.last && next_ == starts_.size()) starts_.emplace_back(iterator_->key());
@@ -46,7 +50,18 @@ class GroupSnapshotReader : public raft::SnapshotReader {
   }
 
  private:
+  // What does not match its checksum is not spread while another replica may have it right. Where
+  // none can take over, what there is goes on as it is: whoever reads it is told.
+  absl::Status Check() const {
+    if (!storage::IsVersionKey(iterator_->key())) return absl::OkStatus();
+    absl::Status whole = storage::CheckVersion(iterator_->key(), iterator_->value());
+    if (whole.ok()) return whole;
+    absl::Status told = group_->Unreadable(whole);
+    return absl::IsDataLoss(told) ? absl::OkStatus() : told;
+  }
+
   const std::unique_ptr<storage::View> view_;
+  const DataGroup* const group_;
   const std::pair<std::string, std::string> bounds_;
   const raft::SnapshotMeta meta_;
   const size_t chunk_bytes_;
@@ -123,11 +138,14 @@ class GroupSnapshotStage : public raft::SnapshotStage {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<raft::SnapshotReader>> DataGroup::TakeSnapshot() {
-  return std::make_unique<GroupSnapshotReader>(engine_->Snapshot(), group_, meta_.applied,
+  if (halted_) return absl::UnavailableError("the state is damaged");
+  return std::make_unique<GroupSnapshotReader>(engine_->Snapshot(), this, meta_.applied,
                                                options_.snapshot_chunk_bytes);
 }
 
 absl::StatusOr<std::unique_ptr<raft::SnapshotStage>> DataGroup::StageSnapshot() {
+  // It goes into an engine that is whole, or not at all.
+  if (damaged()) return absl::UnavailableError("the state is damaged");
   auto file = engine_->NewIngestFile();
   if (!file.ok()) return file.status();
   return std::make_unique<GroupSnapshotStage>(*std::move(file), group_, meta_.replica);
@@ -145,9 +163,10 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   }
   auto [begin, end] = storage::GroupBounds(group_);
   absl::Status ingested = engine_->Ingest(staged.TakeFile(), begin, end);
+  if (absl::IsDataLoss(ingested)) (void)Report(ingested);
   if (!ingested.ok()) return ingested;
   auto loaded = GroupMeta::Load(*engine_, group_);
-  if (!loaded.ok()) return loaded.status();
+  if (!loaded.ok()) return Halt(loaded.status());
   KVD_CHECK(loaded->applied.index == meta.index && loaded->replica == replica);
   meta_ = *std::move(loaded);
   meta_.applied.configuration = meta.configuration;

@@ -56,7 +56,7 @@ class VerifyJob : public Job {
     if (iterator_->Valid()) return;
     verification_.hashed = iterator_->status().ok();
     if (!verification_.hashed) {
-      verification_.storage.Note(
+      verification_.storage.NoteState(
           absl::StrCat("reading the state: ", iterator_->status().message()));
     }
     // What they hold on the disk can go.
@@ -82,6 +82,11 @@ void StorageTotals::Note(std::string what) {
   if (damage.size() < kDamageTold) damage.push_back(std::move(what));
 }
 
+void StorageTotals::NoteState(std::string what) {
+  if (state_damage.empty()) state_damage = what;
+  Note(std::move(what));
+}
+
 Verifier::Verifier(Loop* loop, Worker* worker, MakeCheck make_check)
     : loop_(loop), worker_(worker), make_check_(std::move(make_check)) {}
 
@@ -105,6 +110,9 @@ void Verifier::Begin(uint64_t id, GroupId group, Index index, std::unique_ptr<st
       if (alive.expired()) return;
       for (Kept& kept : kept_) {
         if (kept.verification.id == told.id) kept.verification = told;
+      }
+      if (told.done && !told.state_damage().empty() && on_damage) {
+        on_damage(absl::DataLossError(told.state_damage()));
       }
     });
   };

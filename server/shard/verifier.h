@@ -19,6 +19,8 @@ namespace kvd::shard {
 
 // An entry applied later than this after it was proposed begins no verification.
 inline constexpr uint64_t kVerificationMillisMax = 10 * 60 * 1000;
+// Damage that a verification found is acted upon after this long: whoever asked is told of it first.
+inline constexpr Duration kVerifiedDamageDelay = std::chrono::seconds(3);
 // Kept, under way or finished: a new one displaces the oldest.
 inline constexpr size_t kVerificationsMax = 4;
 
@@ -26,8 +28,11 @@ struct StorageTotals {
   uint64_t bytes = 0;
   uint64_t damaged = 0;
   std::vector<std::string> damage;  // the first few: where, and what
+  std::string state_damage;         // the first of it that is the state's
 
   void Note(std::string what);
+  // The same, of what the state is kept in.
+  void NoteState(std::string what);
 };
 
 // Goes through what a store keeps beside the pairs of its groups. Used by one thread.
@@ -48,6 +53,10 @@ struct Verification {
   StorageTotals storage;
 
   uint64_t damaged() const { return state.damaged + storage.damaged; }
+  // The first damage of the state; empty if there is none.
+  const std::string& state_damage() const {
+    return state.damaged != 0 ? state.first_damage : storage.state_damage;
+  }
 };
 
 class Verifier {
@@ -62,6 +71,9 @@ class Verifier {
   // Begins to verify `view`, the state at `index`.
   void Begin(uint64_t id, GroupId group, Index index, std::unique_ptr<storage::View> view,
              Timestamp safe_point, Timestamp clock);
+  // Told, on the loop, of a finished verification that found the state damaged.
+  std::function<void(const absl::Status&)> on_damage;
+
   // Null if it never began here, or was displaced.
   const Verification* Find(uint64_t id) const;
 

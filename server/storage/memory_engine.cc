@@ -2,60 +2,93 @@
 
 #include <vector>
 
+#include "proto/bytes.h"
 #include "proto/check.h"
 #include "server/storage/mvcc_key.h"
 
 namespace kvd::storage {
-namespace {
 
 using Map = MemoryEngine::Map;
 
+namespace {
+
+absl::Status Unreadable(std::string_view key) {
+  return absl::DataLossError("memory: the pair can't be read: " + Printable(key));
+}
+
+template <class Damaged>
+bool CanRead(const Damaged& damaged, std::string_view key) {
+  auto it = damaged.find(key);
+  return it == damaged.end() || it->second != MemoryEngine::Rot::kUnreadable;
+}
+
+}  // namespace
+
+// Ends where something can't be read, until it seeks again.
 class MemoryIterator : public Iterator {
  public:
-  MemoryIterator(const Map* map, std::shared_ptr<const Map> owned, const IterateOptions& options)
-      : owned_(std::move(owned)), map_(map), options_(options), it_(map->end()) {}
+  MemoryIterator(const Map* map, const MemoryEngine::Damaged* damaged, const IterateOptions& options)
+      : map_(map), damaged_(damaged), options_(options), it_(map->end()) {}
 
   bool Valid() const override {
-    return it_ != map_->end() && it_->first >= options_.lower &&
+    return status_.ok() && it_ != map_->end() && it_->first >= options_.lower &&
            (options_.upper.empty() || it_->first < options_.upper);
   }
   void Seek(std::string_view key) override {
     KVD_CHECK(!options_.one_prefix || IsVersionOf(options_.lower, key));
+    status_ = absl::OkStatus();
     it_ = map_->lower_bound(std::max<std::string_view>(key, options_.lower));
+    Look();
   }
   void SeekForPrev(std::string_view key) override {
+    status_ = absl::OkStatus();
     it_ = map_->upper_bound(key);
     if (!options_.upper.empty() && key >= options_.upper) it_ = map_->lower_bound(options_.upper);
     Prev();
   }
-  void Next() override { ++it_; }
-  void Prev() override { it_ = it_ == map_->begin() ? map_->end() : std::prev(it_); }
+  void Next() override {
+    ++it_;
+    Look();
+  }
+  void Prev() override {
+    it_ = it_ == map_->begin() ? map_->end() : std::prev(it_);
+    Look();
+  }
   std::string_view key() const override { return it_->first; }
   std::string_view value() const override { return it_->second; }
-  absl::Status status() const override { return absl::OkStatus(); }
+  absl::Status status() const override { return status_; }
 
  private:
-  std::shared_ptr<const Map> owned_;
+  void Look() {
+    if (Valid() && !CanRead(*damaged_, it_->first)) status_ = Unreadable(it_->first);
+  }
+
   const Map* map_;
+  const MemoryEngine::Damaged* damaged_;
   const IterateOptions options_;
   Map::const_iterator it_;
+  absl::Status status_;
 };
 
 class MemoryView : public View {
  public:
-  explicit MemoryView(const Map& map) : map_(std::make_shared<const Map>(map)) {}
+  explicit MemoryView(const MemoryEngine& engine) : map_(engine.map_), damaged_(engine.damaged_) {}
   std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override {
-    return std::make_unique<MemoryIterator>(map_.get(), map_, options);
+    return std::make_unique<MemoryIterator>(&map_, &damaged_, options);
   }
   absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override {
-    auto it = map_->find(key);
-    if (it == map_->end()) return std::nullopt;
+    if (!CanRead(damaged_, key)) return Unreadable(key);
+    auto it = map_.find(key);
+    if (it == map_.end()) return std::nullopt;
     return it->second;
   }
 
  private:
-  std::shared_ptr<const Map> map_;
+  const Map map_;
+  const MemoryEngine::Damaged damaged_;
 };
+
+namespace {
 
 struct Operation {
   enum Kind { kPut, kDelete, kDeleteRange } kind;
@@ -92,10 +125,11 @@ class MemoryIngestFile : public IngestFile {
 }  // namespace
 
 std::unique_ptr<Iterator> MemoryEngine::NewIterator(const IterateOptions& options) const {
-  return std::make_unique<MemoryIterator>(&map_, nullptr, options);
+  return std::make_unique<MemoryIterator>(&map_, &damaged_, options);
 }
 
 absl::StatusOr<std::optional<std::string>> MemoryEngine::Get(std::string_view key) const {
+  if (!CanRead(damaged_, key)) return Unreadable(key);
   auto it = map_.find(key);
   if (it == map_.end()) return std::nullopt;
   return it->second;
@@ -106,6 +140,7 @@ std::unique_ptr<WriteBatch> MemoryEngine::NewBatch() { return std::make_unique<M
 void MemoryEngine::Set(const std::string& key, std::optional<std::string> value) {
   auto it = map_.find(key);
   undo_.try_emplace(key, it == map_.end() ? std::nullopt : std::optional(it->second));
+  damaged_.erase(key);
   if (value.has_value()) {
     map_[key] = *std::move(value);
   } else if (it != map_.end()) {
@@ -122,6 +157,7 @@ void MemoryEngine::DeleteRange(std::string_view begin, std::string_view end) {
 }
 
 absl::Status MemoryEngine::Write(WriteBatch& batch) {
+  if (failed_) return absl::DataLossError("memory: a compaction met a pair that can't be read");
   for (Operation& op : static_cast<MemoryBatch&>(batch).operations) {
     switch (op.kind) {
       case Operation::kPut: Set(op.key, std::move(op.value)); break;
@@ -132,7 +168,7 @@ absl::Status MemoryEngine::Write(WriteBatch& batch) {
   return absl::OkStatus();
 }
 
-std::unique_ptr<View> MemoryEngine::Snapshot() { return std::make_unique<MemoryView>(map_); }
+std::unique_ptr<View> MemoryEngine::Snapshot() { return std::make_unique<MemoryView>(*this); }
 
 absl::StatusOr<std::optional<std::string>> MemoryEngine::GetPersisted(std::string_view key) const {
   auto it = undo_.find(key);
@@ -151,6 +187,7 @@ absl::StatusOr<std::unique_ptr<IngestFile>> MemoryEngine::NewIngestFile() {
 
 absl::Status MemoryEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
                                   std::string_view end) {
+  if (failed_) return absl::DataLossError("memory: a compaction met a pair that can't be read");
   auto& pairs = static_cast<MemoryIngestFile&>(*file).pairs;
   KVD_CHECK(!pairs.empty() && pairs.front().first >= begin && pairs.back().first < end);
   // As the real engine: what is in memory and overlaps is flushed first.
@@ -167,7 +204,19 @@ uint64_t MemoryEngine::DiskBytes() const {
   return bytes;
 }
 
+bool MemoryEngine::Damage(std::string_view key, Rot rot) {
+  auto it = map_.find(key);
+  if (it == map_.end() || undo_.contains(it->first) || damaged_.contains(it->first)) return false;
+  if (rot == Rot::kFlippedBit) {
+    if (it->second.empty()) return false;
+    it->second.back() = static_cast<char>(it->second.back() ^ 1);
+  }
+  damaged_.emplace(it->first, rot);
+  return true;
+}
+
 void MemoryEngine::Crash() {
+  failed_ = false;
   auto undo = std::move(undo_);
   undo_.clear();
   for (auto& [key, value] : undo) {
@@ -182,8 +231,11 @@ void MemoryEngine::Crash() {
 void MemoryEngine::Collect(GcFilter filter, const std::function<bool()>& takes_part) {
   // Dropped pairs leave the durable state too: they are of no use to anyone.
   std::erase_if(map_, [&](const auto& pair) {
-    if (!takes_part() || !filter.Drops(pair.first, pair.second)) return false;
+    if (failed_ || held_ || !takes_part()) return false;
+    failed_ = !CanRead(damaged_, pair.first);
+    if (failed_ || !filter.Drops(pair.first, pair.second)) return false;
     undo_.erase(pair.first);
+    damaged_.erase(pair.first);
     return true;
   });
 }

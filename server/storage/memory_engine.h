@@ -34,13 +34,33 @@ class MemoryEngine : public Engine {
   // true: of some levels, or of all.
   void Collect(GcFilter filter, const std::function<bool()>& takes_part = [] { return true; });
 
+  // What the disk under it does to a stored pair: it can't be read any more (kUnreadable: an error of the
+  // device, or a block that does not match its checksum), or a byte of the value is another one, with
+  // nothing but the version's own checksum to tell. Of a durable pair only; false if it is none.
+  enum class Rot { kUnreadable, kFlippedBit };
+  bool Damage(std::string_view key, Rot rot);
+  // The damaged pairs that are still stored.
+  const std::map<std::string, Rot, std::less<>>& damaged() const { return damaged_; }
+
+  // Collect does nothing from now on.
+  void HoldCompactions() { held_ = true; }
+
   const Map& contents() const { return map_; }
 
  private:
+  using Damaged = std::map<std::string, Rot, std::less<>>;
+  friend class MemoryIterator;
+  friend class MemoryView;
+
   void Set(const std::string& key, std::optional<std::string> value);
   void DeleteRange(std::string_view begin, std::string_view end);
 
   Map map_;
+  // Overwriting a pair heals it, for good.
+  Damaged damaged_;
+  // A compaction met damage: nothing is written any more.
+  bool failed_ = false;
+  bool held_ = false;
   // What the durable state holds instead of map_, where they differ.
   std::map<std::string, std::optional<std::string>, std::less<>> undo_;
 };

@@ -9,6 +9,8 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -28,6 +30,31 @@ absl::Status Convert(const rocksdb::Status& status) {
   if (status.IsCorruption()) return absl::DataLossError(text);
   if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
   return absl::InternalError(text);
+}
+
+// A sector that can't be read is damage as much as one that gives something else. Only where nothing is
+// written: a failed write says nothing of what is stored.
+absl::Status ConvertRead(const rocksdb::Status& status) {
+  bool unreadable =
+      status.IsIOError() && status.ToString().find(std::strerror(EIO)) != std::string::npos;
+  if (!unreadable) return Convert(status);
+  return absl::DataLossError(absl::StrCat("storage: ", status.ToString()));
+}
+
+// Nor is a database whose parts are missing there.
+absl::Status ConvertOpen(const rocksdb::Status& status) {
+  if (!status.IsPathNotFound() && !status.IsNotFound()) return ConvertRead(status);
+  return absl::DataLossError(absl::StrCat("storage: ", status.ToString()));
+}
+
+// RocksDB would take it for a new database and remove what is there.
+bool LacksBeginning(const std::string& directory) {
+  std::error_code error;
+  if (std::filesystem::exists(directory + "/CURRENT", error)) return false;
+  for (const auto& file : std::filesystem::directory_iterator(directory, error)) {
+    if (file.path().extension() == ".sst") return true;
+  }
+  return false;
 }
 
 // All versions of a key share their filter entry.
@@ -56,7 +83,7 @@ class PrefixIterator : public Iterator {
   void Prev() override { KVD_CHECK(false); }
   std::string_view key() const override { return V(it_->key()); }
   std::string_view value() const override { return V(it_->value()); }
-  absl::Status status() const override { return Convert(it_->status()); }
+  absl::Status status() const override { return ConvertRead(it_->status()); }
 
  private:
   const std::string prefix_;
@@ -87,7 +114,7 @@ class RocksIterator : public Iterator {
   void Prev() override { it_->Prev(); }
   std::string_view key() const override { return V(it_->key()); }
   std::string_view value() const override { return V(it_->value()); }
-  absl::Status status() const override { return Convert(it_->status()); }
+  absl::Status status() const override { return ConvertRead(it_->status()); }
 
  private:
   const bool one_prefix_;
@@ -104,7 +131,7 @@ absl::StatusOr<std::optional<std::string>> GetWith(rocksdb::DB* db,
   std::string value;
   rocksdb::Status status = db->Get(options, S(key), &value);
   if (status.IsNotFound()) return std::nullopt;
-  if (!status.ok()) return Convert(status);
+  if (!status.ok()) return ConvertRead(status);
   return std::optional(std::move(value));
 }
 
@@ -210,9 +237,12 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   table.whole_key_filtering = false;
   table.format_version = 5;
   rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  if (LacksBeginning(directory)) {
+    return absl::DataLossError(absl::StrCat("storage: ", directory, "/CURRENT is missing"));
+  }
   rocksdb::DB* raw = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
-  if (!opened.ok()) return Convert(opened);
+  if (!opened.ok()) return ConvertOpen(opened);
   engine->db_.reset(raw);
   // What an interrupted snapshot left.
   std::error_code ignored;

@@ -26,6 +26,7 @@ struct RocksEngineOptions {
 
 class RocksEngine : public Engine {
  public:
+  // DATA_LOSS if what is there is damaged.
   static absl::StatusOr<std::unique_ptr<RocksEngine>> Open(const std::string& directory,
                                                            const RocksEngineOptions& options);
   ~RocksEngine() override;

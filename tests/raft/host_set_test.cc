@@ -29,7 +29,7 @@ class Recorder : public StateMachine {
   Index DurableIndex() override { return Index(); }
   void OnStart(const Configuration& configuration) override { applied_.configuration = configuration; }
   absl::Status Wipe(ReplicaId) override { return absl::OkStatus(); }
-  void Apply(absl::Span<const ApplyItem> items) override {
+  absl::Status Apply(absl::Span<const ApplyItem> items) override {
     std::lock_guard<std::mutex> lock(mutex_);
     if (thread_ == std::thread::id()) thread_ = std::this_thread::get_id();
     same_thread_ = same_thread_ && thread_ == std::this_thread::get_id();
@@ -38,6 +38,7 @@ class Recorder : public StateMachine {
       applied_.term = item.entry->term;
       if (item.entry->type == EntryType::kCommand) commands_.push_back(item.entry->data);
     }
+    return absl::OkStatus();
   }
   absl::StatusOr<std::unique_ptr<SnapshotReader>> TakeSnapshot() override {
     return absl::UnimplementedError("not in this test");

@@ -10,7 +10,8 @@ namespace kvd::sim {
 std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
                       " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
-                      " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged, " elections=", elections,
+                      " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged,
+                      " states_damaged=", states_damaged, " rebuilds=", rebuilds, " elections=", elections,
                       " applied=", applied.value(), " fingerprint=", fingerprint);
 }
 
@@ -18,7 +19,8 @@ Cluster::Cluster(const ClusterOptions& options)
     : options_(options),
       scheduler_(options.seed),
       network_(&scheduler_),
-      fault_points_(scheduler_.random().Fork()) {
+      fault_points_(scheduler_.random().Fork()),
+      damage_random_(options.seed * 2 + 1) {
   DrawOptions();
   Bootstrap();
   scheduler_.after_event = [this] {
@@ -222,6 +224,7 @@ bool Cluster::AllHealthy() const {
   for (const auto& [id, store] : stores_) {
     if (store->running() ? store->core().NeedsState() : store->lost_state()) return false;
     if (store->formatted() && !store->log_on_disk().damaged.empty()) return false;
+    if (!store->StateIsWhole()) return false;
   }
   return true;
 }
@@ -253,6 +256,22 @@ void Cluster::DamageOne() {
     ++report_.crashes;
     return StartLater(id);
   }
+}
+
+// In a third of the seeds, now and then.
+void Cluster::ScheduleDamage() {
+  scheduler_.After(milliseconds(damage_random_.Between(200, 5000)), [this] {
+    if (!faulting_) return;
+    if (AllHealthy()) DamageAState();
+    ScheduleDamage();
+  });
+}
+
+void Cluster::DamageAState() {
+  auto at = stores_.begin();
+  std::advance(at, static_cast<ptrdiff_t>(damage_random_.Below(stores_.size())));
+  SimStore& store = *at->second;
+  if (store.formatted() && store.DamageState(damage_random_)) ++report_.states_damaged;
 }
 
 void Cluster::CutSomething() {
@@ -362,7 +381,10 @@ std::string Cluster::Describe() {
                     c.term().value(), " log ", c.log().start().value(), "..", c.log().last_index().value(),
                     " stable ", c.log().stable().value(), " commit ", c.commit_index().value(),
                     " applied ", c.applied_index().value(), " ", c.configuration().ToString(),
-                    c.removed() ? " removed" : "", c.NeedsState() ? " needs state" : "");
+                    c.removed() ? " removed" : "", c.NeedsState() ? " needs state" : "",
+                    store->StateIsWhole() ? "" : " damaged",
+                    store->process().rebuilder->damage().empty() ? "" : " reported: ",
+                    store->process().rebuilder->damage());
     for (const auto& [peer, progress] : c.progress()) {
       absl::StrAppend(&out, "\n    -> ", peer.value(), " ", ToString(progress.state()), " match ",
                       progress.match().value(), " next ", progress.next().value());
@@ -389,6 +411,7 @@ void Cluster::Converge() {
     if (leader == nullptr || leader->core().configuration().IsJoint()) return false;
     for (const raft::Member& m : leader->core().configuration().Members()) {
       SimStore& store = *stores_.at(m.store);
+      if (!store.running()) return false;  // it gives up a damaged state
       if (store.core().applied_index() != leader->core().log().last_index()) return false;
     }
     return true;
@@ -399,16 +422,46 @@ void Cluster::Converge() {
 }
 
 void Cluster::VerifyReplicas() {
+  auto whole = [this] {
+    SimStore* leader = Leader();
+    if (leader == nullptr) return false;
+    for (const raft::Member& m : leader->core().configuration().Members()) {
+      SimStore& store = *stores_.at(m.store);
+      if (!store.running() || !store.StateIsWhole() || store.core().NeedsState() ||
+          store.core().applied_index() != leader->core().log().last_index()) {
+        return false;
+      }
+    }
+    return true;
+  };
+  for (int i = 0; !VerifyOnce(); ++i) {
+    KVD_CHECK_MSG(i < 5 && Await(whole, std::chrono::seconds(30)),
+                  absl::StrCat("a damaged state is not rebuilt", Describe()));
+  }
+}
+
+// False if it found damage that was done.
+bool Cluster::VerifyOnce() {
   SimStore* leader = Leader();
   shard::Command command;
   command.kind = shard::CommandKind::kVerify;
   command.verification = scheduler_.random().Next() | 1;
   leader->group().Submit(command, [](const auto&) {});
   std::vector<raft::Member> members = leader->core().configuration().Members();
+  std::map<StoreId, uint64_t> starts;
+  for (const raft::Member& m : members) starts[m.store] = stores_.at(m.store)->starts();
+  // A sweep or a compaction may meet the damage first, and end the verification with the process.
+  auto decayed = [&](const raft::Member& m) {
+    SimStore& store = *stores_.at(m.store);
+    return !store.running() || !store.StateIsWhole() || store.starts() != starts[m.store];
+  };
   auto found = [&](const raft::Member& m) {
     return stores_.at(m.store)->process().verifier->Find(command.verification);
   };
-  auto done = [&] {
+  auto verified = [&](const raft::Member& m) {
+    return !decayed(m) && found(m) != nullptr && found(m)->done;
+  };
+  auto settled = [&] {
     // A change of members that was asked for before may only now begin; whoever it takes out need
     // not have applied the command.
     if (const SimStore* now = Leader(); now != nullptr) {
@@ -417,19 +470,28 @@ void Cluster::VerifyReplicas() {
       });
     }
     return std::all_of(members.begin(), members.end(),
-                       [&](const raft::Member& m) { return found(m) != nullptr && found(m)->done; });
+                       [&](const raft::Member& m) { return decayed(m) || verified(m); });
   };
-  KVD_CHECK_MSG(Await(done), absl::StrCat("the replicas do not verify", Describe()));
-  const shard::Verification& first = *found(members.front());
+  // The command may be lost with a leader.
+  KVD_CHECK_MSG(Await(settled) || std::any_of(members.begin(), members.end(), decayed),
+                absl::StrCat("the replicas do not verify", Describe()));
+  const shard::Verification* first = nullptr;
+  bool whole = true;
   for (const raft::Member& m : members) {
+    if (!verified(m)) {
+      whole = false;
+      continue;
+    }
     const shard::Verification& v = *found(m);
-    KVD_CHECK_MSG(v.hashed && v.damaged() == 0 && v.index == first.index,
+    if (first == nullptr) first = &v;
+    KVD_CHECK_MSG(v.hashed && v.damaged() == 0 && v.index == first->index,
                   absl::StrCat("store ", m.store.value(), " has damage: ", v.state.first_damage));
-    KVD_CHECK_MSG(v.state.hash == first.state.hash && v.state.keys == first.state.keys &&
-                      v.state.versions == first.state.versions,
+    KVD_CHECK_MSG(v.state.hash == first->state.hash && v.state.keys == first->state.keys &&
+                      v.state.versions == first->state.versions,
                   absl::StrCat("stores ", members.front().store.value(), " and ", m.store.value(),
                                " differ at index ", v.index.value()));
   }
+  return whole;
 }
 
 void Cluster::CheckHistories() {
@@ -458,6 +520,7 @@ Report Cluster::Run() {
   StartClients(static_cast<int>(scheduler_.random().Between(2, 5)));
   faulting_ = options_.faults;
   if (faulting_) ScheduleFault();
+  if (faulting_ && damage_random_.Chance(0.33)) ScheduleDamage();
   fault_points_.set_active(faulting_ && fault_rate_ > 0);
   Elapse(options_.duration);
   for (auto& client : clients_) client->Stop();
@@ -474,10 +537,12 @@ Report Cluster::Run() {
   report_.applied = invariants_.highest_applied();
   std::string state;
   for (auto& [id, store] : stores_) {
+    report_.rebuilds += store->rebuilds();
     if (!store->running()) continue;
     report_.snapshots += store->process().host->counters().snapshots_installed;
     report_.elections += store->process().host->counters().elections_won;
     const shard::GroupMeta& meta = store->group().meta();
+    if (!store->StateIsWhole()) continue;  // no member any more: nobody asked it
     auto totals = shard::HashState(store->engine(), kGroup, meta.safe_point, meta.clock);
     KVD_CHECK_MSG(totals.ok(), totals.status().ToString());
     Writer(&state).Fixed64(totals->hash);

@@ -34,6 +34,8 @@ struct Report {
   uint64_t snapshots = 0;
   uint64_t states_lost = 0;
   uint64_t logs_damaged = 0;
+  uint64_t states_damaged = 0;
+  uint64_t rebuilds = 0;
   uint64_t elections = 0;
   Index applied;
   uint32_t fingerprint = 0;  // equal for equal runs
@@ -68,17 +70,21 @@ class Cluster {
   // The state of all stores, for a person.
   std::string Describe();
   void Converge();
-  // All members hash their state at one index, by a replicated command, and get the same.
+  // All members hash their state at one index, by a replicated command, and get the same. What has
+  // decayed unnoticed is found at the latest now, and rebuilt.
   void VerifyReplicas();
 
  private:
   void DrawOptions();
+  bool VerifyOnce();
   void MakeStore(StoreId id);
   void Bootstrap();
   void ScheduleFault();
   void InjectFault();
   void CrashOne();
   void DamageOne();
+  void ScheduleDamage();
+  void DamageAState();
   bool AllHealthy() const;
   void StartLater(StoreId id);
   void CutSomething();
@@ -96,6 +102,8 @@ class Cluster {
   bool membership_faults_ = true;
   bool clocks_beyond_bound_ = false;
   bool faulting_ = false;
+  // Of decaying states alone, so that all else of a seed stays as it was without.
+  Random damage_random_;
   std::map<StoreId, std::unique_ptr<SimStore>> stores_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   Report report_;

@@ -8,6 +8,7 @@ Process::~Process() {
   // In the reverse order of dependence; callbacks of dropped proposals may still run.
   membership.reset();
   host.reset();
+  rebuilder.reset();
   dispatcher.reset();
   group.reset();
   log_store.reset();
@@ -38,6 +39,20 @@ void SimStore::Format(ReplicaId replica, const raft::Configuration& configuratio
   log_disk_.Apply(write);
 }
 
+// As the daemon does: gives up what is condemned or can't be opened. There are others, always.
+void SimStore::OpenState() {
+  auto group = shard::DataGroup::Open(&engine_, kGroup, options_.group);
+  if (condemned_ || !group.ok()) {
+    KVD_CHECK_MSG(condemned_ || !engine_.damaged().empty(), group.status().ToString());
+    engine_ = storage::MemoryEngine();
+    condemned_ = false;
+    ++rebuilds_;
+    group = shard::DataGroup::Open(&engine_, kGroup, options_.group);
+    KVD_CHECK_MSG(group.ok(), group.status().ToString());
+  }
+  process_->group = *std::move(group);
+}
+
 void SimStore::Start() {
   KVD_CHECK(!running() && formatted());
   ++starts_;
@@ -58,9 +73,7 @@ void SimStore::Start() {
                                         host_options);
   auto logs = p.log_store->Load();
   KVD_CHECK(logs.ok() && logs->size() == 1);
-  auto group = shard::DataGroup::Open(&engine_, kGroup, options_.group);
-  KVD_CHECK_MSG(group.ok(), group.status().ToString());
-  p.group = *std::move(group);
+  OpenState();
   p.group->on_applied = [this](const raft::Entry& entry, const shard::CommandResult& result) {
     if (on_applied) on_applied(*this, entry, result);
   };
@@ -69,7 +82,15 @@ void SimStore::Start() {
   };
   p.worker = std::make_unique<SimWorker>(p.loop.get());
   p.verifier = std::make_unique<shard::Verifier>(p.loop.get(), p.worker.get(), nullptr);
-  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get());
+  p.rebuilder = std::make_unique<shard::Rebuilder>(p.loop.get(), p.host.get());
+  p.rebuilder->go_out = [this](const std::string&) {
+    condemned_ = true;
+    throw SimCrash();
+  };
+  p.verifier->on_damage = [&p](const absl::Status& damage) {
+    p.rebuilder->Report(damage, shard::kVerifiedDamageDelay);
+  };
+  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get(), p.rebuilder.get());
   absl::Status started = p.host->StartGroup((*logs)[0], p.group.get());
   KVD_CHECK_MSG(started.ok(), started.ToString());
   p.dispatcher = std::make_unique<service::Dispatcher>(
@@ -109,7 +130,7 @@ void SimStore::ScheduleFlush() {
     } else {
       auto safe_point = [this](GroupId group) {
         auto bytes = engine_.GetPersisted(shard::SafePointKey(group));
-        return *shard::DecodeSafePoint(*bytes);
+        return bytes.ok() ? *shard::DecodeSafePoint(*bytes) : Timestamp();
       };
       Random& random = p.loop->random();
       bool all = random.Chance(0.5);
@@ -133,7 +154,24 @@ void SimStore::Crash() {
 void SimStore::LoseState() {
   if (running()) Crash();
   engine_ = storage::MemoryEngine();
+  condemned_ = false;
   lost_state_ = true;
+}
+
+bool SimStore::DamageState(Random& random) {
+  using Rot = storage::MemoryEngine::Rot;
+  if (engine_.contents().empty()) return false;
+  auto at = engine_.contents().begin();
+  std::advance(at, static_cast<ptrdiff_t>(random.Below(engine_.contents().size())));
+  // Blocks have checksums; a value has one of its own, for what happens to it elsewhere.
+  auto version = storage::IsVersionKey(at->first) ? storage::DecodeVersion(at->second) : std::nullopt;
+  bool value = version.has_value() && version->kind == storage::VersionKind::kValue;
+  bool any = engine_.Damage(at->first, value && random.Chance(0.5) ? Rot::kFlippedBit : Rot::kUnreadable);
+  // A block is more than a pair.
+  for (auto n = random.Below(4); n > 0 && any && ++at != engine_.contents().end(); --n) {
+    engine_.Damage(at->first, Rot::kUnreadable);
+  }
+  return any;
 }
 
 void SimStore::DamageLog(const std::set<Index>& places) {
@@ -147,6 +185,7 @@ void SimStore::Lose() {
   if (running()) Crash();
   log_disk_ = LogDisk();
   engine_ = storage::MemoryEngine();
+  condemned_ = false;
 }
 
 }  // namespace kvd::sim

@@ -44,6 +44,7 @@ struct Process {
   std::unique_ptr<raft::Host> host;
   std::unique_ptr<SimWorker> worker;
   std::unique_ptr<shard::Verifier> verifier;
+  std::unique_ptr<shard::Rebuilder> rebuilder;
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::Dispatcher> dispatcher;
   std::unique_ptr<service::Membership> membership;
@@ -64,6 +65,12 @@ class SimStore {
   void Crash();
   // Crashes; what the group's state was kept in is gone, the log is not.
   void LoseState();
+  // A part of the state decays under the running process, or under none; false if there is nothing that
+  // could. It finds out when it reads there.
+  bool DamageState(Random& random);
+  // Nothing of the state on the disk has decayed unnoticed, or waits to be given up.
+  bool StateIsWhole() const { return engine_.damaged().empty() && !condemned_; }
+  uint64_t rebuilds() const { return rebuilds_; }
   // The disks are gone too.
   void Lose();
   // What is stored at these places of the log can't be read any more; a running process finds out when
@@ -90,6 +97,7 @@ class SimStore {
   bool lost_state() const { return lost_state_; }
 
  private:
+  void OpenState();
   void ScheduleFlush();
 
   Scheduler* const scheduler_;
@@ -102,6 +110,9 @@ class SimStore {
   uint64_t starts_ = 0;
   Index last_at_crash_;
   bool lost_state_ = false;
+  // On the disk: the state is to be given up at the next start.
+  bool condemned_ = false;
+  uint64_t rebuilds_ = 0;
 };
 
 }  // namespace kvd::sim
