@@ -175,4 +175,23 @@ absl::Status CompareReplicas(FaultCluster& cluster, int seconds) {
   return last;
 }
 
+absl::Status AwaitUndamaged(FaultCluster& cluster, int n, int seconds) {
+  absl::Status last;
+  Await(
+      [&] {
+        cluster.Poll();
+        client::ClusterClient client(cluster.Addresses(), std::chrono::seconds(5));
+        auto started = client.StartVerification();
+        last = started.status();
+        if (!started.ok()) return false;
+        v1::GetVerificationRequest request;
+        request.set_verification_id(started->verification_id());
+        request.set_index(started->index());
+        last = VerificationAt(client, cluster, n, request).status();
+        return last.ok();
+      },
+      seconds);
+  return last;
+}
+
 }  // namespace kvd

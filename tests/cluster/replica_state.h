@@ -12,4 +12,8 @@ namespace kvd {
 // can't be told.
 absl::Status CompareReplicas(FaultCluster& cluster, int seconds = 40);
 
+// Has the stores verify what they keep, again and again, until nothing of store n's is damaged. What is
+// found in its state it mends by itself; the error tells what was still damaged after `seconds`.
+absl::Status AwaitUndamaged(FaultCluster& cluster, int n, int seconds = 60);
+
 }  // namespace kvd

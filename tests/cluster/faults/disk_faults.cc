@@ -1,5 +1,6 @@
 // Disks that are slow, full, fail or decay, and processes that end at a sync.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "tests/cluster/damage.h"
 #include "tests/cluster/faults/fault.h"
 #include "tests/cluster/process.h"
+#include "tests/cluster/replica_state.h"
 #include "tests/cluster/tracer.h"
 
 namespace kvd {
@@ -127,16 +129,58 @@ class DecayedFiles : public Fault {
   void Inject(FaultCluster& cluster, Random& random) override {
     if (store_ == 0 || !cluster.Damaged(store_)) store_ = AnyStore(cluster, random);
     cluster.Kill(store_);
-    const auto& kinds = FileKinds();
     std::vector<std::string> files;
-    while (files.empty())
-      files = FilesOf(kinds[random.Below(kinds.size())], cluster.DataDir(store_));
+    while (files.empty()) {
+      const FileKind& kind = FileKinds()[random.Below(FileKinds().size())];
+      files = FilesOf(kind, cluster.DataDir(store_));
+      state_ = std::string(kind.folder) == "data";
+    }
     auto damage = static_cast<Damage>(random.Below(3));
     auto done = DamageFile(files[random.Below(files.size())], damage, random);
-    cluster.MarkDamaged(store_);
+    if (!state_) cluster.MarkDamaged(store_);
     cluster.Note(done.value_or("nothing was damaged"));
   }
-  void Heal(FaultCluster&, Random&) override {}
+  void Heal(FaultCluster& cluster, Random&) override {
+    if (state_) MendsItself(cluster, store_);
+  }
+
+  // A store whose state alone was damaged starts, finds it and is rebuilt, without a hand.
+  static void MendsItself(FaultCluster& cluster, int n) {
+    absl::Status whole = cluster.Start(n);
+    if (whole.ok()) whole = AwaitUndamaged(cluster, n);
+    if (!whole.ok()) {
+      cluster.AddProblem(absl::StrCat("store ", n, " did not get over the damage in its state: ",
+                                      std::string(whole.message())));
+    }
+  }
+
+ private:
+  int store_ = 0;
+  bool state_ = false;
+};
+
+// Several places of a store's state decay, half of the time under the running store.
+class DecayedState : public DecayedFiles {
+ public:
+  void Inject(FaultCluster& cluster, Random& random) override {
+    store_ = random.Chance(0.5) ? LeaderOrAny(cluster, random) : AnyStore(cluster, random);
+    bool running = random.Chance(0.5) && cluster.Running(store_);
+    // Stands still meanwhile, so that no file is replaced.
+    if (running) {
+      kill(cluster.Pid(store_), SIGSTOP);
+    } else {
+      cluster.Kill(store_);
+    }
+    const FileKind kSorted = {"data SST", "data", "", ".sst"};
+    std::vector<std::string> files = FilesOf(kSorted, cluster.DataDir(store_));
+    for (uint64_t n = random.Between(1, 5); n > 0 && !files.empty(); --n) {
+      auto damage = random.Chance(0.5) ? Damage::kFlippedBit : Damage::kZeroedBlock;
+      auto done = DamageFile(files[random.Below(files.size())], damage, random);
+      cluster.Note(done.value_or("nothing was damaged"));
+    }
+    if (running) kill(cluster.Pid(store_), SIGCONT);
+  }
+  void Heal(FaultCluster& cluster, Random&) override { MendsItself(cluster, store_); }
 
  private:
   int store_ = 0;
@@ -159,6 +203,9 @@ std::vector<FaultKind> DiskFaults() {
       {"decay", "a flipped bit, a cut file or a zeroed block in a stopped store's files",
        "the store repairs itself, or ends with one line and is replaced; no wrong answer", true,
        300, 2000, MakeFault<DecayedFiles>},
+      {"decay-state", "flipped bits and zeroed blocks in the state of a store, that runs or does not",
+       "the store goes out and is rebuilt from the others by itself; no wrong answer", true, 300, 2000,
+       MakeFault<DecayedState>},
   };
 }
 
