@@ -43,7 +43,7 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
   Stream(CqLoop* loop, const GrpcTransportOptions* options, Open open)
       : loop_(loop), options_(*options), open_(std::move(open)) {}
 
-  // Adds to the batch that leaves next; `bytes` is about how much is added.
+  // Adds to the batch that leaves next, with Flush; `bytes` is about how much is added.
   template <class Adder>
   void Add(size_t bytes, Adder add) {
     if (stopped_ || waiting_bytes_ + bytes > options_.queue_bytes_max) return;
@@ -54,14 +54,13 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
     waiting_bytes_ += bytes;
     waiting_.back().bytes += bytes;
     add(&waiting_.back().batch);
-    if (state_ == State::kIdle) Start();
-    if (state_ != State::kOpen || write_posted_) return;
-    // What is added in the same turn leaves together.
-    write_posted_ = true;
-    loop_->Post([self = this->shared_from_this()] {
-      self->write_posted_ = false;
-      if (self->state_ == State::kOpen) self->WriteNext();
-    });
+  }
+
+  // Sends now, not at the end of the turn: the receiver works while this store does the rest of it.
+  void Flush() {
+    if (stopped_) return;
+    if (state_ == State::kIdle && !waiting_.empty()) Start();
+    if (state_ == State::kOpen) WriteNext();
   }
 
   void Stop() {
@@ -128,7 +127,6 @@ class GrpcTransport::Stream : public std::enable_shared_from_this<Stream<Batch>>
   State state_ = State::kIdle;
   bool stopped_ = false;
   bool first_ = false;
-  bool write_posted_ = false;
   std::unique_ptr<grpc::ClientContext> context_;
   pb::StreamEnd end_;
   WriterPtr writer_;
@@ -219,16 +217,21 @@ void GrpcTransport::Send(StoreId to, std::vector<GroupMessage> messages) {
     for (const EntryPtr& entry : m.message.entries) bytes += entry->Bytes();
     peer->messages->Add(bytes, AddMessage{&m});
   }
+  peer->messages->Flush();
 }
 
 void GrpcTransport::SendChunk(StoreId to, SnapshotChunk chunk) {
   Peer* peer = PeerAt(to);
-  if (peer != nullptr) peer->chunks->Add(chunk.data.size(), AddChunk{&chunk});
+  if (peer == nullptr) return;
+  peer->chunks->Add(chunk.data.size(), AddChunk{&chunk});
+  peer->chunks->Flush();
 }
 
 void GrpcTransport::SendAck(StoreId to, SnapshotAck ack) {
   Peer* peer = PeerAt(to);
-  if (peer != nullptr) peer->messages->Add(64, AddAck{&ack});
+  if (peer == nullptr) return;
+  peer->messages->Add(64, AddAck{&ack});
+  peer->messages->Flush();
 }
 
 }  // namespace kvd::raft
