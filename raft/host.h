@@ -129,6 +129,8 @@ class Host : public TransportHandler {
   void RunTurn();
   void Collect(Group& group, std::vector<LogWrite>& writes, InFlightWrite& flight);
   void SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight);
+  void SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight);
+  bool LeadsAny() const;
   void OnWritten();
   void Queue(GroupId group, Message message);
   void FlushMessages();

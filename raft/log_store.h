@@ -57,6 +57,11 @@ class LogStore {
   // order of its calls. Thread-safe. A failed write or sync ends the process: it can't be known what is on the disk.
   virtual void Write(Loop* loop, std::vector<LogWrite> writes, Task done) = 0;
 
+  // For a loop that has nothing to do before this is on disk: writes atomically and syncs before it
+  // returns, which saves two wake-ups. False, and nothing is written, if the loop could have to wait
+  // for more than one sync: another write is under way, or the disk is slow now. Thread-safe.
+  virtual bool TryWriteNow(const std::vector<LogWrite>& writes) = 0;
+
   // As LogReader, for entries whose write is completed. Thread-safe.
   virtual std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
                                      size_t bytes_max) const = 0;

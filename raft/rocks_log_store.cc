@@ -14,6 +14,11 @@
 namespace kvd::raft {
 namespace {
 
+// A sync that takes longer is not waited for on a loop: heartbeats must go on. After one that did,
+// the disk counts as slow for a while.
+constexpr double kWaitSecondsMax = 0.02;
+constexpr std::chrono::seconds kSlowFor(1);
+
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
 
 }  // namespace
@@ -48,10 +53,38 @@ void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
   if (was_empty) wake_.NotifyOne();
 }
 
-void RocksLogStore::WriteNow(std::vector<LogWrite> writes) {
-  std::deque<Pending> batch;
-  batch.push_back({nullptr, std::move(writes), [] {}});
-  WriteAndSync(batch);
+bool RocksLogStore::TryWriteNow(const std::vector<LogWrite>& writes) {
+  {
+    MutexLock lock(&mutex_);
+    if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_) return false;
+    writing_ = true;
+  }
+  WriteHere(writes);
+  return true;
+}
+
+void RocksLogStore::WriteNow(const std::vector<LogWrite>& writes) {
+  {
+    MutexLock lock(&mutex_);
+    KVD_CHECK(!writing_ && pending_.empty());
+    writing_ = true;
+  }
+  WriteHere(writes);
+}
+
+void RocksLogStore::WriteHere(const std::vector<LogWrite>& writes) {
+  std::vector<const LogWrite*> parts;
+  parts.reserve(writes.size());
+  for (const LogWrite& write : writes) parts.push_back(&write);
+  double took = WriteAndSync(parts);
+  bool others_wait;
+  {
+    MutexLock lock(&mutex_);
+    writing_ = false;
+    if (took > kWaitSecondsMax) slow_until_ = std::chrono::steady_clock::now() + kSlowFor;
+    others_wait = !pending_.empty();
+  }
+  if (others_wait) wake_.NotifyOne();
 }
 
 void RocksLogStore::WriterThread() {
@@ -59,11 +92,20 @@ void RocksLogStore::WriterThread() {
     std::deque<Pending> batch;
     {
       MutexLock lock(&mutex_);
-      while (!stopping_ && pending_.empty()) wake_.Wait(&mutex_);
+      while (writing_ || (!stopping_ && pending_.empty())) wake_.Wait(&mutex_);
       if (pending_.empty()) return;
       batch.swap(pending_);
+      writing_ = true;
     }
-    WriteAndSync(batch);
+    std::vector<const LogWrite*> parts;
+    for (const Pending& pending : batch) {
+      for (const LogWrite& write : pending.writes) parts.push_back(&write);
+    }
+    WriteAndSync(parts);
+    {
+      MutexLock lock(&mutex_);
+      writing_ = false;
+    }
     std::map<Loop*, std::deque<Task>> done;
     for (Pending& pending : batch) done[pending.loop].push_back(std::move(pending.done));
     for (auto& [loop, tasks] : done) {
@@ -121,11 +163,9 @@ void RocksLogStore::AddEntries(rocksdb::WriteBatch& batch, const LogWrite& w, Gr
   stored.last_term = previous;
 }
 
-void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
+double RocksLogStore::WriteAndSync(const std::vector<const LogWrite*>& writes) {
   rocksdb::WriteBatch batch;
-  for (const Pending& p : pending) {
-    for (const LogWrite& w : p.writes) AddTo(batch, w);
-  }
+  for (const LogWrite* write : writes) AddTo(batch, *write);
   rocksdb::WriteOptions options;
   options.sync = true;
   auto start = std::chrono::steady_clock::now();
@@ -135,9 +175,7 @@ void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
     on_fatal_(absl::StrCat("writing the Raft log failed: ", written.ToString()));
     KVD_CHECK(false);
   }
-  for (const Pending& p : pending) {
-    for (const LogWrite& w : p.writes) side_file_->NoteGroup(w.group, stored_.at(w.group));
-  }
+  for (const LogWrite* write : writes) side_file_->NoteGroup(write->group, stored_.at(write->group));
   side_file_->NoteBatch(db_->GetLatestSequenceNumber());
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   MutexLock lock(&mutex_);
@@ -146,6 +184,7 @@ void RocksLogStore::WriteAndSync(std::deque<Pending>& pending) {
   auto bound = std::lower_bound(kSyncSecondsBounds.begin(), kSyncSecondsBounds.end(), took);
   ++stats_.sync_classes[static_cast<size_t>(bound - kSyncSecondsBounds.begin())];
   stats_.bytes += bytes;
+  return took;
 }
 
 std::vector<EntryPtr> RocksLogStore::Read(GroupId group, Index from, Index end,

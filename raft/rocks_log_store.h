@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -60,12 +61,13 @@ class RocksLogStore : public LogStore {
   // What Load will give; empty after it.
   const std::vector<GroupLog>& loaded() const { return loaded_; }
   void Write(Loop* loop, std::vector<LogWrite> writes, Task done) override;
+  bool TryWriteNow(const std::vector<LogWrite>& writes) override;
   std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
                              size_t bytes_max) const override;
   std::optional<Term> TermAt(GroupId group, Index index) const override;
 
   // Writes and syncs before it returns. Requires: no other write is under way.
-  void WriteNow(std::vector<LogWrite> writes);
+  void WriteNow(const std::vector<LogWrite>& writes);
 
   // What opening had to mend, for the operator; empty if nothing.
   const std::string& opening_report() const { return opening_report_; }
@@ -90,7 +92,10 @@ class RocksLogStore : public LogStore {
 
   RocksLogStore(OpenedLog opened, std::function<void(const std::string&)> on_fatal);
   void WriterThread();
-  void WriteAndSync(std::deque<Pending>& batch);
+  // Requires: the caller has set writing_; it is cleared.
+  void WriteHere(const std::vector<LogWrite>& writes);
+  // Requires: the caller has set writing_. Returns the seconds that it took.
+  double WriteAndSync(const std::vector<const LogWrite*>& writes);
   void AddTo(rocksdb::WriteBatch& batch, const LogWrite& write);
   void AddEntries(rocksdb::WriteBatch& batch, const LogWrite& write, GroupRecord& stored);
 
@@ -99,13 +104,15 @@ class RocksLogStore : public LogStore {
   const std::function<void(const std::string&)> on_fatal_;
   const std::string opening_report_;
 
-  // What is stored of each group, so that a write needs no read. The writer thread's.
+  // What is stored of each group, so that a write needs no read. Belongs to who has set writing_.
   std::map<GroupId, GroupRecord> stored_;
   std::vector<GroupLog> loaded_;  // until Load
 
   mutable Mutex mutex_;
   ConditionVariable wake_;
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;  // a thread writes and syncs
+  std::chrono::steady_clock::time_point slow_until_ ABSL_GUARDED_BY(mutex_){};
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   LogStoreStats stats_ ABSL_GUARDED_BY(mutex_);
   std::thread writer_;

@@ -1,4 +1,7 @@
 // The RocksDB log store: what is written is there after a restart, in the form it was left in.
+#include <future>
+#include <thread>
+
 #include "tests/raft/log_store_fixture.h"
 
 namespace kvd::raft {
@@ -15,6 +18,42 @@ TEST_F(LogStoreTest, StateAndEntriesSurviveARestart) {
   EXPECT_TRUE(logs_[0].start.configuration.IsVoter(ReplicaId(3)));
   ASSERT_EQ(logs_[0].entries.size(), 2u);
   EXPECT_EQ(logs_[0].entries[1]->data.size(), 100'000u);
+}
+
+std::vector<LogWrite> OneEntry(EntryPtr entry, Term previous) {
+  std::vector<LogWrite> writes(1);
+  writes[0].group = kGroup;
+  writes[0].previous = previous;
+  writes[0].entries.push_back(std::move(entry));
+  return writes;
+}
+
+TEST_F(LogStoreTest, WrittenNowIsDurableOnReturn) {
+  Create();
+  ASSERT_TRUE(store_->TryWriteNow(OneEntry(Make(1, 1, "now"), Term())));
+  EXPECT_EQ(store_->TermAt(kGroup, Index(1)), Term(1));
+  EXPECT_EQ(store_->stats().syncs, 2u);
+  Reopen();
+  ASSERT_EQ(logs_[0].entries.size(), 1u);
+  EXPECT_EQ(logs_[0].entries[0]->data, "now");
+}
+
+TEST_F(LogStoreTest, NothingIsWrittenNowBeforeWhatWaits) {
+  Create();
+  std::promise<void> held;
+  std::promise<void> written;
+  std::shared_future<void> go_on = held.get_future().share();
+  // The completion runs on the thread that writes: meanwhile the next write waits.
+  store_->Write(&loop_, OneEntry(Make(1, 1), Term()), [go_on] { go_on.wait(); });
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (store_->stats().syncs < 2 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  store_->Write(&loop_, OneEntry(Make(2, 1), Term(1)), [&] { written.set_value(); });
+  EXPECT_FALSE(store_->TryWriteNow(OneEntry(Make(3, 1), Term(1))));
+  held.set_value();
+  ASSERT_EQ(written.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_TRUE(store_->TryWriteNow(OneEntry(Make(3, 1), Term(1))));
+  Reopen();
+  EXPECT_EQ(logs_[0].entries.size(), 3u);
 }
 
 TEST_F(LogStoreTest, ConflictingSuffixIsReplaced) {

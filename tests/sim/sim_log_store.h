@@ -39,6 +39,7 @@ class SimLogStore : public raft::LogStore {
 
   absl::StatusOr<std::vector<raft::GroupLog>> Load() override;
   void Write(Loop* loop, std::vector<raft::LogWrite> writes, Task done) override;
+  bool TryWriteNow(const std::vector<raft::LogWrite>& writes) override;
   std::vector<raft::EntryPtr> Read(GroupId group, Index from, Index end,
                                    size_t bytes_max) const override;
   std::optional<Term> TermAt(GroupId group, Index index) const override;
