@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
+#include "raft/background_priority.h"
 #include "raft/log_file_system.h"
 #include "raft/log_recovery.h"
 #include "raft/rocks_log_store.h"
@@ -40,6 +41,7 @@ rocksdb::Options LogOptions() {
   options.max_total_wal_size = 256 << 20;
   options.max_background_jobs = 2;
   options.keep_log_file_num = 4;
+  options.listeners = {LowPriorityCompactions()};
   options.max_open_files = 256;
   rocksdb::BlockBasedTableOptions table;
   table.no_block_cache = true;

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
+#include "raft/background_priority.h"
 #include "server/storage/gc_filter.h"
 #include "server/storage/mvcc_key.h"
 
@@ -224,6 +225,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.level_compaction_dynamic_level_bytes = true;
   rocks.compression = rocksdb::kLZ4Compression;
   rocks.keep_log_file_num = 4;
+  rocks.listeners = {raft::LowPriorityCompactions()};
   rocks.max_open_files = 1024;
   rocks.bytes_per_sync = 1 << 20;
   rocks.prefix_extractor = std::make_shared<MvccPrefix>();
