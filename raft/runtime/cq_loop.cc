@@ -66,22 +66,37 @@ void CqLoop::Post(Task task) {
     local_.push_back(std::move(task));
     return;
   }
-  MutexLock lock(&mutex_);
-  if (stopped_) return;
-  posted_.push_back(std::move(task));
-  Wake();
+  bool must_wake;
+  {
+    MutexLock lock(&mutex_);
+    if (stopped_) return;
+    posted_.push_back(std::move(task));
+    must_wake = MustWake();
+  }
+  if (must_wake) Wake();
 }
 
-void CqLoop::Wake() {
-  if (waking_) return;
+bool CqLoop::MustWake() {
+  if (waking_) return false;
   waking_ = true;
+  ++setting_;
+  return true;
+}
+
+// Not under the mutex: the loop would wake only to wait for it.
+void CqLoop::Wake() {
   alarm_.Set(queue_.get(), gpr_time_0(GPR_CLOCK_MONOTONIC), static_cast<CqTag*>(&wakeup_));
+  --setting_;
 }
 
 void CqLoop::Stop() {
-  MutexLock lock(&mutex_);
-  stopped_ = true;
-  Wake();
+  bool must_wake;
+  {
+    MutexLock lock(&mutex_);
+    stopped_ = true;
+    must_wake = MustWake();
+  }
+  if (must_wake) Wake();
 }
 
 void CqLoop::RunDueTimers() {
@@ -141,6 +156,8 @@ void CqLoop::Drain() {
          grpc::CompletionQueue::GOT_EVENT) {
     if (tag != static_cast<CqTag*>(&wakeup_)) static_cast<CqTag*>(tag)->Proceed(ok);
   }
+  // Another thread may have posted last, and not have come to set the alarm.
+  while (setting_ != 0) std::this_thread::yield();
   queue_->Shutdown();
   while (queue_->Next(&tag, &ok)) {
     if (tag == static_cast<CqTag*>(&wakeup_)) continue;

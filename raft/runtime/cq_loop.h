@@ -75,7 +75,9 @@ class CqLoop : public Loop {
 
   void RunDueTimers();
   void RunPosted();
-  void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the caller must now Wake: nobody else has.
+  bool MustWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
   bool OnLoop() const { return std::this_thread::get_id() == thread_.load(); }
 
   const std::unique_ptr<grpc::CompletionQueue> queue_;
@@ -91,8 +93,9 @@ class CqLoop : public Loop {
   // From other threads.
   Mutex mutex_;
   std::deque<Task> posted_ ABSL_GUARDED_BY(mutex_);
-  bool waking_ ABSL_GUARDED_BY(mutex_) = false;  // an alarm is set and not yet seen
-  grpc::Alarm alarm_ ABSL_GUARDED_BY(mutex_);
+  bool waking_ ABSL_GUARDED_BY(mutex_) = false;  // an alarm is set, or about to be, and not yet seen
+  std::atomic<int> setting_{0};  // how many raised waking_ and are not done with the alarm
+  grpc::Alarm alarm_;            // belongs to whoever raised waking_
   Wakeup wakeup_;
 };
 
