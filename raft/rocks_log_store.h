@@ -56,6 +56,8 @@ class RocksLogStore : public LogStore {
   // Waits for writes under way; their completions are dropped.
   ~RocksLogStore() override;
 
+  // What Load will give.
+  const std::vector<GroupLog>& opened() const { return loaded_; }
   // As found by Open. Once.
   absl::StatusOr<std::vector<GroupLog>> Load() override;
   // What Load will give; empty after it.

@@ -74,7 +74,7 @@ DataDirectory::~DataDirectory() { close(lock_); }
 absl::Status DataDirectory::Load() {
   std::ifstream file(path_ + "/KVD");
   if (!file) {
-    if (std::filesystem::exists(path_ + "/raft")) {
+    if (std::filesystem::exists(raft_path()) || std::filesystem::exists(raft_path() + ".rebuilt")) {
       return absl::DataLossError(absl::StrCat(
           "--data-dir ", path_, " holds data but no KVD file that says whose; restore it, or empty the "
           "directory and let the store join anew"));
@@ -95,7 +95,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   if (!ChecksumMatches(text)) {
     return absl::DataLossError("KVD is damaged; restore it, or empty the directory and let the store join anew");
   }
-  uint64_t format = 0, cluster = 0, store = 0, replica = 0;
+  uint64_t format = 0, cluster = 0, store = 0, replica = 0, lost = 0;
   std::string name, value, state;
   std::istringstream in(text);
   while (in >> name >> value) {
@@ -105,6 +105,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
     else if (name == "store") ok = absl::SimpleAtoi(value, &store);
     else if (name == "replica") ok = absl::SimpleAtoi(value, &replica);
     else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity.nonce);
+    else if (name == "lost") ok = absl::SimpleAtoi(value, &lost);
     else if (name == "state") state = value;
     if (!ok) return absl::DataLossError(absl::StrCat("KVD: ", name, " ", Printable(value), " is no number"));
   }
@@ -123,6 +124,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   identity.cluster = ClusterId(cluster);
   identity.store = StoreId(store);
   identity.replica = ReplicaId(replica);
+  identity.lost = StoreId(lost);
   bool named = identity.cluster && identity.store && identity.replica;
   bool joining = identity.state == State::kJoining && identity.nonce != 0;
   bool member = identity.state == State::kBootstrapping || identity.state == State::kReady;
@@ -131,9 +133,10 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
 }
 
 std::string FormatIdentity(const StoreIdentity& identity) {
+  std::string lost = identity.lost ? absl::StrCat("\nlost ", identity.lost.value()) : "";
   std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(), "\nstore ",
                                   identity.store.value(), "\nreplica ", identity.replica.value(), "\nnonce ",
-                                  identity.nonce, "\nstate ", kStates[static_cast<int>(identity.state)], "\n");
+                                  identity.nonce, lost, "\nstate ", kStates[static_cast<int>(identity.state)], "\n");
   return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
 }
 

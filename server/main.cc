@@ -135,6 +135,10 @@ int main(int argc, char** argv) {
 
   options.start_anew = [argv] { StartAnew(argv); };
   auto server = kvd::server::Server::Start(options);
+  if (absl::IsCancelled(server.status())) {
+    spdlog::info("stopping: {}", std::string(server.status().message()));
+    return 0;
+  }
   if (!server.ok()) {
     std::cerr << "kvd: " << server.status().message() << "\n";
     return server.status().code() == absl::StatusCode::kInvalidArgument ? 2 : 1;

@@ -90,12 +90,17 @@ void Server::Parts::MakeServices() {
       host, group.get(), forwarder.get(),
       service::Identity{identity.cluster, identity.store, address});
   membership = std::make_unique<service::Membership>(loop.get(), host, kFirstGroup);
+  service::Admission::Options admitting;
+  admitting.cluster = identity.cluster;
+  admitting.voters_wanted = options.voters;
+  admitting.silence_min = std::max<Duration>(admitting.silence_min, 2 * milliseconds(options.election_timeout_ms));
+  admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(), admitting);
   metrics = std::make_unique<service::Metrics>();
   kv = std::make_unique<service::KvService>(loop.get(), dispatcher.get(), network.get(),
                                               metrics.get());
   cluster = std::make_unique<service::ClusterService>(
-      loop.get(), host, dispatcher.get(), membership.get(), network.get(),
-      service::ClusterService::Options{kVersion, options.voters,
+      loop.get(), host, dispatcher.get(), membership.get(), admission.get(), network.get(),
+      service::ClusterService::Options{kVersion,
                                        [this] { return DirectoryBytes(directory->data_path()); },
                                        [this] { return DirectoryBytes(directory->raft_path()); },
                                        verifier.get(), rebuilder.get()});
@@ -118,11 +123,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto directory = DataDirectory::Open(options.data_dir);
   if (!directory.ok()) return directory.status();
   p.directory = *std::move(directory);
+  p.LoadPeers();
   absl::Status status = p.PrepareIdentity();
   if (!status.ok()) return status;
   p.loop = std::make_unique<CqLoop>(p.PrepareListener());
   status = p.OpenStorage();
   if (!status.ok()) return status;
+  p.holds_lost = p.directory->HoldsLost();
 
   const StoreIdentity& identity = p.directory->identity();
   p.network = std::make_unique<client::GrpcNetwork>(p.loop.get());
@@ -267,6 +274,8 @@ void Server::Parts::Duty() {
   WatchRebuild();
   BootstrapState();
   AskToBeAdmitted();
+  KeepPeers();
+  FinishRejoin();
   CollectMetrics();
 }
 
@@ -294,25 +303,27 @@ void Server::Parts::BootstrapState() {
   });
 }
 
+bool Server::Parts::Admitted() const {
+  const StoreIdentity& identity = directory->identity();
+  return service::IsAdmitted(group->meta(), host->core(kFirstGroup).configuration(),
+                             {identity.replica, identity.store}, address, identity.lost, options.voters);
+}
+
 // A store that is not yet a member, or is reached elsewhere than the cluster knows, says so to the
 // leader until it has been heard.
 void Server::Parts::AskToBeAdmitted() {
   const StoreIdentity& identity = directory->identity();
   if (asking || identity.state != StoreIdentity::State::kReady) return;
-  const raft::Core& core = host->core(kFirstGroup);
-  const raft::Configuration& configuration = core.configuration();
-  bool admitted = configuration.IsVoter(core.id()) ||
-                  (configuration.IsLearner(core.id()) && configuration.voters.size() >= options.voters);
   auto record = group->meta().stores.find(identity.store);
   bool known = record != group->meta().stores.end() && record->second.address == address;
-  if (admitted && known) return;
-  std::vector<std::string> seeds = options.join;
-  for (const auto& [store, at] : addresses) seeds.push_back(at);
+  if (known && Admitted()) return;
+  std::vector<std::string> asked = seeds;
+  for (const auto& [store, at] : addresses) asked.push_back(at);
   for (const auto& [store, r] : group->meta().stores) {
-    if (store != identity.store) seeds.push_back(r.address);
+    if (store != identity.store) asked.push_back(r.address);
   }
-  if (core.IsLeader()) seeds = {address};
-  if (seeds.empty()) return;
+  if (host->core(kFirstGroup).IsLeader()) asked = {address};
+  if (asked.empty()) return;
   struct State {
     std::unique_ptr<v1::Cluster::Stub> stub;
     grpc::ClientContext context;
@@ -321,19 +332,21 @@ void Server::Parts::AskToBeAdmitted() {
     std::unique_ptr<grpc::ClientAsyncResponseReader<v1::JoinResponse>> reader;
   };
   auto state = std::make_shared<State>();
-  state->stub = v1::Cluster::NewStub(network->ChannelTo(seeds[next_seed++ % seeds.size()]));
+  state->stub = v1::Cluster::NewStub(network->ChannelTo(asked[next_seed++ % asked.size()]));
   state->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
   v1::JoinRequest request;
   request.set_address(address);
   request.set_cluster_id(identity.cluster.value());
   request.set_join_nonce(identity.nonce);
+  request.set_lost_store_id(identity.lost.value());
   asking = true;
   join_context = &state->context;
   state->reader = state->stub->AsyncJoin(&state->context, request, loop->queue());
   state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state](bool) {
     asking = false;
     join_context = nullptr;
-    if (state->status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+    if (state->status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
+        state->status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
       spdlog::error("the cluster refuses this store: {}", state->status.error_message());
     }
     for (const auto& store : state->response.stores()) {

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -30,6 +32,10 @@ namespace kvd::server {
 
 inline constexpr GroupId kFirstGroup{1};
 
+// Broken local durability: says so and ends; what is on the disk can't be known (design, 4).
+[[noreturn]] void Die(const std::string& why);
+uint64_t RandomId();
+
 struct Server::Parts {
   ServerOptions options;
   std::string address;       // told to others
@@ -50,6 +56,7 @@ struct Server::Parts {
   std::unique_ptr<service::PipelineForwarder> forwarder;
   std::unique_ptr<service::Dispatcher> dispatcher;
   std::unique_ptr<service::Membership> membership;
+  std::unique_ptr<service::Admission> admission;
   std::unique_ptr<service::Metrics> metrics;
   std::unique_ptr<service::KvService> kv;
   std::unique_ptr<service::ClusterService> cluster;
@@ -70,6 +77,11 @@ struct Server::Parts {
   uint64_t seconds_rebuilding = 0;
   bool old_state_kept = false;  // data.damaged is there
   uint64_t rebuilds = 0;        // ever
+  // Who else is in the group, as it was saved last; and whom to ask to be let in.
+  std::optional<Peers> peers;
+  std::vector<std::string> seeds;
+  bool holds_lost = false;        // lost/ is there
+  bool finishing_rejoin = false;  // it is being removed
   // Addresses of stores, as the registry or their own hello tells.
   std::map<StoreId, std::string> addresses;
   std::atomic<bool> healthy{false};
@@ -88,11 +100,18 @@ struct Server::Parts {
   void PrepareRebuilder();
   void WatchRebuild();                     // on the loop
   void GoOut(const std::string& damage);  // on the loop; does not return
+  // server_rejoin.cc
+  void LoadPeers();
+  absl::Status OpenLog();
+  absl::Status BeginAgain(const std::string& why);
+  void KeepPeers();
+  void FinishRejoin();
   // server.cc
   void MakeServices();
   // On the loop.
   void Duty();
   void BootstrapState();
+  bool Admitted() const;
   void AskToBeAdmitted();
   void CollectMetrics();
   std::string AddressOf(StoreId store) const;

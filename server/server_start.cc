@@ -1,6 +1,7 @@
 // Starting: whose data is it, which cluster, which port.
 #include <unistd.h>
 
+#include <csignal>
 #include <random>
 
 #include <grpcpp/create_channel.h>
@@ -10,14 +11,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "proto/check.h"
 #include "server/server_parts.h"
 #include "server/shard/group_meta.h"
 
 namespace kvd::server {
-namespace {
-
-// Broken local durability: say so and end; what is on the disk can't be known (design, 4).
-[[noreturn]] void Die(const std::string& why) {
+void Die(const std::string& why) {
   spdlog::critical("{}; ending, since what is on the disk can no longer be known", why);
   spdlog::shutdown();
   _exit(70);
@@ -26,6 +25,16 @@ namespace {
 uint64_t RandomId() {
   std::random_device device;
   return ((static_cast<uint64_t>(device()) << 32) | device()) >> 1 | 1;
+}
+
+namespace {
+
+// Whether this process was told to end: its signals wait until it has started.
+bool ToldToEnd() {
+  sigset_t pending;
+  sigemptyset(&pending);
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
 }
 
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -42,7 +51,14 @@ absl::Status Server::Parts::PrepareIdentity() {
   using State = StoreIdentity::State;
   if (identity.state == State::kNew) {
     identity.nonce = RandomId();
-    if (!options.join.empty()) {
+    if (directory->HoldsDatabases()) {
+      identity.replica = peers ? peers->replica : ReplicaId();
+      identity.store = peers ? peers->store : StoreId();
+      identity.cluster = peers ? peers->cluster : ClusterId();
+      absl::Status begun = BeginAgain("it holds data/ but neither a Raft log nor a KVD file");
+      if (!begun.ok()) return begun;
+      identity = directory->identity();
+    } else if (!options.join.empty()) {
       identity.state = State::kJoining;
     } else if (options.bootstrap || IsLoopback(options.listen)) {
       // A store that lost its disk must never start a second cluster by itself: without --bootstrap
@@ -60,7 +76,9 @@ absl::Status Server::Parts::PrepareIdentity() {
     if (!saved.ok()) return saved;
   }
   if (identity.state == State::kJoining && identity.store == StoreId()) {
-    absl::Status joined = JoinCluster();
+    // Whatever is there is of a replica that is lost.
+    absl::Status joined = directory->SetAside();
+    if (joined.ok()) joined = JoinCluster();
     if (!joined.ok()) return joined;
     identity = directory->identity();
   }
@@ -72,37 +90,45 @@ absl::Status Server::Parts::PrepareIdentity() {
   return absl::OkStatus();
 }
 
-// Asks the named stores in turn for a store id; goes on for a minute, since a whole cluster may be
-// starting at once.
+// Asks the named stores in turn for a store id. For a minute, since a whole cluster may be starting at
+// once; a store that lost its log waits for as long as the others have no majority.
 absl::Status Server::Parts::JoinCluster() {
-  if (options.join.empty()) {
+  if (seeds.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "--data-dir ", options.data_dir, " was joining a cluster: give --join HOST:PORT again"));
   }
   StoreIdentity identity = directory->identity();
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  bool again = identity.lost || directory->HoldsLost();
+  auto now = [] { return std::chrono::steady_clock::now(); };
+  auto deadline = now() + std::chrono::seconds(60);
+  // Who had this address may have ended just now.
+  auto taken_until = now() + std::chrono::seconds(15);
   std::string last;
-  for (size_t i = 0; std::chrono::steady_clock::now() < deadline; ++i) {
-    const std::string& seed = options.join[i % options.join.size()];
+  for (size_t i = 0; again || now() < deadline; ++i) {
+    if (ToldToEnd()) return absl::CancelledError("told to end while joining");
+    const std::string& seed = seeds[i % seeds.size()];
     auto stub = v1::Cluster::NewStub(grpc::CreateChannel(seed, grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
     v1::JoinRequest request;
     request.set_address(address);
-    request.set_cluster_id(options.cluster_id);
+    request.set_cluster_id(identity.cluster ? identity.cluster.value() : options.cluster_id);
     request.set_join_nonce(identity.nonce);
+    request.set_lost_store_id(identity.lost.value());
     v1::JoinResponse response;
     grpc::Status status = stub->Join(&context, request, &response);
     if (status.ok()) {
       identity.cluster = ClusterId(response.cluster_id());
       identity.store = StoreId(response.store_id());
       identity.replica = ReplicaId(response.replica_id());
-      spdlog::info("joined cluster={} as store={}", identity.cluster.value(), identity.store.value());
+      spdlog::info("joined cluster={} as store={} replica={}", identity.cluster.value(), identity.store.value(),
+                   identity.replica.value());
       return directory->Save(identity);
     }
     last = absl::StrCat(seed, ": ", status.error_message());
+    bool taken = status.error_code() == grpc::StatusCode::ALREADY_EXISTS;
     if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
-        status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
+        status.error_code() == grpc::StatusCode::INVALID_ARGUMENT || (taken && now() >= taken_until)) {
       return absl::FailedPreconditionError(absl::StrCat("--join ", last));
     }
     if (i % 10 == 0) spdlog::warn("--join {}; trying again", last);
@@ -112,10 +138,8 @@ absl::Status Server::Parts::JoinCluster() {
 }
 
 absl::Status Server::Parts::OpenStorage() {
-  auto log = raft::RocksLogStore::Open(directory->raft_path(), Die);
-  if (!log.ok()) return log.status();
-  log_store = *std::move(log);
-  if (!log_store->opening_report().empty()) spdlog::warn("{}", log_store->opening_report());
+  absl::Status log = OpenLog();
+  if (!log.ok()) return log;
   absl::Status opened = OpenState();
   if (!opened.ok()) return opened;
   worker = std::make_unique<ThreadWorker>();
@@ -156,12 +180,7 @@ absl::Status Server::Parts::StartGroup() {
   if (!logs.ok()) return logs.status();
   StoreIdentity identity = directory->identity();
   if (logs->empty()) {
-    if (identity.state == StoreIdentity::State::kReady) {
-      return absl::DataLossError(absl::StrCat(
-          "--data-dir ", options.data_dir, ": the Raft log of store ", identity.store.value(),
-          " is gone; this replica is lost. Remove it (kvctl member remove ", identity.store.value(),
-          "), empty the directory and start with --join"));
-    }
+    KVD_CHECK(identity.state != StoreIdentity::State::kReady);  // OpenLog
     raft::GroupLog log;
     log.group = kFirstGroup;
     log.replica = identity.replica;
@@ -184,6 +203,11 @@ absl::Status Server::Parts::StartGroup() {
       return absl::FailedPreconditionError(absl::StrCat(
           "--data-dir ", options.data_dir, ": store ", identity.store.value(),
           " was removed from the cluster; empty the directory and start with --join to join anew"));
+    }
+    if (log.replica != identity.replica) {
+      return absl::DataLossError(absl::StrCat(
+          "--data-dir ", options.data_dir, ": raft/ is of replica ", log.replica.value(), ", KVD of replica ",
+          identity.replica.value(), "; put back what belongs together, or remove raft/ to join anew"));
     }
     group->Attach(loop.get(), host, verifier.get(), rebuilder.get());
     absl::Status started = host->StartGroup(std::move(log), group.get());

@@ -166,6 +166,8 @@ class Core {
   // The damaged entry of which every other voter has said that it can't give it, though it may have
   // been committed: nothing but an operator's decision can help.
   std::optional<Index> Unrepairable() const;
+  // When it became the leader; of use only while it leads.
+  MonotonicTime led_since() const { return led_since_; }
   bool transferring() const { return static_cast<bool>(transfer_target_); }
   const std::map<ReplicaId, Progress>& progress() const { return progress_; }
   uint64_t uncommitted_bytes() const { return uncommitted_bytes_; }

@@ -2,20 +2,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/error.h"
-#include "proto/limits.h"
 #include "server/service/cluster_forward.h"
 #include "server/service/unary.h"
 
 namespace kvd::service {
 
 ClusterService::ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher,
-                               Membership* membership, client::GrpcNetwork* network,
-                               Options options)
+                               Membership* membership, Admission* admission,
+                               client::GrpcNetwork* network, Options options)
     : loop_(loop),
       host_(host),
       dispatcher_(dispatcher),
       group_(dispatcher->group()),
       membership_(membership),
+      admission_(admission),
       network_(network),
       options_(std::move(options)),
       started_(loop->Now()) {}
@@ -194,8 +194,10 @@ void ClusterService::AddStore(StoreId store, ReplicaId replaced, bool promote,
         "store ", store.value(), " holds no replica; it must run with --join to become a learner")));
   }
   if (!promote) return done(absl::OkStatus());
-  membership_->Promote(configuration.ReplicaOn(store), replaced, std::chrono::seconds(60),
-                       std::move(done));
+  Promotion promotion;
+  promotion.learner = configuration.ReplicaOn(store);
+  if (replaced) promotion.replaced.push_back(replaced);
+  membership_->Promote(promotion, std::move(done));
 }
 
 void ClusterService::Change(v1::ChangeMembershipRequest* request,
@@ -246,43 +248,20 @@ void ClusterService::Join(v1::JoinRequest* request, const Answer<v1::JoinRespons
       })) {
     return;
   }
-  ClusterId ours = dispatcher_->identity().cluster;
-  if (request->cluster_id() != 0 && ClusterId(request->cluster_id()) != ours) {
-    return answer(WrongClusterError(ours, ClusterId(request->cluster_id())), nullptr);
-  }
-  if (request->address().empty() || request->address().size() > kAddressBytesMax) {
-    return answer(LimitError("address", kAddressBytesMax, request->address().size(), "bytes"), nullptr);
-  }
-  if (request->join_nonce() == 0) return answer(LimitError("join_nonce", 1, 0, ""), nullptr);
-  shard::Command command;
-  command.kind = shard::CommandKind::kJoin;
-  command.address = request->address();
-  command.nonce = request->join_nonce();
-  group_->Submit(std::move(command), [this, answer](absl::StatusOr<shard::CommandResult> result) {
-    if (!result.ok()) return answer(result.status(), nullptr);
+  Applicant applicant{request->address(), ClusterId(request->cluster_id()), request->join_nonce(),
+                      StoreId(request->lost_store_id())};
+  admission_->Join(applicant, [this, answer](absl::StatusOr<raft::Member> member) {
+    if (!member.ok()) return answer(member.status(), nullptr);
     v1::JoinResponse response;
     response.set_cluster_id(dispatcher_->identity().cluster.value());
-    response.set_store_id(result->store.value());
-    response.set_replica_id(result->replica.value());
+    response.set_store_id(member->store.value());
+    response.set_replica_id(member->replica.value());
     for (const auto& [id, record] : group_->meta().stores) {
       auto* store = response.add_stores();
       store->set_store_id(id.value());
       store->set_address(record.address);
     }
     answer(absl::OkStatus(), &response);
-    Admit({result->replica, result->store});
-  });
-}
-
-void ClusterService::Admit(raft::Member member) {
-  const raft::Configuration& configuration = host_->core(group_->group()).configuration();
-  if (configuration.IsVoter(member.replica) || !admitting_.insert(member.replica).second) return;
-  auto finish = [this, replica = member.replica](const absl::Status&) { admitting_.erase(replica); };
-  membership_->AddLearner(member, [this, member, finish](const absl::Status& status) {
-    const raft::Configuration& now = host_->core(group_->group()).configuration();
-    if (!status.ok() || now.voters.size() >= options_.voters_wanted) return finish(status);
-    membership_->Promote(member.replica, ReplicaId(), std::chrono::seconds(60), finish,
-                         options_.voters_wanted);
   });
 }
 

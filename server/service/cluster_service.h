@@ -8,6 +8,7 @@
 
 #include "client/src/grpc_network.h"
 #include "kvd/v1/cluster.grpc.pb.h"
+#include "server/service/admission.h"
 #include "server/service/dispatcher.h"
 #include "server/service/membership.h"
 
@@ -17,8 +18,6 @@ class ClusterService {
  public:
   struct Options {
     std::string version;
-    // A joining store is made a voter while there are fewer than this; else it stays a learner.
-    size_t voters_wanted = 3;
     std::function<uint64_t()> data_bytes;
     std::function<uint64_t()> log_bytes;
     // Both outlive the service.
@@ -27,7 +26,7 @@ class ClusterService {
   };
 
   ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,
-                 client::GrpcNetwork* network, Options options);
+                 Admission* admission, client::GrpcNetwork* network, Options options);
 
   grpc::Service* service() { return &service_; }
   void Start(grpc::ServerCompletionQueue* queue);
@@ -55,7 +54,6 @@ class ClusterService {
                        Answer<v1::GetVerificationResponse> answer);
 
   void FillGroup(v1::GroupStatus* out) const;
-  void Admit(raft::Member member);
   void AwaitLeader(StoreId wanted, MonotonicTime deadline,
                    const Answer<v1::TransferLeadershipResponse>& answer);
   void AddStore(StoreId store, ReplicaId replaced, bool promote,
@@ -69,13 +67,13 @@ class ClusterService {
   Dispatcher* const dispatcher_;
   shard::DataGroup* const group_;
   Membership* const membership_;
+  Admission* const admission_;
   client::GrpcNetwork* const network_;
   const Options options_;
   const MonotonicTime started_;
   v1::Cluster::AsyncService service_;
   grpc::ServerCompletionQueue* queue_ = nullptr;
   bool stopped_ = false;
-  std::set<ReplicaId> admitting_;
   struct Awaiting {
     Answer<v1::TransferLeadershipResponse> answer;
     std::unique_ptr<Timer> timer;

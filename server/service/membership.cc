@@ -1,5 +1,7 @@
 #include "server/service/membership.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "proto/error.h"
 #include "proto/fault_point.h"
@@ -23,11 +25,25 @@ void Membership::AddLearner(raft::Member member, Done done) {
   host_->ChangeMembership(group_, change, std::move(done));
 }
 
-void Membership::Promote(ReplicaId learner, ReplicaId replaced, Duration patience, Done done,
-                         size_t voters_wanted) {
+void Membership::Promote(const Promotion& promotion, Done done) {
   uint64_t id = next_id_++;
-  waiting_[id] = {learner, replaced, loop_->Now() + patience, std::move(done), voters_wanted, nullptr};
+  waiting_[id] = {promotion, loop_->Now() + promotion.patience, std::move(done), nullptr};
   Poll(id);
+}
+
+bool Membership::Heard(ReplicaId replica) const {
+  const raft::Core& core = host_->core(group_);
+  if (replica == core.id()) return true;
+  auto it = core.progress().find(replica);
+  return it != core.progress().end() && it->second.last_contact >= core.led_since();
+}
+
+Duration Membership::SilenceOf(ReplicaId replica) const {
+  const raft::Core& core = host_->core(group_);
+  if (replica == core.id()) return Duration::zero();
+  auto it = core.progress().find(replica);
+  MonotonicTime heard = it == core.progress().end() ? core.led_since() : it->second.last_contact;
+  return loop_->Now() - std::max(heard, core.led_since());
 }
 
 bool Membership::CaughtUp(ReplicaId learner) const {
@@ -38,30 +54,41 @@ bool Membership::CaughtUp(ReplicaId learner) const {
          it->second.match() + kCaughtUpEntries >= core.log().last_index();
 }
 
+raft::MembershipChange Membership::ChangeFor(const Promotion& promotion) const {
+  const raft::Configuration& configuration = host_->core(group_).configuration();
+  raft::MembershipChange change;
+  size_t voters = configuration.voters.size();
+  for (ReplicaId replica : promotion.replaced) {
+    if (!configuration.Contains(replica) || SilenceOf(replica) < promotion.silence_min) continue;
+    change.remove.push_back(replica);
+    if (configuration.IsVoter(replica)) --voters;
+  }
+  bool enough = promotion.voters_wanted != 0 && voters >= promotion.voters_wanted;
+  if (!configuration.IsVoter(promotion.learner) && !enough) change.promote.push_back(promotion.learner);
+  return change;
+}
+
 void Membership::Poll(uint64_t id) {
   Waiting& waiting = waiting_.at(id);
   const raft::Core& core = host_->core(group_);
+  ReplicaId learner = waiting.promotion.learner;
   absl::Status failed;
   if (!core.IsLeader()) {
     failed = NotLeaderError(group_, host_->LeaderStore(group_), "");
-  } else if (!core.configuration().Contains(waiting.learner)) {
-    failed = absl::InvalidArgumentError(
-        absl::StrCat("replica ", waiting.learner.value(), " is not a member"));
+  } else if (!core.configuration().Contains(learner)) {
+    failed = absl::InvalidArgumentError(absl::StrCat("replica ", learner.value(), " is not a member"));
   } else if (loop_->Now() >= waiting.deadline) {
     failed = absl::DeadlineExceededError(
-        absl::StrCat("replica ", waiting.learner.value(), " has not caught up in time"));
+        absl::StrCat("replica ", learner.value(), " has not caught up in time"));
   }
-  if (!failed.ok() || core.configuration().IsVoter(waiting.learner) || CaughtUp(waiting.learner)) {
+  if (!failed.ok() || core.configuration().IsVoter(learner) || CaughtUp(learner)) {
     std::shared_ptr<Timer> timer = std::move(waiting.timer);
     loop_->Post([timer] {});  // it may be the one that calls
     Waiting done = std::move(waiting);
     waiting_.erase(id);
     if (!failed.ok()) return done.done(failed);
-    raft::MembershipChange change;
-    bool enough = done.voters_wanted != 0 && core.configuration().voters.size() >= done.voters_wanted;
     KVD_FAULT_POINT(kPromoting);
-    if (!core.configuration().IsVoter(done.learner) && !enough) change.promote.push_back(done.learner);
-    if (core.configuration().Contains(done.replaced)) change.remove.push_back(done.replaced);
+    raft::MembershipChange change = ChangeFor(done.promotion);
     if (change.promote.empty() && change.remove.empty()) return done.done(absl::OkStatus());
     return host_->ChangeMembership(group_, change, std::move(done.done));
   }

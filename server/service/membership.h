@@ -6,10 +6,22 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "raft/host.h"
 
 namespace kvd::service {
+
+struct Promotion {
+  ReplicaId learner;
+  // Leave in the change that makes the learner vote.
+  std::vector<ReplicaId> replaced;
+  Duration patience = std::chrono::seconds(60);
+  // If not 0, the learner stays one if there are that many voters without those replaced.
+  size_t voters_wanted = 0;
+  // Of those replaced only the ones that were not heard from for so long leave.
+  Duration silence_min = Duration::zero();
+};
 
 class Membership {
  public:
@@ -20,22 +32,24 @@ class Membership {
 
   // Adds `member` as a learner. OK at once if it is a member already.
   void AddLearner(raft::Member member, Done done);
-  // Waits until the learner has caught up, then makes it a voter, and in the same change removes
-  // `replaced` if that is not 0. DEADLINE_EXCEEDED if it does not catch up within `patience`.
-  // With `voters_wanted` not 0 it stays a learner if there are that many voters by then.
-  void Promote(ReplicaId learner, ReplicaId replaced, Duration patience, Done done,
-               size_t voters_wanted = 0);
+  // Waits until the learner has caught up, then carries the promotion out. DEADLINE_EXCEEDED if it
+  // does not catch up within `patience`.
+  void Promote(const Promotion& promotion, Done done);
   void Remove(ReplicaId replica, Done done);
+
+  // For how long this leader has not heard from a member; no longer than it leads.
+  Duration SilenceOf(ReplicaId replica) const;
+  // Whether it has heard from it at all since it leads.
+  bool Heard(ReplicaId replica) const;
 
  private:
   struct Waiting {
-    ReplicaId learner;
-    ReplicaId replaced;
+    Promotion promotion;
     MonotonicTime deadline;
     Done done;
-    size_t voters_wanted = 0;
     std::unique_ptr<Timer> timer;
   };
+  raft::MembershipChange ChangeFor(const Promotion& promotion) const;
   void Poll(uint64_t id);
   bool CaughtUp(ReplicaId learner) const;
 

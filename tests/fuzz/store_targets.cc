@@ -90,8 +90,12 @@ KVD_FUZZ_TARGET(members) {
     switch (step % 6) {
       case 0: membership.AddLearner(TakeMember(r), ignore); break;
       case 1: {
-        raft::Member learner = TakeMember(r);
-        membership.Promote(learner.replica, ReplicaId(r.Byte() % 6), milliseconds(100 * r.Byte()), ignore, r.Byte() % 4);
+        service::Promotion promotion;
+        promotion.learner = TakeMember(r).replica;
+        promotion.replaced.push_back(ReplicaId(r.Byte() % 6));
+        promotion.patience = milliseconds(100 * r.Byte());
+        promotion.voters_wanted = r.Byte() % 4;
+        membership.Promote(promotion, ignore);
         break;
       }
       case 2: membership.Remove(ReplicaId(r.Byte() % 6), ignore); break;

@@ -334,10 +334,13 @@ void Cluster::AddStore() {
 }
 
 void Cluster::Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced) {
-  leader.process().membership->Promote(learner, replaced, std::chrono::seconds(5),
-                                       [this](absl::Status status) {
-                                         if (status.ok()) ++report_.membership_changes;
-                                       });
+  service::Promotion promotion;
+  promotion.learner = learner;
+  if (replaced) promotion.replaced.push_back(replaced);
+  promotion.patience = std::chrono::seconds(5);
+  leader.process().membership->Promote(promotion, [this](absl::Status status) {
+    if (status.ok()) ++report_.membership_changes;
+  });
 }
 
 void Cluster::ChangeMembers() {
