@@ -1,6 +1,8 @@
 // A store whose Raft log is lost. What its replica had acknowledged and whom it had voted for can't be
 // told any more, so that replica is dead: the store joins anew, under new ids, as a learner that votes
 // once it has everything, in the place of the dead one. data_directory_lost.cc has the durable steps.
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
@@ -57,7 +59,9 @@ absl::Status Server::Parts::BeginAgain(const std::string& why) {
 }
 
 absl::Status Server::Parts::OpenLog() {
-  bool member = directory->identity().state == StoreIdentity::State::kReady;
+  // A store that bootstraps writes PEERS, with itself as the only voter, before it serves anybody.
+  bool member = directory->identity().state == StoreIdentity::State::kReady ||
+                (directory->identity().state == StoreIdentity::State::kBootstrapping && peers);
   auto log = raft::RocksLogStore::Open(directory->raft_path(), Die);
   std::string why;
   if (!log.ok()) {

@@ -102,7 +102,7 @@ absl::Status Server::Parts::JoinCluster() {
   auto now = [] { return std::chrono::steady_clock::now(); };
   auto deadline = now() + std::chrono::seconds(60);
   // Who had this address may have ended just now.
-  auto taken_until = now() + std::chrono::seconds(15);
+  auto taken_until = now() + std::chrono::seconds(10);
   std::string last;
   for (size_t i = 0; again || now() < deadline; ++i) {
     if (ToldToEnd()) return absl::CancelledError("told to end while joining");

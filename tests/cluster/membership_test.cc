@@ -65,24 +65,5 @@ TEST(Membership, ALeaderThatIsRemovedHandsOver) {
   EXPECT_TRUE(Voters(cluster, voters));
 }
 
-TEST(Membership, AnEmptiedStoreJoinsAsANewOne) {
-  MiniCluster cluster(3);
-  auto client = cluster.Connect();
-  ASSERT_TRUE(client->Put("k", "v").ok());
-  int lost = cluster.Leader() % 3 + 1;
-  if (lost == 1) lost = cluster.Leader() == 2 ? 3 : 2;  // store 1 has no --join
-  cluster.Kill(lost);
-  std::filesystem::remove_all(cluster.DataDir(lost));
-  ASSERT_TRUE(cluster.Start(lost)) << cluster.Log(lost);
-  // It comes back as a learner with ids of its own, and takes the lost one's place when told to.
-  auto replaced = cluster.Kvctl({"member", "replace", std::to_string(lost), "4"});
-  EXPECT_TRUE(MiniCluster::Await([&] {
-    replaced = cluster.Kvctl({"member", "replace", std::to_string(lost), "4"});
-    std::string list = cluster.Kvctl({"member", "list"}).output;
-    return list.find("\n4 ") != std::string::npos && list.find("learner") == std::string::npos;
-  }, 30)) << replaced.output;
-  EXPECT_TRUE(cluster.Converged());
-}
-
 }  // namespace
 }  // namespace kvd

@@ -80,16 +80,19 @@ std::string MiniCluster::Addresses() const {
 std::string MiniCluster::DataDir(int n) const { return absl::StrCat(directory_.path(), "/store-", n); }
 std::string MiniCluster::Log(int n) const { return ReadAll(DataDir(n) + ".log"); }
 
-bool MiniCluster::Start(int n) {
-  if (Running(n)) return true;
+void MiniCluster::Launch(int n) {
   std::vector<std::string> words = {KvdPath(), "--listen", Address(n), "--data-dir", DataDir(n)};
   if (n != 1) {
     words.push_back("--join");
     words.push_back(Addresses());
   }
   words.insert(words.end(), flags_.begin(), flags_.end());
-  pid_t pid = Spawn(words, DataDir(n) + ".log");
-  stores_[Slot(n)].pid = pid;
+  stores_[Slot(n)].pid = Spawn(words, DataDir(n) + ".log");
+}
+
+bool MiniCluster::Start(int n) {
+  if (!Running(n)) Launch(n);
+  pid_t pid = Pid(n);
   bool ended = false;
   Await([&] {
     int status = 0;

@@ -26,6 +26,8 @@ class MiniCluster {
   int size() const { return static_cast<int>(stores_.size()); }
   // Starts store n (from 1) if it does not run. False if it ended at once.
   bool Start(int n);
+  // Starts store n and does not wait for it.
+  void Launch(int n);
   void Kill(int n);                 // SIGKILL, and waits
   int Terminate(int n);             // SIGTERM; its exit code
   bool Running(int n) const { return stores_[Slot(n)].pid != 0; }
