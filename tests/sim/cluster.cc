@@ -11,7 +11,8 @@ std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
                       " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
                       " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged,
-                      " states_damaged=", states_damaged, " rebuilds=", rebuilds, " elections=", elections,
+                      " states_damaged=", states_damaged, " rebuilds=", rebuilds,
+                      disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
                       " applied=", applied.value(), " fingerprint=", fingerprint);
 }
 
@@ -20,7 +21,8 @@ Cluster::Cluster(const ClusterOptions& options)
       scheduler_(options.seed),
       network_(&scheduler_),
       fault_points_(scheduler_.random().Fork()),
-      damage_random_(options.seed * 2 + 1) {
+      damage_random_(options.seed * 2 + 1),
+      loss_random_(options.seed ^ 0x10575) {
   DrawOptions();
   Bootstrap();
   scheduler_.after_event = [this] {
@@ -48,6 +50,7 @@ void Cluster::DrawOptions() {
   host.snapshot.resend_after = milliseconds(300);
   store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
   store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
+  store_options_.voters_wanted = static_cast<size_t>(voters_);
   store_options_.group.clients_max = random.Chance(0.3) ? 2 : 1000;
   if (random.Chance(0.2)) store_options_.group.read_mode = raft::ReadMode::kReadIndex;
   if (!options_.faults) return;
@@ -220,7 +223,8 @@ void Cluster::StartLater(StoreId id) {
 }
 
 // One replica at a time may lack a part of what it acknowledged: then the others have it.
-bool Cluster::AllHealthy() const {
+bool Cluster::AllHealthy() {
+  if (!LossesMended()) return false;
   for (const auto& [id, store] : stores_) {
     if (store->running() ? store->core().NeedsState() : store->lost_state()) return false;
     if (store->formatted() && !store->log_on_disk().damaged.empty()) return false;
@@ -357,7 +361,7 @@ void Cluster::ChangeMembers() {
       if (status.ok()) ++report_.membership_changes;
     });
   }
-  if (stores_.size() < static_cast<size_t>(voters_) + 4) AddStore();
+  if (stores_.size() < static_cast<size_t>(voters_) + losses_.size() + 4) AddStore();
 }
 
 void Cluster::Heal() {
@@ -366,7 +370,8 @@ void Cluster::Heal() {
   network_.MendAll();
   network_.faults = NetworkFaults();
   for (auto& [id, store] : stores_) {
-    if (!store->running() && store->formatted()) store->Start();
+    if (!store->formatted()) continue;
+    if (!store->running()) store->Start();
     store->process().loop->PauseUntil(scheduler_.now());
   }
 }
@@ -409,6 +414,8 @@ void Cluster::Converge() {
   });
   KVD_CHECK_MSG(Await([&] { return answered; }, std::chrono::seconds(25)), "no answer to the probe");
   KVD_CHECK_MSG(served, absl::StrCat("the healed cluster does not serve", Describe()));
+  KVD_CHECK_MSG(Await([this] { return LossesMended(); }, std::chrono::seconds(30)),
+                absl::StrCat("a lost replica's place is not taken", Describe()));
   auto converged = [&] {
     SimStore* leader = Leader();
     if (leader == nullptr || leader->core().configuration().IsJoint()) return false;
@@ -524,6 +531,8 @@ Report Cluster::Run() {
   faulting_ = options_.faults;
   if (faulting_) ScheduleFault();
   if (faulting_ && damage_random_.Chance(0.33)) ScheduleDamage();
+  // By the seed itself, as above.
+  if (faulting_ && fault_rate_ > 0 && options_.seed % 3 == 0) ScheduleLoss();
   fault_points_.set_active(faulting_ && fault_rate_ > 0);
   Elapse(options_.duration);
   for (auto& client : clients_) client->Stop();

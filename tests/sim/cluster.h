@@ -36,6 +36,7 @@ struct Report {
   uint64_t logs_damaged = 0;
   uint64_t states_damaged = 0;
   uint64_t rebuilds = 0;
+  uint64_t disks_lost = 0;
   uint64_t elections = 0;
   Index applied;
   uint32_t fingerprint = 0;  // equal for equal runs
@@ -64,6 +65,11 @@ class Cluster {
   void Partition(const std::vector<uint64_t>& side);
   // Adds a fresh store and makes it a voter; `done` may come late or not at all under faults.
   void AddStore();
+  // The store ends and its disks are gone; some time later it is back at the same address, empty, and
+  // asks to be let in until it is.
+  void LoseDisk(StoreId id);
+  // Whether no replica that was lost is a member any more.
+  bool LossesMended();
   void StartClients(int count);
   void CheckHistories();
   void Heal();
@@ -85,10 +91,14 @@ class Cluster {
   void DamageOne();
   void ScheduleDamage();
   void DamageAState();
-  bool AllHealthy() const;
+  bool AllHealthy();
   void StartLater(StoreId id);
   void CutSomething();
   void ChangeMembers();
+  // cluster_lost.cc
+  void ScheduleLoss();
+  void AskToJoin(size_t loss);
+  void BeAllotted(size_t loss, const raft::Member& member);
   void Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced);
 
   const ClusterOptions options_;
@@ -106,6 +116,17 @@ class Cluster {
   Random damage_random_;
   std::map<StoreId, std::unique_ptr<SimStore>> stores_;
   std::vector<std::unique_ptr<SimClient>> clients_;
+  // A store that lost its disk, and who it is since.
+  struct Loss {
+    StoreId lost;
+    ReplicaId replica;
+    std::string address;
+    uint64_t nonce;
+    StoreId successor;  // 0: has no id yet
+    bool over = false;  // it is not let in, or was lost again
+  };
+  std::vector<Loss> losses_;
+  Random loss_random_;  // of its own, so that what is drawn for other faults stays the same
   Report report_;
 };
 

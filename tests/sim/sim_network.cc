@@ -82,7 +82,7 @@ void SimCaller::Call(const std::string& address, client::RequestItem item, Durat
     done(std::move(answer));
   };
   state->timer = loop_->After(timeout, [finish] { finish(OutcomeUnknownError("the call timed out")); });
-  Node to = NodeAt(address);
+  Node to = network_->Reached(NodeAt(address));
   auto alive = std::weak_ptr<bool>(alive_);
   network_->Carry(self_, to, false, [alive, to, item = std::move(item), finish, network = network_,
                                      self = self_, loop = loop_] {

@@ -48,6 +48,12 @@ class SimNetwork {
     std::function<void(service::RequestItem, service::ItemCallback)> on_request;
   };
   std::map<Node, Endpoint> endpoints;
+  // Who is reached at a store's address since that one lost its disk.
+  std::map<Node, Node> successors;
+  Node Reached(Node at) const {
+    auto it = successors.find(at);
+    return it == successors.end() ? at : it->second;
+  }
 
   uint64_t carried = 0;
   uint64_t lost = 0;

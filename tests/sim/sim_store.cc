@@ -9,6 +9,7 @@ Process::~Process() {
   membership.reset();
   host.reset();
   rebuilder.reset();
+  admission.reset();
   dispatcher.reset();
   group.reset();
   log_store.reset();
@@ -97,6 +98,11 @@ void SimStore::Start() {
       p.host.get(), p.group.get(), p.caller.get(),
       service::Identity{kCluster, id_, AddressOf(id_.value())});
   p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host.get(), kGroup);
+  service::Admission::Options admitting;
+  admitting.cluster = kCluster;
+  admitting.voters_wanted = options_.voters_wanted;
+  p.admission = std::make_unique<service::Admission>(p.loop.get(), p.host.get(), p.group.get(),
+                                                     p.membership.get(), admitting);
   SimLoop* loop = p.loop.get();
   auto& endpoint = network_->endpoints[id_.value()];
   endpoint.on_messages = [loop, &p](std::vector<raft::GroupMessage> messages) {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "raft/host.h"
+#include "server/service/admission.h"
 #include "server/service/dispatcher.h"
 #include "server/service/membership.h"
 #include "server/shard/data_group.h"
@@ -23,6 +24,7 @@ struct StoreOptions {
   DiskFaults disk;
   double clock_rate = 1.0;
   int64_t wall_offset_ms = 0;
+  size_t voters_wanted = 3;
 };
 
 // Runs the slices of its jobs as events of the loop.
@@ -48,6 +50,7 @@ struct Process {
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::Dispatcher> dispatcher;
   std::unique_ptr<service::Membership> membership;
+  std::unique_ptr<service::Admission> admission;
   std::unique_ptr<Timer> flush_timer;
 
   ~Process();
@@ -71,7 +74,7 @@ class SimStore {
   // Nothing of the state on the disk has decayed unnoticed, or waits to be given up.
   bool StateIsWhole() const { return engine_.damaged().empty() && !condemned_; }
   uint64_t rebuilds() const { return rebuilds_; }
-  // The disks are gone too.
+  // The disks are gone too: this store is no more, see Cluster::LoseDisk.
   void Lose();
   // What is stored at these places of the log can't be read any more; a running process finds out when
   // it reads them.
