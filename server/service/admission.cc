@@ -80,6 +80,8 @@ void Admission::Join(const Applicant& applicant, Done done) {
   if (!group_->leads()) {
     return done(NotLeaderError(group_->group(), host_->LeaderStore(group_->group()), ""));
   }
+  // What earlier leaders let in and removed must be known.
+  if (!group_->ready()) return done(absl::UnavailableError("the new leader is not ready yet"));
   absl::Status status = Check(applicant);
   if (!status.ok()) return done(status);
   shard::Command command;

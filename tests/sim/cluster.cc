@@ -420,6 +420,8 @@ void Cluster::Converge() {
     SimStore* leader = Leader();
     if (leader == nullptr || leader->core().configuration().IsJoint()) return false;
     for (const raft::Member& m : leader->core().configuration().Members()) {
+      // A store may be a member before it has heard which ids it was allotted.
+      if (!stores_.contains(m.store) || !stores_.at(m.store)->running()) return false;
       SimStore& store = *stores_.at(m.store);
       if (!store.running()) return false;  // it gives up a damaged state
       if (store.core().applied_index() != leader->core().log().last_index()) return false;

@@ -123,7 +123,7 @@ class Cluster {
     std::string address;
     uint64_t nonce;
     StoreId successor;  // 0: has no id yet
-    bool over = false;  // it is not let in, or was lost again
+    bool over = false;  // it was lost again
   };
   std::vector<Loss> losses_;
   Random loss_random_;  // of its own, so that what is drawn for other faults stays the same

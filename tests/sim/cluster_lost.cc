@@ -69,7 +69,6 @@ void Cluster::AskToJoin(size_t at) {
   service::Applicant applicant{loss.address, kCluster, loss.nonce, loss.lost};
   store.process().loop->Post([this, at, applicant, admission = store.process().admission.get()] {
     admission->Join(applicant, [this, at](absl::StatusOr<raft::Member> member) {
-      if (absl::IsFailedPrecondition(member.status())) losses_[at].over = true;  // it was removed
       // The answer may be lost: asking again gives the same.
       if (member.ok() && !loss_random_.Chance(0.2)) BeAllotted(at, *member);
     });
