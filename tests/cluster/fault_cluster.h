@@ -73,6 +73,10 @@ class FaultCluster {
   absl::Status Recover();
   // Wipes store n, which does not run, and lets a new store take its place.
   absl::Status Replace(int n);
+  // Empties the directory of store n, which does not run, or its raft/ alone.
+  void LoseDisk(int n, bool log_alone);
+  // Waits until the store at place n votes and the one with an id is no member, without a hand.
+  absl::Status AwaitOwnPlace(int n, uint64_t replaced_id);
   // Makes the store at place n a voter instead of the one with an id.
   absl::Status TakePlace(int n, uint64_t replaced_id);
 

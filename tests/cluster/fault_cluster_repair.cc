@@ -10,6 +10,17 @@ namespace {
 
 constexpr int kReplaceSeconds = 40;
 
+// Whether `store` votes and `replaced` is no member.
+bool HasTakenPlace(const v1::MembersResponse& members, uint64_t store, uint64_t replaced) {
+  bool votes = false;
+  bool gone = true;
+  for (const auto& replica : members.groups(0).replicas()) {
+    votes |= replica.store_id() == store && replica.voter();
+    gone &= replica.store_id() != replaced;
+  }
+  return votes && gone && !members.groups(0).joint();
+}
+
 }  // namespace
 
 absl::Status FaultCluster::Recover() {
@@ -26,13 +37,30 @@ absl::Status FaultCluster::Recover() {
   return absl::OkStatus();
 }
 
-absl::Status FaultCluster::Replace(int n) {
-  uint64_t old = At(n).id;
+void FaultCluster::LoseDisk(int n, bool log_alone) {
   // Only what is inside: the directory may be a mount.
   for (const auto& entry : std::filesystem::directory_iterator(DataDir(n))) {
-    std::filesystem::remove_all(entry.path());
+    if (!log_alone || entry.path().filename() == "raft") std::filesystem::remove_all(entry.path());
   }
-  At(n).damaged = false;
+  if (!log_alone) At(n).damaged = false;
+}
+
+absl::Status FaultCluster::AwaitOwnPlace(int n, uint64_t replaced_id) {
+  bool done = Await(
+      [&] {
+        Poll();
+        auto members = client::ClusterClient(Addresses(), std::chrono::seconds(5)).Members();
+        return members.ok() && HasTakenPlace(*members, At(n).id, replaced_id);
+      },
+      kReplaceSeconds);
+  if (done) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("store ", At(n).id, " did not take the place of store ",
+                                                  replaced_id, " by itself"));
+}
+
+absl::Status FaultCluster::Replace(int n) {
+  uint64_t old = At(n).id;
+  LoseDisk(n, /*log_alone=*/false);
   absl::Status started = Start(n);
   return started.ok() ? TakePlace(n, old) : started;
 }
@@ -50,13 +78,7 @@ absl::Status FaultCluster::TakePlace(int n, uint64_t replaced_id) {
         auto members = cluster.Members();
         last = members.status();
         if (!members.ok()) return false;
-        bool votes = false;
-        bool replaced = true;
-        for (const auto& replica : members->groups(0).replicas()) {
-          votes |= replica.store_id() == At(n).id && replica.voter();
-          replaced &= replica.store_id() != replaced_id;
-        }
-        if (votes && replaced && !members->groups(0).joint()) return true;
+        if (HasTakenPlace(*members, At(n).id, replaced_id)) return true;
         last = cluster.Change(request).status();
         return false;
       },

@@ -135,6 +135,14 @@ void DiskSeeds(const Seeds& seeds) {
   seeds.Add("side_file", "one-group", std::string((std::istreambuf_iterator<char>(in)), {}));
   server::StoreIdentity identity{server::StoreIdentity::State::kReady, ClusterId(77), StoreId(1), ReplicaId(1), 9};
   seeds.Add("data_directory", "ready", server::FormatIdentity(identity));
+  server::Peers peers{ClusterId(77), StoreId(2), ReplicaId(5), {}};
+  peers.members.push_back({ReplicaId(1), StoreId(1), true, "127.0.0.1:7480"});
+  peers.members.push_back({ReplicaId(5), StoreId(2), true, "127.0.0.1:7490"});
+  peers.members.push_back({ReplicaId(6), StoreId(4), false, ""});
+  seeds.Add("peers", "three", server::FormatPeers(peers));
+  identity.state = server::StoreIdentity::State::kJoining;
+  identity.lost = StoreId(9);
+  seeds.Add("data_directory", "lost", server::FormatIdentity(identity));
   seeds.Add("data_directory", "joining", "format 2\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
 }
 

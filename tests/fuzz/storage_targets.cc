@@ -1,7 +1,9 @@
 // What the engine holds: keys and versions, and the store's own file.
 #include "proto/check.h"
 #include "proto/codec.h"
+#include "proto/crc32c.h"
 #include "server/data_directory.h"
+#include "server/peers.h"
 #include "server/storage/mvcc_key.h"
 #include "server/storage/version.h"
 #include "tests/fuzz/target.h"
@@ -44,6 +46,25 @@ KVD_FUZZ_TARGET(data_directory) {
   auto again = server::ParseIdentity(server::FormatIdentity(*identity));
   KVD_CHECK(again.ok() && again->state == identity->state && again->cluster == identity->cluster);
   KVD_CHECK(again->store == identity->store && again->replica == identity->replica && again->nonce == identity->nonce);
+  KVD_CHECK(again->lost == identity->lost);
+}
+
+// What is told of a group's members is told again the same, but for addresses that are no words.
+KVD_FUZZ_TARGET(peers) {
+  auto peers = server::ParsePeers(std::string(input));
+  if (!peers.ok()) {
+    // Most inputs have no right checksum: they are given one.
+    std::string body(input);
+    peers = server::ParsePeers(body + "checksum " + std::to_string(Crc32c(body)) + "\n");
+  }
+  if (!peers.ok()) return;
+  auto again = server::ParsePeers(server::FormatPeers(*peers));
+  KVD_CHECK(again.ok() && again->cluster == peers->cluster && again->store == peers->store);
+  KVD_CHECK(again->replica == peers->replica && again->members.size() == peers->members.size());
+  auto once_more = server::ParsePeers(server::FormatPeers(*again));
+  KVD_CHECK(once_more.ok() && *once_more == *again);
+  for (const std::string& address : server::AddressesOfOthers(*again)) KVD_CHECK(!address.empty());
+  (void)server::MayJoinAnew(*again, false);
 }
 
 }  // namespace

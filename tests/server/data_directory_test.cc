@@ -1,6 +1,7 @@
 // Whose data it is: told again after a restart, or refused.
 #include "server/data_directory.h"
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -84,6 +85,87 @@ TEST_F(DataDirectoryTest, AFileWithoutAChecksumIsRead) {
   auto opened = DataDirectory::Open(Directory());
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_EQ((*opened)->identity().store, StoreId(2));
+}
+
+// Ended after any of the steps from a lost log to a new one, a store goes on from there, and nothing of
+// the old replica is where the new one's would be.
+TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
+  namespace fs = std::filesystem;
+  auto write = [&](const std::string& name) {
+    fs::create_directories(fs::path(Directory() + "/" + name).parent_path());
+    std::ofstream(Directory() + "/" + name) << "old";
+  };
+  Save();
+  write("raft/log");
+  write("data/state");
+  write("lost/raft/of an earlier loss that is over");
+  {
+    auto opened = DataDirectory::Open(Directory());
+    ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(42).ok());
+    EXPECT_TRUE((*opened)->HoldsDatabases());
+    EXPECT_FALSE((*opened)->HoldsLost());
+  }
+  for (int again = 0; again < 2; ++again) {
+    auto opened = DataDirectory::Open(Directory());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    const StoreIdentity& identity = (*opened)->identity();
+    EXPECT_EQ(identity.state, StoreIdentity::State::kJoining);
+    EXPECT_EQ(identity.cluster, Identity().cluster);
+    EXPECT_EQ(identity.lost, Identity().store);
+    EXPECT_EQ(identity.nonce, 42u);
+    EXPECT_FALSE(identity.store || identity.replica);
+    if (again == 0) {
+      // Half of the way: the log is there, the state is not.
+      fs::create_directories((*opened)->lost_path());
+      fs::rename((*opened)->raft_path(), (*opened)->lost_path() + "/raft");
+    }
+    ASSERT_TRUE((*opened)->SetAside().ok());
+    EXPECT_FALSE((*opened)->HoldsDatabases());
+    EXPECT_TRUE(fs::exists(Directory() + "/lost/raft/log"));
+    EXPECT_TRUE(fs::exists(Directory() + "/lost/data/state"));
+  }
+  // Lost again before it was admitted: what is in lost/ had got further.
+  write("raft/of the learner");
+  auto opened = DataDirectory::Open(Directory());
+  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(43).ok() && (*opened)->SetAside().ok());
+  EXPECT_FALSE((*opened)->HoldsDatabases());
+  EXPECT_TRUE(fs::exists(Directory() + "/lost/raft/log"));
+  EXPECT_EQ((*opened)->identity().lost, Identity().store);
+  ASSERT_TRUE((*opened)->DropLost().ok());
+  EXPECT_FALSE((*opened)->HoldsLost());
+}
+
+Peers Three() {
+  Peers peers{ClusterId(7), StoreId(2), ReplicaId(5), {}};
+  peers.members.push_back({ReplicaId(1), StoreId(1), false, "a:1"});
+  peers.members.push_back({ReplicaId(5), StoreId(2), true, "b:1"});
+  peers.members.push_back({ReplicaId(6), StoreId(4), true, "c:1"});
+  return peers;
+}
+
+TEST(PeersTest, EveryChangedBitIsSeen) {
+  const std::string whole = FormatPeers(Three());
+  ASSERT_TRUE(ParsePeers(whole).ok());
+  EXPECT_EQ(*ParsePeers(whole), Three());
+  for (size_t bit = 0; bit < whole.size() * 8; ++bit) {
+    std::string text = whole;
+    text[bit / 8] = static_cast<char>(text[bit / 8] ^ (1 << bit % 8));
+    EXPECT_FALSE(ParsePeers(text).ok()) << "bit " << bit;
+  }
+  for (size_t size = 0; size < whole.size(); ++size) EXPECT_FALSE(ParsePeers(whole.substr(0, size)).ok());
+}
+
+TEST(PeersTest, OnlyWhoHasSomebodyToAskAndIsNotTheOnlyVoterJoinsAnew) {
+  EXPECT_EQ(AddressesOfOthers(Three()), (std::vector<std::string>{"c:1", "a:1"}));
+  EXPECT_TRUE(MayJoinAnew(Three(), false).ok());
+  EXPECT_TRUE(MayJoinAnew(std::nullopt, true).ok());
+  EXPECT_FALSE(MayJoinAnew(std::nullopt, false).ok());
+  Peers alone = Three();
+  alone.members.pop_back();
+  EXPECT_FALSE(MayJoinAnew(alone, true).ok());
+  Peers learner = Three();
+  learner.members[1].voter = false;
+  EXPECT_TRUE(MayJoinAnew(learner, false).ok());
 }
 
 }  // namespace

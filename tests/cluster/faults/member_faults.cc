@@ -56,20 +56,27 @@ class ReplaceInPartition : public Fault {
   int spare_ = 4;
 };
 
+// The whole directory or the Raft log alone is gone. Nobody lends a hand: the store comes back under
+// another id and takes its own place. The next disk is lost only then, since two of three are too many.
 class LostDisk : public Fault {
  public:
   void Inject(FaultCluster& cluster, Random& random) override {
     store_ = AnyStore(cluster, random);
-    cluster.Note(absl::StrCat("the disk of store ", store_, " is lost"));
+    bool log_alone = random.Chance(0.5);
+    lost_id_ = cluster.StoreIdOf(store_);
+    cluster.Note(absl::StrCat(log_alone ? "the Raft log" : "the disk", " of store ", store_, " is lost"));
     cluster.Kill(store_);
+    cluster.LoseDisk(store_, log_alone);
   }
   void Heal(FaultCluster& cluster, Random&) override {
-    absl::Status replaced = cluster.Replace(store_);
-    if (!replaced.ok()) cluster.AddProblem(std::string(replaced.message()));
+    absl::Status back = cluster.Start(store_);
+    if (back.ok()) back = cluster.AwaitOwnPlace(store_, lost_id_);
+    if (!back.ok()) cluster.AddProblem(std::string(back.message()));
   }
 
  private:
   int store_ = 0;
+  uint64_t lost_id_ = 0;
 };
 
 }  // namespace
@@ -80,8 +87,9 @@ std::vector<FaultKind> MemberFaults() {
        MakeFault<Transfer>},
       {"replace-in-partition", "a fourth store replaces a voter that the leader can't reach",
        "writes go on", true, 500, 4000, MakeFault<ReplaceInPartition>},
-      {"lost-disk", "SIGKILL, the data directory is emptied",
-       "a new store joins and takes its place", true, 200, 3000, MakeFault<LostDisk>},
+      {"lost-disk", "SIGKILL, the data directory or its raft/ is emptied",
+       "it comes back by itself as another replica and takes its own place", true, 200, 3000,
+       MakeFault<LostDisk>},
   };
 }
 
