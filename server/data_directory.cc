@@ -105,7 +105,8 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
     else if (name == "store") ok = absl::SimpleAtoi(value, &store);
     else if (name == "replica") ok = absl::SimpleAtoi(value, &replica);
     else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity.nonce);
-    else if (name == "lost") ok = absl::SimpleAtoi(value, &lost);
+    else if (name == "lost")
+      ok = absl::SimpleAtoi(value, &lost);
     else if (name == "state") state = value;
     if (!ok) return absl::DataLossError(absl::StrCat("KVD: ", name, " ", Printable(value), " is no number"));
   }
@@ -134,9 +135,10 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
 
 std::string FormatIdentity(const StoreIdentity& identity) {
   std::string lost = identity.lost ? absl::StrCat("\nlost ", identity.lost.value()) : "";
-  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(), "\nstore ",
-                                  identity.store.value(), "\nreplica ", identity.replica.value(), "\nnonce ",
-                                  identity.nonce, lost, "\nstate ", kStates[static_cast<int>(identity.state)], "\n");
+  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(),
+                                  "\nstore ", identity.store.value(), "\nreplica ",
+                                  identity.replica.value(), "\nnonce ", identity.nonce, lost,
+                                  "\nstate ", kStates[static_cast<int>(identity.state)], "\n");
   return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
 }
 

@@ -1,7 +1,9 @@
 // A store's data directory: locked while the store runs, and marked with whom it belongs to.
 //
-//   KVD      text: format, cluster, store, replica, nonce, lost, state (one "name value" a line), and
-//            the checksum (crc32c, decimal) of the lines before it; without one it is taken as it is
+//   KVD      text: format, cluster, store, replica, nonce, lost, state (one "name value" a line),
+//   and
+//            the checksum (crc32c, decimal) of the lines before it; without one it is taken as it
+//            is
 //   PEERS    who else is in the group: peers.h
 //   LOCK     held with flock
 //   raft/    the log store

@@ -1,10 +1,10 @@
-// What a data directory keeps of a replica that is lost, and the way there. Each step is durable before
-// the next one, and each can be done again:
+// What a data directory keeps of a replica that is lost, and the way there. Each step is durable
+// before the next one, and each can be done again:
 //
-//   KVD says "joining" with a new nonce and without ids      from here on the old replica is dead
-//   raft/ and data/ go to lost/                              nothing of them is taken for the new one
-//   KVD has the new ids                                      raft/ and data/ begin empty
-//   lost/ is removed, KVD forgets who was lost               once the new replica is admitted
+//   KVD says "joining", with a new nonce and without ids: the old replica is dead
+//   raft/ and data/ go to lost/: nothing of them is taken for the new one
+//   KVD has the new ids: raft/ and data/ begin empty
+//   lost/ is removed, KVD forgets who was lost: the new replica is admitted
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -68,7 +68,8 @@ absl::Status DataDirectory::SetAside() {
       fs::create_directories(lost_path(), error);
       if (error) return Failed(lost_path(), error);
       if (rename(from.c_str(), to.c_str()) != 0) {
-        return FileError(absl::StrCat(from, " can't be moved to ", to, "; move it away and start again"));
+        return FileError(
+            absl::StrCat(from, " can't be moved to ", to, "; move it away and start again"));
       }
       absl::Status synced = SyncDirectory(lost_path());
       if (!synced.ok()) return synced;
@@ -91,7 +92,8 @@ absl::StatusOr<std::optional<Peers>> DataDirectory::LoadPeers() const {
   auto peers = ParsePeers(text);
   if (!peers.ok()) return peers.status();
   if (identity_.cluster && peers->cluster != identity_.cluster) {
-    return absl::DataLossError(absl::StrCat("its file PEERS is of cluster ", peers->cluster.value()));
+    return absl::DataLossError(
+        absl::StrCat("its file PEERS is of cluster ", peers->cluster.value()));
   }
   return *std::move(peers);
 }

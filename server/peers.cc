@@ -21,7 +21,8 @@ absl::Status Damaged() { return absl::DataLossError("its file PEERS is damaged")
 // An address of the registry may be anything; what is no word is left out.
 bool IsWord(const std::string& address) {
   return !address.empty() && address.size() <= kAddressBytesMax && address != kNoAddress &&
-         std::all_of(address.begin(), address.end(), [](unsigned char c) { return std::isgraph(c) != 0; });
+         std::all_of(address.begin(), address.end(),
+                     [](unsigned char c) { return std::isgraph(c) != 0; });
 }
 
 template <class Id>
@@ -36,7 +37,8 @@ bool TakeId(std::istringstream& in, Id* id) {
 bool TakeMember(std::istringstream& in, Peers* peers) {
   Peer peer;
   std::string role;
-  if (!TakeId(in, &peer.replica) || !TakeId(in, &peer.store) || !(in >> role >> peer.address)) return false;
+  if (!TakeId(in, &peer.replica) || !TakeId(in, &peer.store) || !(in >> role >> peer.address))
+    return false;
   if (role != "voter" && role != "learner") return false;
   peer.voter = role == "voter";
   if (peer.address == kNoAddress) peer.address.clear();
@@ -47,12 +49,13 @@ bool TakeMember(std::istringstream& in, Peers* peers) {
 }  // namespace
 
 std::string FormatPeers(const Peers& peers) {
-  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", peers.cluster.value(), "\nstore ",
-                                  peers.store.value(), "\nreplica ", peers.replica.value(), "\n");
+  std::string text =
+      absl::StrCat("format ", kFormat, "\ncluster ", peers.cluster.value(), "\nstore ",
+                   peers.store.value(), "\nreplica ", peers.replica.value(), "\n");
   for (const Peer& peer : peers.members) {
     absl::StrAppend(&text, "member ", peer.replica.value(), " ", peer.store.value(),
-                    peer.voter ? " voter " : " learner ", IsWord(peer.address) ? peer.address : kNoAddress,
-                    "\n");
+                    peer.voter ? " voter " : " learner ",
+                    IsWord(peer.address) ? peer.address : kNoAddress, "\n");
   }
   return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
 }
@@ -100,13 +103,15 @@ absl::Status MayJoinAnew(const std::optional<Peers>& peers, bool asks) {
     });
     if (votes && !others) {
       return absl::DataLossError(
-          "it was the only voter, so nobody else has what it acknowledged: restore the directory from a backup");
+          "it was the only voter, so nobody else has what it acknowledged: restore the directory "
+          "from a backup");
     }
     asks = asks || !AddressesOfOthers(*peers).empty();
   }
   if (asks) return absl::OkStatus();
   return absl::DataLossError(
-      "and who else is in its cluster is not known: start it with --join HOST:PORT of another store");
+      "and who else is in its cluster is not known: start it with --join HOST:PORT of another "
+      "store");
 }
 
 }  // namespace kvd::server

@@ -2,9 +2,9 @@
 // tell, is lost. Text, in the file PEERS of the data directory:
 //
 //   format 1
-//   cluster, store, replica    whose file it is, one "name value" a line
-//   member                     replica, store, "voter" or "learner", address ("-": none known); a line each
-//   checksum                   crc32c, decimal, of the lines before it
+//   cluster, store, replica: whose file it is, one "name value" a line
+//   member: replica, store, "voter" or "learner", address ("-": none known), a line each
+//   checksum: crc32c, decimal, of the lines before it
 //
 // Always a little behind: a hint of whom to ask, never of what was decided. Pure.
 #pragma once
@@ -45,9 +45,9 @@ absl::StatusOr<Peers> ParsePeers(const std::string& text);
 // Addresses of the others, those of voters first.
 std::vector<std::string> AddressesOfOthers(const Peers& peers);
 
-// Whether a store that lost its Raft log may go on as another replica by itself: not if it was the only
-// voter, since nobody else has what it acknowledged, and not if it knows nobody to ask. The error says
-// what is left to do. `asks`: stores to ask are known from elsewhere.
+// Whether a store that lost its Raft log may go on as another replica by itself: not if it was the
+// only voter, since nobody else has what it acknowledged, and not if it knows nobody to ask. The
+// error says what is left to do. `asks`: stores to ask are known from elsewhere.
 absl::Status MayJoinAnew(const std::optional<Peers>& peers, bool asks);
 
 }  // namespace kvd::server

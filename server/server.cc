@@ -93,17 +93,26 @@ void Server::Parts::MakeServices() {
   service::Admission::Options admitting;
   admitting.cluster = identity.cluster;
   admitting.voters_wanted = options.voters;
-  admitting.silence_min = std::max<Duration>(admitting.silence_min, 2 * milliseconds(options.election_timeout_ms));
-  admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(), admitting);
+  admitting.silence_min =
+      std::max<Duration>(admitting.silence_min, 2 * milliseconds(options.election_timeout_ms));
+  admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(),
+                                                   admitting);
+  admission->on_replacing = [](const raft::Member& newcomer, const std::vector<raft::Member>& lost) {
+    for (const raft::Member& m : lost) {
+      spdlog::info("store={} replica={} is to take the place of store={} replica={}, which is lost",
+                   newcomer.store.value(), newcomer.replica.value(), m.store.value(),
+                   m.replica.value());
+    }
+  };
   metrics = std::make_unique<service::Metrics>();
   kv = std::make_unique<service::KvService>(loop.get(), dispatcher.get(), network.get(),
                                               metrics.get());
   cluster = std::make_unique<service::ClusterService>(
       loop.get(), host, dispatcher.get(), membership.get(), admission.get(), network.get(),
-      service::ClusterService::Options{kVersion,
-                                       [this] { return DirectoryBytes(directory->data_path()); },
-                                       [this] { return DirectoryBytes(directory->raft_path()); },
-                                       verifier.get(), rebuilder.get()});
+      service::ClusterService::Options{
+          kVersion, [this] { return DirectoryBytes(directory->data_path()); },
+          [this] { return DirectoryBytes(directory->raft_path()); }, verifier.get(),
+          rebuilder.get()});
   raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
@@ -306,7 +315,8 @@ void Server::Parts::BootstrapState() {
 bool Server::Parts::Admitted() const {
   const StoreIdentity& identity = directory->identity();
   return service::IsAdmitted(group->meta(), host->core(kFirstGroup).configuration(),
-                             {identity.replica, identity.store}, address, identity.lost, options.voters);
+                             {identity.replica, identity.store}, address, identity.lost,
+                             options.voters);
 }
 
 // A store that is not yet a member, or is reached elsewhere than the cluster knows, says so to the

@@ -2,14 +2,14 @@
 // server.
 #pragma once
 
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
 
 #include "client/src/grpc_network.h"
 #include "raft/grpc_transport.h"

@@ -1,9 +1,10 @@
-// A store whose Raft log is lost. What its replica had acknowledged and whom it had voted for can't be
-// told any more, so that replica is dead: the store joins anew, under new ids, as a learner that votes
-// once it has everything, in the place of the dead one. data_directory_lost.cc has the durable steps.
-#include <algorithm>
-
+// A store whose Raft log is lost. What its replica had acknowledged and whom it had voted for can't
+// be told any more, so that replica is dead: the store joins anew, under new ids, as a learner that
+// votes once it has everything, in the place of the dead one. data_directory_lost.cc has the
+// durable steps.
 #include <spdlog/spdlog.h>
+
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "server/server_parts.h"
@@ -37,12 +38,14 @@ void Server::Parts::LoadPeers() {
   if (loaded.ok()) {
     peers = *std::move(loaded);
   } else {
-    spdlog::warn("--data-dir {}: {}; it is written anew", options.data_dir, std::string(loaded.status().message()));
+    spdlog::warn("--data-dir {}: {}; it is written anew", options.data_dir,
+                 std::string(loaded.status().message()));
   }
   seeds = options.join;
   if (!peers) return;
   for (const std::string& at : AddressesOfOthers(*peers)) {
-    if (std::find(seeds.begin(), seeds.end(), at) == seeds.end() && at != address) seeds.push_back(at);
+    if (std::find(seeds.begin(), seeds.end(), at) == seeds.end() && at != address)
+      seeds.push_back(at);
   }
 }
 
@@ -51,10 +54,13 @@ absl::Status Server::Parts::BeginAgain(const std::string& why) {
   StoreId store = directory->identity().store;
   absl::Status may = MayJoinAnew(peers, !seeds.empty());
   if (!may.ok()) {
-    return absl::DataLossError(absl::StrCat("--data-dir ", options.data_dir, ": ", why, ", ", std::string(may.message())));
+    return absl::DataLossError(
+        absl::StrCat("--data-dir ", options.data_dir, ": ", why, ", ", std::string(may.message())));
   }
-  spdlog::warn("{}: replica {} of store {} never votes again; what is left of it goes to {}, and the store joins anew",
-               why, directory->identity().replica.value(), store.value(), directory->lost_path());
+  spdlog::warn(
+      "{}: replica {} of store {} never votes again; what is left of it goes to {}, and the store "
+      "joins anew",
+      why, directory->identity().replica.value(), store.value(), directory->lost_path());
   return directory->BeginAgain(RandomId());
 }
 
@@ -87,7 +93,8 @@ void Server::Parts::KeepPeers() {
   if (core.configuration().voters.empty()) return;
   Peers now{identity.cluster, identity.store, core.id(), {}};
   for (const raft::Member& m : core.configuration().Members()) {
-    now.members.push_back({m.replica, m.store, core.configuration().IsVoter(m.replica), AddressOf(m.store)});
+    now.members.push_back(
+        {m.replica, m.store, core.configuration().IsVoter(m.replica), AddressOf(m.store)});
   }
   if (SameAsSaved(peers, now)) return;
   absl::Status saved = directory->SavePeers(now);
@@ -112,8 +119,10 @@ void Server::Parts::FinishRejoin() {
       absl::Status status = dropped.ok() ? directory->Save(identity) : dropped;
       if (!status.ok()) return spdlog::error("{}", std::string(status.message()));
       holds_lost = false;
-      spdlog::info("admitted as store={} replica={} in the place of store={}; what was left of that one is removed",
-                   identity.store.value(), identity.replica.value(), lost.value());
+      spdlog::info(
+          "admitted as store={} replica={} in the place of store={}; what was left of that one is "
+          "removed",
+          identity.store.value(), identity.replica.value(), lost.value());
     });
   }));
 }

@@ -16,6 +16,7 @@
 #include "server/shard/group_meta.h"
 
 namespace kvd::server {
+
 void Die(const std::string& why) {
   spdlog::critical("{}; ending, since what is on the disk can no longer be known", why);
   spdlog::shutdown();
@@ -90,8 +91,8 @@ absl::Status Server::Parts::PrepareIdentity() {
   return absl::OkStatus();
 }
 
-// Asks the named stores in turn for a store id. For a minute, since a whole cluster may be starting at
-// once; a store that lost its log waits for as long as the others have no majority.
+// Asks the named stores in turn for a store id. For a minute, since a whole cluster may be starting
+// at once; a store that lost its log waits for as long as the others have no majority.
 absl::Status Server::Parts::JoinCluster() {
   if (seeds.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -121,14 +122,15 @@ absl::Status Server::Parts::JoinCluster() {
       identity.cluster = ClusterId(response.cluster_id());
       identity.store = StoreId(response.store_id());
       identity.replica = ReplicaId(response.replica_id());
-      spdlog::info("joined cluster={} as store={} replica={}", identity.cluster.value(), identity.store.value(),
-                   identity.replica.value());
+      spdlog::info("joined cluster={} as store={} replica={}", identity.cluster.value(),
+                   identity.store.value(), identity.replica.value());
       return directory->Save(identity);
     }
     last = absl::StrCat(seed, ": ", status.error_message());
     bool taken = status.error_code() == grpc::StatusCode::ALREADY_EXISTS;
     if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
-        status.error_code() == grpc::StatusCode::INVALID_ARGUMENT || (taken && now() >= taken_until)) {
+        status.error_code() == grpc::StatusCode::INVALID_ARGUMENT ||
+        (taken && now() >= taken_until)) {
       return absl::FailedPreconditionError(absl::StrCat("--join ", last));
     }
     if (i % 10 == 0) spdlog::warn("--join {}; trying again", last);
@@ -205,9 +207,10 @@ absl::Status Server::Parts::StartGroup() {
           " was removed from the cluster; empty the directory and start with --join to join anew"));
     }
     if (log.replica != identity.replica) {
-      return absl::DataLossError(absl::StrCat(
-          "--data-dir ", options.data_dir, ": raft/ is of replica ", log.replica.value(), ", KVD of replica ",
-          identity.replica.value(), "; put back what belongs together, or remove raft/ to join anew"));
+      return absl::DataLossError(
+          absl::StrCat("--data-dir ", options.data_dir, ": raft/ is of replica ",
+                       log.replica.value(), ", KVD of replica ", identity.replica.value(),
+                       "; put back what belongs together, or remove raft/ to join anew"));
     }
     group->Attach(loop.get(), host, verifier.get(), rebuilder.get());
     absl::Status started = host->StartGroup(std::move(log), group.get());

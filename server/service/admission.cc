@@ -50,7 +50,8 @@ absl::Status Admission::Check(const Applicant& applicant) const {
   auto lost = group_->meta().stores.find(applicant.lost);
   if (!store && lost != group_->meta().stores.end() && lost->second.removed) {
     return absl::FailedPreconditionError(
-        absl::StrCat("store ", applicant.lost.value(), " was removed from the cluster; empty its data "
+        absl::StrCat("store ", applicant.lost.value(),
+                     " was removed from the cluster; empty its data "
                      "directory to join as a new one"));
   }
   return CheckPlace(applicant, store);
@@ -65,9 +66,10 @@ absl::Status Admission::CheckPlace(const Applicant& applicant, StoreId store) co
     if (silence >= options_.silence_min) continue;
     auto ms = std::chrono::duration_cast<milliseconds>(silence).count();
     if (membership_->Heard(m.replica)) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "address ", Printable(applicant.address), " is that of store ", m.store.value(),
-          ", which was heard from ", ms, " ms ago: one of the two needs another --listen or --advertise"));
+      return absl::AlreadyExistsError(
+          absl::StrCat("address ", Printable(applicant.address), " is that of store ",
+                       m.store.value(), ", which was heard from ", ms,
+                       " ms ago: one of the two needs another --listen or --advertise"));
     }
     return absl::UnavailableError(
         absl::StrCat("the leader leads for ", ms, " ms and can't tell yet whether store ",
@@ -100,16 +102,20 @@ void Admission::Join(const Applicant& applicant, Done done) {
 
 void Admission::Admit(raft::Member member, const std::string& address, StoreId lost) {
   const raft::Core& core = host_->core(group_->group());
-  if (core.configuration().IsVoter(member.replica) || !admitting_.insert(member.replica).second) return;
-  auto finish = [this, replica = member.replica](const absl::Status&) { admitting_.erase(replica); };
-  membership_->AddLearner(member, [this, member, address, lost, finish](const absl::Status& status) {
+  if (core.configuration().IsVoter(member.replica) || !admitting_.insert(member.replica).second)
+    return;
+  auto finish = [this, replica = member.replica](const absl::Status&) {
+    admitting_.erase(replica);
+  };
+  membership_->AddLearner(member, [this, member, address, lost,
+                                   finish](const absl::Status& status) {
     if (!status.ok()) return finish(status);
     const raft::Configuration& now = host_->core(group_->group()).configuration();
     Promotion promotion;
     promotion.learner = member.replica;
-    for (const raft::Member& m : Predecessors(group_->meta(), now, member.store, address, lost)) {
-      promotion.replaced.push_back(m.replica);
-    }
+    auto replaced = Predecessors(group_->meta(), now, member.store, address, lost);
+    for (const raft::Member& m : replaced) promotion.replaced.push_back(m.replica);
+    if (!replaced.empty() && on_replacing) on_replacing(member, replaced);
     bool enough = now.voters.size() >= options_.voters_wanted && promotion.replaced.empty();
     if (enough) return finish(status);
     promotion.patience = std::chrono::seconds(60);

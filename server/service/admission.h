@@ -1,8 +1,8 @@
-// Lets stores into the cluster: allots their ids, makes them learners, then voters, in the place of a
-// replica that is lost. A store whose disk is lost comes back as another one: what its replica had
-// promised is forgotten with the disk, so the old one never counts again, and leaves the group in the
-// change that makes the new one vote (design, 4). Lives on the store's loop, acts while this store
-// leads.
+// Lets stores into the cluster: allots their ids, makes them learners, then voters, in the place of
+// a replica that is lost. A store whose disk is lost comes back as another one: what its replica
+// had promised is forgotten with the disk, so the old one never counts again, and leaves the group
+// in the change that makes the new one vote (design, 4). Lives on the store's loop, acts while this
+// store leads.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,8 @@ struct Applicant {
   StoreId lost;        // which store it was before it lost its log; 0: none
 };
 
-// The members whose place `store` takes (0: it has no id yet): those of other stores that were reached
-// at its address, and the one that it was itself.
+// The members whose place `store` takes (0: it has no id yet): those of other stores that were
+// reached at its address, and the one that it was itself.
 std::vector<raft::Member> Predecessors(const shard::GroupMeta& meta,
                                        const raft::Configuration& configuration, StoreId store,
                                        const std::string& address, StoreId lost);
@@ -51,11 +51,14 @@ class Admission {
             Options options)
       : loop_(loop), host_(host), group_(group), membership_(membership), options_(options) {}
 
-  // Allots the applicant's ids and goes on making it a member once `done` has been told. A store asks
-  // again until it sees itself admitted, so that a change of leader in between loses nothing.
+  // Allots the applicant's ids and goes on making it a member once `done` has been told. A store
+  // asks again until it sees itself admitted, so that a change of leader in between loses nothing.
   // ALREADY_EXISTS while a live store has its address, UNAVAILABLE while that can't be told yet,
   // FAILED_PRECONDITION if it was removed or names another cluster.
   void Join(const Applicant& applicant, Done done);
+
+  // Told once a newcomer follows that is to take the place of others.
+  std::function<void(const raft::Member&, const std::vector<raft::Member>&)> on_replacing;
 
  private:
   absl::Status Check(const Applicant& applicant) const;

@@ -64,7 +64,8 @@ raft::MembershipChange Membership::ChangeFor(const Promotion& promotion) const {
     if (configuration.IsVoter(replica)) --voters;
   }
   bool enough = promotion.voters_wanted != 0 && voters >= promotion.voters_wanted;
-  if (!configuration.IsVoter(promotion.learner) && !enough) change.promote.push_back(promotion.learner);
+  if (!configuration.IsVoter(promotion.learner) && !enough)
+    change.promote.push_back(promotion.learner);
   return change;
 }
 
@@ -76,7 +77,8 @@ void Membership::Poll(uint64_t id) {
   if (!core.IsLeader()) {
     failed = NotLeaderError(group_, host_->LeaderStore(group_), "");
   } else if (!core.configuration().Contains(learner)) {
-    failed = absl::InvalidArgumentError(absl::StrCat("replica ", learner.value(), " is not a member"));
+    failed =
+        absl::InvalidArgumentError(absl::StrCat("replica ", learner.value(), " is not a member"));
   } else if (loop_->Now() >= waiting.deadline) {
     failed = absl::DeadlineExceededError(
         absl::StrCat("replica ", learner.value(), " has not caught up in time"));

@@ -54,8 +54,8 @@ absl::Status FaultCluster::AwaitOwnPlace(int n, uint64_t replaced_id) {
       },
       kReplaceSeconds);
   if (done) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat("store ", At(n).id, " did not take the place of store ",
-                                                  replaced_id, " by itself"));
+  return absl::DeadlineExceededError(absl::StrCat(
+      "store ", At(n).id, " did not take the place of store ", replaced_id, " by itself"));
 }
 
 absl::Status FaultCluster::Replace(int n) {

@@ -1,6 +1,6 @@
-// A lost disk is a lost replica: its store comes back by itself under new ids, as a learner that votes
-// once it has everything, and the old replica never counts again. With real stores; the lineage's
-// scenarios (MIT 6.824, lab 5 of 2015) by name.
+// A lost disk is a lost replica: its store comes back by itself under new ids, as a learner that
+// votes once it has everything, and the old replica never counts again. With real stores; the
+// lineage's scenarios (MIT 6.824, lab 5 of 2015) by name.
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -43,16 +43,21 @@ Seen See(const MiniCluster& cluster, int n) {
 
 // Whether the store at place n is a voter of three under another id, and nobody else is a member.
 bool TakesItsOwnPlace(const MiniCluster& cluster, int n, uint64_t old_store) {
-  return MiniCluster::Await([&] {
-    Seen seen = See(cluster, n);
-    if (seen.store == 0 || seen.store == old_store || seen.joint || seen.voters != 3 || seen.members != 3) return false;
-    auto status = client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster.Address(n));
-    if (!status.ok()) return false;
-    for (const auto& replica : status->groups(0).replicas()) {
-      if (replica.store_id() == old_store) return false;
-    }
-    return status->groups(0).role() != v1::GroupStatus::LEARNER;
-  }, 40);
+  return MiniCluster::Await(
+      [&] {
+        Seen seen = See(cluster, n);
+        if (seen.store == 0 || seen.store == old_store || seen.joint || seen.voters != 3 ||
+            seen.members != 3)
+          return false;
+        auto status =
+            client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster.Address(n));
+        if (!status.ok()) return false;
+        for (const auto& replica : status->groups(0).replicas()) {
+          if (replica.store_id() == old_store) return false;
+        }
+        return status->groups(0).role() != v1::GroupStatus::LEARNER;
+      },
+      40);
 }
 
 bool SameEverywhere(MiniCluster& cluster) {
@@ -90,7 +95,8 @@ TEST_F(LostDisk, OneLostDisk) {
   cluster_.Kill(n);
   LoseDisk(cluster_, n);
   ASSERT_TRUE(cluster_.Start(n)) << cluster_.Log(n);
-  EXPECT_TRUE(TakesItsOwnPlace(cluster_, n, old_store)) << cluster_.Kvctl({"member", "list"}).output;
+  EXPECT_TRUE(TakesItsOwnPlace(cluster_, n, old_store))
+      << cluster_.Kvctl({"member", "list"}).output;
   ExpectAllThere();
   EXPECT_TRUE(SameEverywhere(cluster_));
   // The new one's vote counts: without another store there is still a majority.
@@ -110,7 +116,8 @@ TEST_F(LostDisk, ALostLogComesBackThroughSavedPeers) {
   cluster_.Kill(1);
   fs::remove_all(cluster_.DataDir(1) + "/raft");
   ASSERT_TRUE(cluster_.Start(1)) << cluster_.Log(1);
-  EXPECT_THAT(cluster_.Log(1), HasSubstr("the Raft log of store 1 is gone: replica 1 of store 1 never votes again"));
+  EXPECT_THAT(cluster_.Log(1),
+              HasSubstr("the Raft log of store 1 is gone: replica 1 of store 1 never votes again"));
   EXPECT_TRUE(TakesItsOwnPlace(cluster_, 1, old_store)) << cluster_.Log(1);
   ExpectAllThere();
   EXPECT_TRUE(SameEverywhere(cluster_));
@@ -133,7 +140,8 @@ TEST_F(LostDisk, ALogBeyondRepairIsALostOne) {
   std::string raft = cluster_.DataDir(n) + "/raft";
   fs::remove(raft + "/SYNCED");
   for (const auto& entry : fs::directory_iterator(raft)) {
-    if (entry.path().extension() == ".log") std::ofstream(entry.path(), std::ios::in | std::ios::out).seekp(100) << "damage";
+    if (entry.path().extension() == ".log")
+      std::ofstream(entry.path(), std::ios::in | std::ios::out).seekp(100) << "damage";
   }
   ASSERT_TRUE(cluster_.Start(n)) << cluster_.Log(n);
   EXPECT_THAT(cluster_.Log(n), HasSubstr("never votes again"));
@@ -154,7 +162,8 @@ TEST_F(LostDisk, OneLostDiskAndOneDown) {
   auto hasty = cluster_.Connect(std::chrono::seconds(3));
   EXPECT_FALSE(hasty->Put("k", "by a minority").ok());
   EXPECT_EQ(See(cluster_, lost).store, 0u);
-  ASSERT_TRUE(MiniCluster::Await([&] { return cluster_.Log(lost).find("trying again") != std::string::npos; }));
+  ASSERT_TRUE(MiniCluster::Await(
+      [&] { return cluster_.Log(lost).find("trying again") != std::string::npos; }));
   // A majority of those who know is back.
   ASSERT_TRUE(cluster_.Start(down)) << cluster_.Log(down);
   ASSERT_TRUE(cluster_.Start(lost)) << cluster_.Log(lost);
@@ -181,7 +190,8 @@ TEST_F(LostDisk, RejoinMix) {
     for (int round = 0; round < 4; ++round) {
       cluster_.Launch(n);
       size_t begun = cluster_.Log(n).size();
-      MiniCluster::Await([&] { return cluster_.Log(n).size() > begun + 100 * static_cast<size_t>(round); }, 5);
+      MiniCluster::Await(
+          [&] { return cluster_.Log(n).size() > begun + 100 * static_cast<size_t>(round); }, 5);
       cluster_.Kill(n);
     }
     ASSERT_TRUE(cluster_.Start(n)) << cluster_.Log(n);
@@ -223,8 +233,9 @@ TEST_F(LostDisk, TwoLiveStoresWithOneAddress) {
   std::string directory = cluster_.DataDir(n) + "-twin";
   std::string log = directory + ".log";
   std::string listen = "127.0.0.1:" + std::to_string(FreePortPair());
-  pid_t pid = Spawn({KvdPath(), "--listen", listen, "--advertise", cluster_.Address(n), "--data-dir", directory,
-                     "--join", cluster_.Address(1)}, log);
+  pid_t pid = Spawn({KvdPath(), "--listen", listen, "--advertise", cluster_.Address(n),
+                     "--data-dir", directory, "--join", cluster_.Address(1)},
+                    log);
   int status = 0;
   bool ended = MiniCluster::Await([&] { return waitpid(pid, &status, WNOHANG) == pid; }, 40);
   if (!ended) {
@@ -233,8 +244,9 @@ TEST_F(LostDisk, TwoLiveStoresWithOneAddress) {
   }
   EXPECT_TRUE(ended);
   EXPECT_EQ(ExitCode(status), 1);
-  EXPECT_THAT(ReadAll(log), HasSubstr("address \"" + cluster_.Address(n) + "\" is that of store " +
-                                      std::to_string(See(cluster_, n).store) + ", which was heard from"));
+  EXPECT_THAT(ReadAll(log),
+              HasSubstr("address \"" + cluster_.Address(n) + "\" is that of store " +
+                        std::to_string(See(cluster_, n).store) + ", which was heard from"));
   EXPECT_EQ(See(cluster_, 1).voters, 3);
   EXPECT_TRUE(SameEverywhere(cluster_));
 }

@@ -87,8 +87,8 @@ TEST_F(DataDirectoryTest, AFileWithoutAChecksumIsRead) {
   EXPECT_EQ((*opened)->identity().store, StoreId(2));
 }
 
-// Ended after any of the steps from a lost log to a new one, a store goes on from there, and nothing of
-// the old replica is where the new one's would be.
+// Ended after any of the steps from a lost log to a new one, a store goes on from there, and
+// nothing of the old replica is where the new one's would be.
 TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
   namespace fs = std::filesystem;
   auto write = [&](const std::string& name) {
@@ -152,7 +152,8 @@ TEST(PeersTest, EveryChangedBitIsSeen) {
     text[bit / 8] = static_cast<char>(text[bit / 8] ^ (1 << bit % 8));
     EXPECT_FALSE(ParsePeers(text).ok()) << "bit " << bit;
   }
-  for (size_t size = 0; size < whole.size(); ++size) EXPECT_FALSE(ParsePeers(whole.substr(0, size)).ok());
+  for (size_t size = 0; size < whole.size(); ++size)
+    EXPECT_FALSE(ParsePeers(whole.substr(0, size)).ok());
 }
 
 TEST(PeersTest, OnlyWhoHasSomebodyToAskAndIsNotTheOnlyVoterJoinsAnew) {

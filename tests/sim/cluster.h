@@ -65,8 +65,8 @@ class Cluster {
   void Partition(const std::vector<uint64_t>& side);
   // Adds a fresh store and makes it a voter; `done` may come late or not at all under faults.
   void AddStore();
-  // The store ends and its disks are gone; some time later it is back at the same address, empty, and
-  // asks to be let in until it is.
+  // The store ends and its disks are gone; some time later it is back at the same address, empty,
+  // and asks to be let in until it is.
   void LoseDisk(StoreId id);
   // Whether no replica that was lost is a member any more.
   bool LossesMended();

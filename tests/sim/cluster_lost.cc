@@ -1,5 +1,5 @@
-// Lost disks of a simulated cluster. The store comes back at its address under new ids, by the way that
-// leads real ones back: it asks whom it can reach until the leader's Admission has let it in.
+// Lost disks of a simulated cluster. The store comes back at its address under new ids, by the way
+// that leads real ones back: it asks whom it can reach until the leader's Admission has let it in.
 #include "proto/check.h"
 #include "tests/sim/cluster.h"
 
@@ -10,14 +10,16 @@ bool Cluster::LossesMended() {
   SimStore* leader = Leader();
   if (leader == nullptr) return false;
   const raft::Core& core = leader->core();
-  if (core.configuration().IsJoint() || core.configuration_index() > core.commit_index()) return false;
+  if (core.configuration().IsJoint() || core.configuration_index() > core.commit_index())
+    return false;
   for (const Loss& loss : losses_) {
     if (core.configuration().Contains(loss.replica)) return false;
   }
   return true;
 }
 
-// One at a time, and only while everybody else has all that it acknowledged: the others are a majority.
+// One at a time, and only while everybody else has all that it acknowledged: the others are a
+// majority.
 void Cluster::ScheduleLoss() {
   scheduler_.After(milliseconds(loss_random_.Between(300, 3000)), [this] {
     if (!faulting_) return;
@@ -34,7 +36,8 @@ void Cluster::ScheduleLoss() {
 void Cluster::LoseDisk(StoreId id) {
   SimStore& store = *stores_.at(id);
   KVD_CHECK(store.formatted());
-  Loss loss{id, store.log_on_disk().record.replica, AddressOf(id.value()), loss_random_.Next() | 1, StoreId()};
+  Loss loss{id, store.log_on_disk().record.replica, AddressOf(id.value()), loss_random_.Next() | 1,
+            StoreId()};
   for (Loss& earlier : losses_) {
     if (earlier.successor != id) continue;
     earlier.over = true;
@@ -43,7 +46,8 @@ void Cluster::LoseDisk(StoreId id) {
   store.Lose();
   ++report_.disks_lost;
   losses_.push_back(loss);
-  auto down = milliseconds(loss_random_.Chance(0.3) ? loss_random_.Between(1, 20) : loss_random_.Between(10, 3000));
+  auto down = milliseconds(loss_random_.Chance(0.3) ? loss_random_.Between(1, 20)
+                                                    : loss_random_.Between(10, 3000));
   scheduler_.After(down, [this, at = losses_.size() - 1] { AskToJoin(at); });
 }
 
@@ -56,12 +60,13 @@ void Cluster::AskToJoin(size_t at) {
     SimStore& mine = *stores_.at(loss.successor);
     if (!mine.running()) return;
     raft::Member member{mine.core().id(), mine.id()};
-    if (service::IsAdmitted(mine.group().meta(), mine.core().configuration(), member, loss.address, loss.lost,
-                            store_options_.voters_wanted)) {
+    if (service::IsAdmitted(mine.group().meta(), mine.core().configuration(), member, loss.address,
+                            loss.lost, store_options_.voters_wanted)) {
       return;
     }
   }
-  auto asked = std::next(stores_.begin(), static_cast<ptrdiff_t>(loss_random_.Below(stores_.size())));
+  auto asked =
+      std::next(stores_.begin(), static_cast<ptrdiff_t>(loss_random_.Below(stores_.size())));
   SimStore& store = *asked->second;
   Node here = loss.successor ? loss.successor.value() : loss.lost.value();
   Node there = store.id().value();

@@ -1,4 +1,5 @@
-// The lineage's scenarios of lost disks (MIT 6.824, lab 5 of 2015), by name, on whole simulated clusters.
+// The lineage's scenarios of lost disks (MIT 6.824, lab 5 of 2015), by name, on whole simulated
+// clusters.
 #include "gtest/gtest.h"
 #include "tests/sim/cluster.h"
 
@@ -29,11 +30,15 @@ uint64_t Follower(Cluster& cluster) { return cluster.Leader()->id().value() % 3 
 
 // Votes of a replica that was lost are nobody's: its id is never seen in a later configuration.
 void ExpectReplaced(Cluster& cluster, size_t voters) {
-  ASSERT_TRUE(cluster.Await([&] {
-    SimStore* leader = cluster.Leader();
-    return leader != nullptr && cluster.LossesMended() && leader->core().configuration().voters.size() == voters &&
-           leader->core().configuration().learners.empty();
-  }, std::chrono::seconds(20))) << cluster.Describe();
+  ASSERT_TRUE(cluster.Await(
+      [&] {
+        SimStore* leader = cluster.Leader();
+        return leader != nullptr && cluster.LossesMended() &&
+               leader->core().configuration().voters.size() == voters &&
+               leader->core().configuration().learners.empty();
+      },
+      std::chrono::seconds(20)))
+      << cluster.Describe();
   cluster.Converge();
 }
 

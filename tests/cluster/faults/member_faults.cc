@@ -56,15 +56,17 @@ class ReplaceInPartition : public Fault {
   int spare_ = 4;
 };
 
-// The whole directory or the Raft log alone is gone. Nobody lends a hand: the store comes back under
-// another id and takes its own place. The next disk is lost only then, since two of three are too many.
+// The whole directory or the Raft log alone is gone. Nobody lends a hand: the store comes back
+// under another id and takes its own place. The next disk is lost only then, since two of three are
+// too many.
 class LostDisk : public Fault {
  public:
   void Inject(FaultCluster& cluster, Random& random) override {
     store_ = AnyStore(cluster, random);
     bool log_alone = random.Chance(0.5);
     lost_id_ = cluster.StoreIdOf(store_);
-    cluster.Note(absl::StrCat(log_alone ? "the Raft log" : "the disk", " of store ", store_, " is lost"));
+    cluster.Note(
+        absl::StrCat(log_alone ? "the Raft log" : "the disk", " of store ", store_, " is lost"));
     cluster.Kill(store_);
     cluster.LoseDisk(store_, log_alone);
   }
