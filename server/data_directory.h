@@ -52,8 +52,9 @@ class DataDirectory {
   // data_directory_lost.cc, which has the order of the steps.
   bool HoldsDatabases() const;  // raft/, what would become it, or data/
   bool HoldsLost() const;
-  // From here on the replica that lived here is lost, and the store joins as another one. Durable.
-  absl::Status BeginAgain(uint64_t nonce);
+  // From here on the replica that lived here, `was`, is lost, and the store joins as another one.
+  // Durable.
+  absl::Status BeginAgain(const StoreIdentity& was, uint64_t nonce);
   // Moves raft/ and data/ to lost/. What lies there already stays: it is of the replica that was
   // admitted last. Durable.
   absl::Status SetAside();

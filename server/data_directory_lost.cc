@@ -45,13 +45,14 @@ bool DataDirectory::HoldsLost() const {
   return fs::exists(lost_path(), error);
 }
 
-absl::Status DataDirectory::BeginAgain(uint64_t nonce) {
-  if (!identity_.lost) {
+absl::Status DataDirectory::BeginAgain(const StoreIdentity& was, uint64_t nonce) {
+  // Without a KVD file nobody can tell whose lost/ is.
+  if (!was.lost && identity_.state != StoreIdentity::State::kNew) {
     // Left by an earlier loss that is over.
     absl::Status dropped = DropLost();
     if (!dropped.ok()) return dropped;
   }
-  return Save(AfterLoss(identity_, nonce));
+  return Save(AfterLoss(was, nonce));
 }
 
 absl::Status DataDirectory::SetAside() {

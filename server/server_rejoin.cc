@@ -51,7 +51,12 @@ void Server::Parts::LoadPeers() {
 
 // Decides that what lived in this directory is lost, unless that would be the end of its data.
 absl::Status Server::Parts::BeginAgain(const std::string& why) {
-  StoreId store = directory->identity().store;
+  StoreIdentity was = directory->identity();
+  if (was.state == StoreIdentity::State::kNew && peers) {
+    was.cluster = peers->cluster;
+    was.store = peers->store;
+    was.replica = peers->replica;
+  }
   absl::Status may = MayJoinAnew(peers, !seeds.empty());
   if (!may.ok()) {
     return absl::DataLossError(
@@ -60,8 +65,8 @@ absl::Status Server::Parts::BeginAgain(const std::string& why) {
   spdlog::warn(
       "{}: replica {} of store {} never votes again; what is left of it goes to {}, and the store "
       "joins anew",
-      why, directory->identity().replica.value(), store.value(), directory->lost_path());
-  return directory->BeginAgain(RandomId());
+      why, was.replica.value(), was.store.value(), directory->lost_path());
+  return directory->BeginAgain(was, RandomId());
 }
 
 absl::Status Server::Parts::OpenLog() {

@@ -53,9 +53,6 @@ absl::Status Server::Parts::PrepareIdentity() {
   if (identity.state == State::kNew) {
     identity.nonce = RandomId();
     if (directory->HoldsDatabases()) {
-      identity.replica = peers ? peers->replica : ReplicaId();
-      identity.store = peers ? peers->store : StoreId();
-      identity.cluster = peers ? peers->cluster : ClusterId();
       absl::Status begun = BeginAgain("it holds data/ but neither a Raft log nor a KVD file");
       if (!begun.ok()) return begun;
       identity = directory->identity();

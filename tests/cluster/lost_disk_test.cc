@@ -210,10 +210,22 @@ TEST_F(LostDisk, ItNeverChangesItsMind) {
     // It ended right after its replica was declared lost: log and state are there, whole.
     auto directory = server::DataDirectory::Open(cluster_.DataDir(n));
     ASSERT_TRUE(directory.ok()) << directory.status();
-    ASSERT_TRUE((*directory)->BeginAgain(12345).ok());
+    ASSERT_TRUE((*directory)->BeginAgain((*directory)->identity(), 12345).ok());
   }
   ASSERT_TRUE(cluster_.Start(n)) << cluster_.Log(n);
   EXPECT_TRUE(TakesItsOwnPlace(cluster_, n, old_store)) << cluster_.Log(n);
+  EXPECT_TRUE(SameEverywhere(cluster_));
+}
+
+TEST_F(LostDisk, AStateWithoutANameIsALostReplicasToo) {
+  ASSERT_TRUE(MiniCluster::Await([&] {
+    return ReadAll(cluster_.DataDir(1) + "/PEERS").find(cluster_.Address(3)) != std::string::npos;
+  }));
+  cluster_.Kill(1);
+  fs::remove_all(cluster_.DataDir(1) + "/raft");
+  fs::remove(cluster_.DataDir(1) + "/KVD");
+  ASSERT_TRUE(cluster_.Start(1)) << cluster_.Log(1);
+  EXPECT_TRUE(TakesItsOwnPlace(cluster_, 1, 1)) << cluster_.Log(1);
   EXPECT_TRUE(SameEverywhere(cluster_));
 }
 
@@ -263,6 +275,14 @@ TEST(LostDiskAlone, TheOnlyVoterSaysWhatIsLostAndStops) {
   EXPECT_FALSE(cluster.Start(1));
   EXPECT_THAT(cluster.Log(1), HasSubstr("the Raft log of store 1 is gone, it was the only voter"));
   EXPECT_EQ(ReadAll(directory + "/KVD"), identity);
+  // Nor does it begin another cluster over its state when its name is gone too.
+  fs::remove_all(directory + "/raft");
+  fs::rename(directory + "/KVD", directory + "-KVD");
+  EXPECT_FALSE(cluster.Start(1));
+  EXPECT_THAT(
+      cluster.Log(1),
+      HasSubstr("it holds data/ but neither a Raft log nor a KVD file, it was the only voter"));
+  fs::rename(directory + "-KVD", directory + "/KVD");
   // Nothing was touched: with its log it is whole again.
   fs::remove_all(directory + "/raft");
   fs::rename(directory + "-raft", directory + "/raft");

@@ -101,7 +101,7 @@ TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
   write("lost/raft/of an earlier loss that is over");
   {
     auto opened = DataDirectory::Open(Directory());
-    ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(42).ok());
+    ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(Identity(), 42).ok());
     EXPECT_TRUE((*opened)->HoldsDatabases());
     EXPECT_FALSE((*opened)->HoldsLost());
   }
@@ -127,7 +127,7 @@ TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
   // Lost again before it was admitted: what is in lost/ had got further.
   write("raft/of the learner");
   auto opened = DataDirectory::Open(Directory());
-  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(43).ok() && (*opened)->SetAside().ok());
+  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain((*opened)->identity(), 43).ok() && (*opened)->SetAside().ok());
   EXPECT_FALSE((*opened)->HoldsDatabases());
   EXPECT_TRUE(fs::exists(Directory() + "/lost/raft/log"));
   EXPECT_EQ((*opened)->identity().lost, Identity().store);
