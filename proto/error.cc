@@ -66,6 +66,20 @@ absl::Status BusyError(std::string_view what, uint64_t retry_after_ms) {
   return With(absl::ResourceExhaustedError(ToAbsl(what)), detail);
 }
 
+absl::Status DiskFullError(StoreId store, uint64_t free_bytes, uint64_t needed_bytes) {
+  v1::ErrorDetail detail;
+  detail.mutable_disk_full()->set_store_id(store.value());
+  detail.mutable_disk_full()->set_free_bytes(free_bytes);
+  detail.mutable_disk_full()->set_needed_bytes(needed_bytes);
+  std::string text =
+      store ? absl::StrCat("the disk of store ", store.value(), " is nearly full: ", free_bytes,
+                           " bytes are free, writes that add data need ", needed_bytes,
+                           "; delete data or make room")
+            : std::string("too many stores have nearly full disks to add data; kvctl status tells "
+                          "which; delete data or make room");
+  return With(absl::ResourceExhaustedError(text), detail);
+}
+
 absl::Status WrongClusterError(ClusterId ours, ClusterId named) {
   v1::ErrorDetail detail;
   detail.mutable_wrong_cluster()->set_cluster_id(ours.value());
@@ -114,6 +128,7 @@ ErrorInfo InfoOf(const absl::Status& status) {
       break;
     case v1::ErrorDetail::kWrongCluster: info.kind = ErrorKind::kWrongCluster; break;
     case v1::ErrorDetail::kCorruption: info.kind = ErrorKind::kCorruption; break;
+    case v1::ErrorDetail::kDiskFull: info.kind = ErrorKind::kDiskFull; break;
     case v1::ErrorDetail::DETAIL_NOT_SET: break;
   }
   return info;

@@ -24,6 +24,7 @@ enum class ErrorKind {
   kBusy,            // nothing applied; retry after a delay
   kWrongCluster,    // the request is at the wrong cluster; do not retry
   kCorruption,      // bytes do not match their checksum
+  kDiskFull,        // nothing applied; until somebody deletes data or makes room, it will not be
 };
 
 // The detail of a status in plain form. Only the fields of its kind are set.
@@ -44,6 +45,8 @@ absl::Status LimitError(std::string_view field, uint64_t limit, uint64_t seen,
                         std::string_view unit);
 absl::Status OutcomeUnknownError(std::string_view why);
 absl::Status BusyError(std::string_view what, uint64_t retry_after_ms);
+// Of a store that leads; with store 0: of too many of the others.
+absl::Status DiskFullError(StoreId store, uint64_t free_bytes, uint64_t needed_bytes);
 absl::Status WrongClusterError(ClusterId ours, ClusterId named);
 absl::Status CorruptionError(std::string_view what, std::string_view key);
 // The key belongs to no shard that this group serves.

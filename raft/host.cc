@@ -28,6 +28,7 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
   if (group->proposals.size() >= options_.proposals_max) {
     return BusyError("too many commands wait to be committed", 20);
   }
+  uint64_t bytes = command.size();
   auto index = group->core->Propose(loop_->Now(), std::move(command));
   if (!index.ok()) {
     KVD_FAULT_POINT(kProposeRefused);
@@ -36,6 +37,7 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
   ++counters_.proposals;
   group->proposals.push_back({*index, group->core->term(), std::move(proposal)});
   Schedule(*group);
+  NoteTakenIn(bytes);
   KVD_FAULT_POINT(kProposed);
   return absl::OkStatus();
 }
@@ -134,6 +136,7 @@ void Host::Schedule(Group& group) {
 void Host::RunTurn() {
   KVD_FAULT_POINT(kTurnBegins);
   turn_scheduled_ = false;
+  turn_bytes_ = 0;
   std::vector<GroupId> ids;
   ids.swap(dirty_);
   std::vector<LogWrite> writes;
@@ -259,7 +262,9 @@ void Host::Queue(GroupId id, Message message) {
     if (it == group->correspondents.end()) return;
     to = it->second;
   }
+  if (HoldsBack(message, DiskOf(to))) return;
   message.from_store = options_.store;
+  message.disk = disk_;
   message.wall_ms = loop_->WallMillis();
   ++counters_.messages_sent;
   outgoing_[to].push_back({id, std::move(message)});
@@ -278,11 +283,14 @@ void Host::OnMessages(std::vector<GroupMessage> messages) {
   for (GroupMessage& item : messages) {
     const Message& m = item.message;
     walls_[m.from_store] = {m.wall_ms, loop_->Now()};
+    disks_[m.from_store] = m.disk;
+    if (HoldsBack(m, disk_)) continue;
     Group* group = Find(item.group);
     if (group == nullptr || group->installing || group->tombstone_written) continue;
     group->correspondents[m.from] = m.from_store;
     group->core->Step(loop_->Now(), m);
     Schedule(*group);
+    for (const EntryPtr& entry : m.entries) NoteTakenIn(entry->Bytes());
   }
 }
 

@@ -96,6 +96,19 @@ class Host : public TransportHandler {
   std::vector<GroupId> groups() const;
   // The store whose replica leads, 0 if unknown.
   StoreId LeaderStore(GroupId group) const;
+  // host_disk.cc
+  // The room on this store's disk from now on. Short of it, less log is kept, and no snapshot is taken
+  // in; at kCritical no entries are: the replica lags until there is room.
+  void SetDisk(DiskState state);
+  // What a store told last; its own too.
+  DiskState DiskOf(StoreId store) const;
+  // Whether a quorum of the group can be formed of stores that are not short of room. While one is, those
+  // that were not heard of for a second do not count. Requires: it leads.
+  bool HasRoom(GroupId group) const;
+  // A voter on such a store that holds all that is committed; 0 if none does. Requires: it leads.
+  ReplicaId CaughtUpVoterWithRoom(GroupId group) const;
+  // Of commands that were taken in here and are not in the state yet.
+  uint64_t UnappliedBytes() const;
   // Lower median of the voters' wall clocks, milliseconds since the Unix epoch.
   uint64_t MedianWallMillis(GroupId group) const;
   // Proposals that wait to be applied.
@@ -106,6 +119,8 @@ class Host : public TransportHandler {
   void OnChunk(StoreId from, SnapshotChunk chunk) override;
   void OnAck(SnapshotAck ack) override;
 
+  // Told of what proposals, messages and snapshots bring, as it is taken in.
+  std::function<void(uint64_t bytes)> on_taken_in;
   // Told once if a damaged entry that may have been committed can be had from nobody.
   std::function<void(GroupId, Index)> on_unrepairable;
   // Called after every turn that changed something; for invariant checks and metrics.
@@ -150,6 +165,10 @@ class Host : public TransportHandler {
   Index NeededByFollowers(const Group& group) const;
   void MaybeTruncate(Group& group);
 
+  // host_disk.cc
+  bool HoldsBack(const Message& message, DiskState receiver) const;
+  void NoteTakenIn(uint64_t bytes);
+
   // host_snapshot.cc
   void StartSnapshot(Group& group, ReplicaId to);
   void Install(Group& group, StoreId from, const SnapshotChunk& last);
@@ -171,6 +190,9 @@ class Host : public TransportHandler {
     MonotonicTime at;
   };
   std::map<StoreId, WallReading> walls_;
+  DiskState disk_ = DiskState::kOk;
+  std::map<StoreId, DiskState> disks_;  // of the others
+  uint64_t turn_bytes_ = 0;             // taken in since the last turn
   std::unique_ptr<Timer> tick_timer_;
   MonotonicTime next_truncate_;
   HostCounters counters_;

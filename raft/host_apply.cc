@@ -7,6 +7,12 @@
 
 namespace kvd::raft {
 
+namespace {
+// Of the log, while the disk has little room.
+constexpr uint64_t kEntriesKeptWhenLow = 1000;
+constexpr uint64_t kBytesKeptWhenLow = 2 << 20;
+}  // namespace
+
 void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) {
   if (committed.empty() || group.halted) return;
   std::vector<ApplyItem> items;
@@ -132,20 +138,25 @@ Index Host::NeededByFollowers(const Group& group) const {
 void Host::MaybeTruncate(Group& group) {
   const Log& log = group.core->log();
   if (group.core->NeedsRepair()) return;
-  bool many = log.last_index() - log.start() > 2 * options_.log_entries_kept;
+  bool short_of_room = disk_ != DiskState::kOk;
+  uint64_t entries_kept = options_.log_entries_kept;
+  uint64_t bytes_kept = options_.log_bytes_kept;
+  if (short_of_room) entries_kept = std::min(entries_kept, kEntriesKeptWhenLow);
+  if (short_of_room) bytes_kept = std::min(bytes_kept, kBytesKeptWhenLow);
+  bool many = log.last_index() - log.start() > 2 * entries_kept;
   bool large = !group.size_marks.empty() &&
-               group.log_bytes - group.size_marks.front().bytes > 2 * options_.log_bytes_kept;
+               group.log_bytes - group.size_marks.front().bytes > 2 * bytes_kept;
   if (!many && !large) return;
   uint64_t marked = group.size_marks.empty() ? group.log_bytes : group.size_marks.front().bytes;
   Index target = log.start();
-  if (many) target = log.last_index() - options_.log_entries_kept;
+  if (many) target = log.last_index() - entries_kept;
   for (const Group::SizeMark& mark : group.size_marks) {
-    if (!large || group.log_bytes - mark.bytes <= options_.log_bytes_kept) break;
+    if (!large || group.log_bytes - mark.bytes <= bytes_kept) break;
     target = std::max(target, mark.index);
   }
   // What followers are about to need stays, unless they take too long.
-  bool excessive = log.last_index() - log.start() > 10 * options_.log_entries_kept ||
-                   group.log_bytes - marked > 10 * options_.log_bytes_kept;
+  bool excessive = log.last_index() - log.start() > 10 * entries_kept ||
+                   group.log_bytes - marked > 10 * bytes_kept;
   if (!excessive) target = std::min(target, NeededByFollowers(group));
   // Never past what survives a crash without the log.
   target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),

@@ -63,9 +63,10 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
   KVD_FAULT_POINT(kChunkArrives);
   Group* group = Find(chunk.group);
   if (group == nullptr || group->core->id() != chunk.to || group->installing ||
-      group->tombstone_written) {
+      group->tombstone_written || disk_ != DiskState::kOk) {
     return;
   }
+  NoteTakenIn(chunk.data.size());
   if (!group->core->CanUseSnapshot(chunk.meta, chunk.term)) {
     group->receiving = {};
     return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);

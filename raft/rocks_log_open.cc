@@ -1,7 +1,9 @@
 // Opening a log store: cut what was torn, read everything, verify it against the side file, and
 // replace a damaged database by one that holds what could be read.
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_manager.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
@@ -24,6 +26,18 @@ namespace fs = std::filesystem;
 
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
 
+// On a full disk flushes would end, and writes wait for ever.
+class FullDiskListener : public rocksdb::EventListener {
+ public:
+  explicit FullDiskListener(std::function<void(const std::string&)> told) : told_(std::move(told)) {}
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    if (status->IsNoSpace()) told_(absl::StrCat("writing the Raft log failed: ", status->ToString()));
+  }
+
+ private:
+  const std::function<void(const std::string&)> told_;
+};
+
 rocksdb::Options LogOptions() {
   rocksdb::Options options;
   options.create_if_missing = true;
@@ -36,12 +50,18 @@ rocksdb::Options LogOptions() {
   options.paranoid_checks = true;
   options.compression = rocksdb::kNoCompression;
   // Most of the log is forgotten before it is flushed, and recent entries are in the host's memory.
-  options.write_buffer_size = 8 << 20;
+  options.write_buffer_size = kLogBufferBytes;
   options.max_write_buffer_number = 3;
+  // Small files, so that many hold nothing but what was cut off.
+  options.target_file_size_base = kLogBufferBytes;
   options.max_total_wal_size = 256 << 20;
   options.max_background_jobs = 2;
+  // Compactions that have no room must not slow down the deletes that make some.
+  options.level0_slowdown_writes_trigger = 200;
+  options.level0_stop_writes_trigger = 400;
   options.keep_log_file_num = 4;
   options.listeners = {LowPriorityCompactions()};
+  options.max_log_file_size = 1 << 20;
   options.max_open_files = 256;
   rocksdb::BlockBasedTableOptions table;
   table.no_block_cache = true;
@@ -77,7 +97,13 @@ bool LacksCurrent(const std::string& directory) {
 
 class Opener {
  public:
-  explicit Opener(std::string directory) : directory_(std::move(directory)) {}
+  Opener(std::string directory, const std::function<void(const std::string&)>& on_fatal,
+         const LogRoom& room)
+      : directory_(std::move(directory)), options_(LogOptions()) {
+    options_.sst_file_manager = room.file_manager;
+    options_.listeners.push_back(std::make_shared<FullDiskListener>(on_fatal));
+    if (room.listener != nullptr) options_.listeners.push_back(room.listener);
+  }
 
   absl::StatusOr<OpenedLog> Run() {
     absl::Status status = FinishReplacing();
@@ -122,7 +148,7 @@ class Opener {
 
   rocksdb::Status OpenIn(const std::string& directory) {
     rocksdb::DB* raw = nullptr;
-    rocksdb::Status status = rocksdb::DB::Open(LogOptions(), directory, &raw);
+    rocksdb::Status status = rocksdb::DB::Open(options_, directory, &raw);
     opened_.db.reset(raw);
     return status;
   }
@@ -141,7 +167,7 @@ class Opener {
     }
     if (damaged_) {
       // Keeps what can be read; what it leaves out goes to `lost` in the directory.
-      status = rocksdb::RepairDB(directory_, LogOptions());
+      status = rocksdb::RepairDB(directory_, options_);
       if (status.ok()) status = OpenIn(directory_);
       if (!status.ok()) return Lost(absl::StrCat(why_, "; then: ", status.ToString()));
     }
@@ -263,6 +289,7 @@ class Opener {
   }
 
   const std::string directory_;
+  rocksdb::Options options_;
   OpenedLog opened_;
   std::map<GroupId, FoundLog> found_;
   bool damaged_ = false;
@@ -272,8 +299,9 @@ class Opener {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RocksLogStore>> RocksLogStore::Open(
-    const std::string& directory, std::function<void(const std::string&)> on_fatal) {
-  auto opened = Opener(directory).Run();
+    const std::string& directory, std::function<void(const std::string&)> on_fatal,
+    const LogRoom& room) {
+  auto opened = Opener(directory, on_fatal, room).Run();
   if (!opened.ok()) return opened.status();
   return std::unique_ptr<RocksLogStore>(new RocksLogStore(*std::move(opened), std::move(on_fatal)));
 }

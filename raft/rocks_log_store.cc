@@ -1,5 +1,6 @@
 #include "raft/rocks_log_store.h"
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
@@ -179,6 +180,7 @@ double RocksLogStore::WriteAndSync(const std::vector<const LogWrite*>& writes) {
   side_file_->NoteBatch(db_->GetLatestSequenceNumber());
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   MutexLock lock(&mutex_);
+  for (const LogWrite* write : writes) starts_[write->group] = stored_.at(write->group).start.index;
   ++stats_.syncs;
   stats_.sync_seconds += took;
   auto bound = std::lower_bound(kSyncSecondsBounds.begin(), kSyncSecondsBounds.end(), took);
@@ -230,6 +232,21 @@ uint64_t RocksLogStore::CheckRecords(std::string* cursor, size_t bytes_max,
   if (it->status().ok()) return bytes;
   damaged(absl::StrCat("reading the log: ", it->status().ToString()));
   return 0;  // what lies behind can't be reached
+}
+
+// With a file a range tombstone may go, and what it covered in a deeper one come back. That is older than
+// the log's start too, where nobody looks.
+void RocksLogStore::DropCutFiles() {
+  std::map<GroupId, Index> starts;
+  {
+    MutexLock lock(&mutex_);
+    starts = starts_;
+  }
+  for (auto [group, start] : starts) {
+    std::string first = EntryKey(group, Index()), last = EntryKey(group, start);
+    rocksdb::Slice begin(first), end(last);
+    (void)rocksdb::DeleteFilesInRange(db_.get(), db_->DefaultColumnFamily(), &begin, &end);
+  }
 }
 
 LogStoreStats RocksLogStore::stats() const {

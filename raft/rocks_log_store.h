@@ -19,6 +19,8 @@
 
 namespace rocksdb {
 class DB;
+class EventListener;
+class SstFileManager;
 class WriteBatch;
 }  // namespace rocksdb
 
@@ -29,6 +31,16 @@ class SideFile;
 // Upper bounds, in seconds, of the classes that writes with their sync are counted in.
 inline constexpr std::array<double, 12> kSyncSecondsBounds = {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2};
+
+// Of the database: up to three of these wait to be flushed, and a file of the log is allocated that
+// large, and a tenth, ahead.
+inline constexpr uint64_t kLogBufferBytes = 8 << 20;
+
+// What bounds the database's compactions, and what is told of them; each may be null.
+struct LogRoom {
+  std::shared_ptr<rocksdb::SstFileManager> file_manager;
+  std::shared_ptr<rocksdb::EventListener> listener;
+};
 
 struct LogStoreStats {
   uint64_t syncs = 0;
@@ -50,9 +62,11 @@ class RocksLogStore : public LogStore {
  public:
   // Opens or creates the database in `directory`. A torn tail is cut; a damaged database is replaced by
   // what can be read of it, and kept in `directory`.damaged. DATA_LOSS as for Load. `on_fatal` is
-  // called, on any thread, when a write or sync failed; it must not return.
+  // called, on any thread, when a write or sync failed, or a flush or compaction met a full disk; it must
+  // not return.
   static absl::StatusOr<std::unique_ptr<RocksLogStore>> Open(
-      const std::string& directory, std::function<void(const std::string&)> on_fatal);
+      const std::string& directory, std::function<void(const std::string&)> on_fatal,
+      const LogRoom& room = {});
   // Waits for writes under way; their completions are dropped.
   ~RocksLogStore() override;
 
@@ -79,6 +93,10 @@ class RocksLogStore : public LogStore {
   // nothing is left, or can be read. Thread-safe.
   uint64_t CheckRecords(std::string* cursor, size_t bytes_max,
                         const std::function<void(std::string)>& damaged) const;
+
+  // Removes the sorted files that hold nothing but entries that were cut off: no byte is written for it.
+  // Thread-safe.
+  void DropCutFiles();
 
   // Thread-safe.
   LogStoreStats stats() const;
@@ -117,6 +135,7 @@ class RocksLogStore : public LogStore {
   std::chrono::steady_clock::time_point slow_until_ ABSL_GUARDED_BY(mutex_){};
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   LogStoreStats stats_ ABSL_GUARDED_BY(mutex_);
+  std::map<GroupId, Index> starts_ ABSL_GUARDED_BY(mutex_);  // durable: logs are cut up to here
   std::thread writer_;
 };
 

@@ -93,6 +93,7 @@ void ToWire(const GroupMessage& in, internal::v1::Message* out) {
   out->set_transfer(m.transfer);
   out->set_from_store(m.from_store.value());
   out->set_repair(static_cast<uint32_t>(m.repair));
+  out->set_disk(static_cast<uint32_t>(m.disk));
 }
 
 bool FromWire(internal::v1::Message* in, GroupMessage* out) {
@@ -128,6 +129,8 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   m.transfer = in->transfer();
   m.from_store = StoreId(in->from_store());
   m.repair = static_cast<RepairAnswer>(in->repair());
+  if (in->disk() > static_cast<uint32_t>(DiskState::kCritical)) return false;
+  m.disk = static_cast<DiskState>(in->disk());
   return static_cast<bool>(m.from_store);
 }
 

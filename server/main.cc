@@ -48,6 +48,8 @@ void AddFlags(CLI::App& app, kvd::server::ServerOptions& o) {
   app.add_option("--block-cache-mb", o.block_cache_mb, "Memory for cached data, MiB")->capture_default_str();
   app.add_option("--write-buffer-mb", o.write_buffer_mb, "Memory for unflushed data, MiB; up to three of these")->capture_default_str();
   app.add_option("--log-keep-mb", o.log_keep_mb, "Raft log kept for followers that lag, MiB")->capture_default_str();
+  app.add_option("--disk-low-water-mb", o.disk_low_water_mb, "With less free disk no data is added, only read and deleted, MiB (0: 1024, at most 5 % of the disk, but what the buffers need)")->capture_default_str();
+  app.add_option("--disk-reserve-mb", o.disk_reserve_mb, "Disk kept in the file RESERVE for that time, MiB (0: 256, at most 2 % of the disk, but what the buffers need)")->capture_default_str();
   app.add_option("--voters", o.voters, "A joining store votes while there are fewer voters than this")->capture_default_str();
 }
 

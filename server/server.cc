@@ -30,6 +30,21 @@ std::string CheckNumber(const char* flag, uint64_t value, uint64_t low, uint64_t
   return absl::StrCat(flag, " ", value, " is out of range: ", low, " to ", high);
 }
 
+// What buffers and the log may have yet to write must fit below the mark, and in the reserve.
+std::string CheckDiskMarks(const ServerOptions& o) {
+  auto mb_up = [](uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; };
+  uint64_t floor = storage::FloorBytes(o.write_buffer_mb << 20, raft::kLogBufferBytes);
+  uint64_t low_min = mb_up(floor);
+  uint64_t reserve_min = mb_up(storage::ReserveBytesMin(floor, raft::kLogBufferBytes));
+  auto check = [&o](const char* flag, uint64_t value, uint64_t least) {
+    if (value == 0 || value >= least) return std::string();
+    return absl::StrCat(flag, " ", value, " is less than --write-buffer-mb ", o.write_buffer_mb,
+                        " and the log may have yet to write: at least ", least, ", or 0 to leave it to the store");
+  };
+  std::string problem = check("--disk-low-water-mb", o.disk_low_water_mb, low_min);
+  return problem.empty() ? check("--disk-reserve-mb", o.disk_reserve_mb, reserve_min) : problem;
+}
+
 uint64_t DirectoryBytes(const std::string& path) {
   uint64_t bytes = 0;
   std::error_code error;
@@ -66,6 +81,9 @@ std::string Validate(const ServerOptions& o) {
       CheckNumber("--write-buffer-mb", o.write_buffer_mb, 1, 1 << 14),
       CheckNumber("--log-keep-mb", o.log_keep_mb, 1, 1 << 20),
       CheckNumber("--voters", o.voters, 1, 7),
+      CheckNumber("--disk-low-water-mb", o.disk_low_water_mb, 0, 1 << 20),
+      CheckNumber("--disk-reserve-mb", o.disk_reserve_mb, 0, 1 << 20),
+      CheckDiskMarks(o),
   };
   for (const std::string& seed : o.join) problems.push_back(CheckAddress("--join", seed));
   if (o.read_mode != "lease" && o.read_mode != "read-index") {
@@ -112,7 +130,7 @@ void Server::Parts::MakeServices() {
       service::ClusterService::Options{
           kVersion, [this] { return DirectoryBytes(directory->data_path()); },
           [this] { return DirectoryBytes(directory->raft_path()); }, verifier.get(),
-          rebuilder.get()});
+          rebuilder.get(), [this](v1::StatusResponse* out) { FillDisk(out); }});
   raft_service = std::make_unique<raft::GrpcTransportService>(
       identity.cluster, hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
@@ -132,8 +150,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto directory = DataDirectory::Open(options.data_dir);
   if (!directory.ok()) return directory.status();
   p.directory = *std::move(directory);
+  absl::Status status = p.PrepareDisk();
+  if (!status.ok()) return status;
   p.LoadPeers();
-  absl::Status status = p.PrepareIdentity();
+  status = p.PrepareIdentity();
   if (!status.ok()) return status;
   p.loop = std::make_unique<CqLoop>(p.PrepareListener());
   status = p.OpenStorage();
@@ -163,6 +183,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      index.value(), group.value());
   };
   p.PrepareRebuilder();
+  p.reclaimer = std::make_unique<Reclaimer>(p.loop.get(), p.reclaim_worker.get(), p.log_store.get(),
+                                            p.engine.get(), p.disk.get(), p.marks.floor_bytes);
   p.MakeServices();
   status = p.Listen();
   if (!status.ok()) return status;
@@ -234,6 +256,8 @@ void Server::Stop() {
     p.network->Stop();
     p.membership.reset();
     p.group->Detach();
+    p.disk_watch.reset();
+    p.reclaimer.reset();
     p.rebuilder->Stop();
     p.hosts->Stop(0);  // answers what is still waiting
     p.host = nullptr;
@@ -243,7 +267,9 @@ void Server::Stop() {
   p.loop->Stop();
   p.thread.join();
   p.loop->Drain();
-  p.worker->Stop();  // its jobs read both databases
+  // Their jobs use both databases.
+  p.worker->Stop();
+  p.reclaim_worker->Stop();
   if (p.engine) (void)p.engine->Flush();
   p.log_store.reset();
   p.group.reset();
@@ -285,7 +311,23 @@ void Server::Parts::Duty() {
   AskToBeAdmitted();
   KeepPeers();
   FinishRejoin();
+  ReportDisks();
   CollectMetrics();
+}
+
+// Once a second, however often a state may have come and gone.
+void Server::Parts::ReportDisks() {
+  for (const auto& [store, record] : group->meta().stores) {
+    DiskState state = host->DiskOf(store);
+    if (std::exchange(reported_disks[store], state) == state) continue;
+    if (store != directory->identity().store) {
+      spdlog::warn("disk of store={} state={}", store.value(), ToString(state));
+      continue;
+    }
+    const storage::DiskGuard& guard = disk_watch->guard();
+    spdlog::warn("disk state={} free_bytes={} reserve_bytes={}; writes that add data need free_bytes={}",
+                 ToString(state), guard.free_bytes(), disk->ReserveBytes(), guard.needed_bytes());
+  }
 }
 
 void Server::Parts::BootstrapState() {

@@ -33,6 +33,15 @@ ProcessUsage ReadUsage() {
 
 }  // namespace
 
+void Server::Parts::FillDisk(v1::StatusResponse* out) const {
+  const storage::DiskGuard& guard = disk_watch->guard();
+  out->set_disk_free_bytes(guard.free_bytes());
+  out->set_disk_needed_bytes(guard.needed_bytes());
+  out->set_disk_state(guard.state() == DiskState::kOk    ? v1::StatusResponse::DISK_OK
+                      : guard.state() == DiskState::kLow ? v1::StatusResponse::DISK_LOW
+                                                         : v1::StatusResponse::DISK_CRITICAL);
+}
+
 void Server::Parts::CollectMetrics() {
   const raft::Core& core = host->core(kFirstGroup);
   const raft::HostCounters& counters = host->counters();
@@ -70,6 +79,12 @@ void Server::Parts::CollectMetrics() {
   total("kvd_state_damage_reports_total", "Times that the state was found damaged", rebuilder->reports());
   group_set("kvd_state_missing", "1 while the state waits to be sent by another replica", core.NeedsState() ? 1 : 0);
   total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
+  set("kvd_disk_free_bytes", "Bytes free on the data directory's disk", disk_watch->guard().free_bytes());
+  set("kvd_disk_state", "0 enough room, 1 low: no data is added, 2 critical: nothing is taken in",
+      static_cast<int>(disk_watch->guard().state()));
+  set("kvd_disk_promised_bytes", "Bytes that commands under way and compactions have yet to write, at most",
+      disk_watch->guard().promised_bytes());
+  set("kvd_disk_reserve_bytes", "Bytes held by the file RESERVE", disk->ReserveBytes());
   const std::pair<const char*, const char*> properties[] = {
       {"rocksdb.actual-delayed-write-rate", "kvd_rocksdb_delayed_write_rate"},
       {"rocksdb.is-write-stopped", "kvd_rocksdb_write_stopped"},

@@ -17,8 +17,10 @@
 #include "raft/rocks_log_store.h"
 #include "raft/runtime/thread_worker.h"
 #include "server/data_directory.h"
+#include "server/data_disk.h"
 #include "server/file_check.h"
 #include "server/listener.h"
+#include "server/reclaimer.h"
 #include "server/server.h"
 #include "server/service/cluster_service.h"
 #include "server/service/health_service.h"
@@ -26,6 +28,7 @@
 #include "server/service/kv_service.h"
 #include "server/service/metrics.h"
 #include "server/service/reflection_service.h"
+#include "server/shard/disk_watch.h"
 #include "server/storage/rocks_engine.h"
 
 namespace kvd::server {
@@ -41,6 +44,9 @@ struct Server::Parts {
   std::string address;       // told to others
   std::string http_address;
   std::unique_ptr<DataDirectory> directory;
+  storage::CompactionRoom compactions;
+  std::unique_ptr<DataDisk> disk;
+  storage::DiskMarks marks;
   std::unique_ptr<grpc::ServerBuilder> builder;  // until it has built
   std::unique_ptr<CqLoop> loop;
   std::unique_ptr<raft::RocksLogStore> log_store;
@@ -48,8 +54,11 @@ struct Server::Parts {
   std::unique_ptr<client::GrpcNetwork> network;
   std::unique_ptr<raft::GrpcTransport> transport;
   std::unique_ptr<raft::HostSet> hosts;
+  std::unique_ptr<Reclaimer> reclaimer;
+  std::unique_ptr<shard::DiskWatch> disk_watch;
   raft::Host* host = nullptr;  // of the first group; null once stopped
   std::unique_ptr<ThreadWorker> worker;
+  std::unique_ptr<ThreadWorker> reclaim_worker;  // of its own: verifications take minutes
   std::unique_ptr<shard::Verifier> verifier;
   std::unique_ptr<shard::Rebuilder> rebuilder;
   std::unique_ptr<shard::DataGroup> group;
@@ -84,10 +93,12 @@ struct Server::Parts {
   bool finishing_rejoin = false;  // it is being removed
   // Addresses of stores, as the registry or their own hello tells.
   std::map<StoreId, std::string> addresses;
+  std::map<StoreId, DiskState> reported_disks;
   std::atomic<bool> healthy{false};
   std::thread thread;
 
   // server_start.cc
+  absl::Status PrepareDisk();
   absl::Status OpenStorage();
   absl::Status OpenEngine();
   absl::Status JoinCluster();
@@ -113,7 +124,9 @@ struct Server::Parts {
   void BootstrapState();
   bool Admitted() const;
   void AskToBeAdmitted();
+  void ReportDisks();
   void CollectMetrics();
+  void FillDisk(v1::StatusResponse* out) const;
   std::string AddressOf(StoreId store) const;
 };
 

@@ -73,7 +73,8 @@ absl::Status Server::Parts::OpenLog() {
   // A store that bootstraps writes PEERS, with itself as the only voter, before it serves anybody.
   bool member = directory->identity().state == StoreIdentity::State::kReady ||
                 (directory->identity().state == StoreIdentity::State::kBootstrapping && peers);
-  auto log = raft::RocksLogStore::Open(directory->raft_path(), Die);
+  auto log = raft::RocksLogStore::Open(directory->raft_path(), Die,
+                                       {compactions.file_manager(), compactions.listener()});
   std::string why;
   if (!log.ok()) {
     if (!member || !absl::IsDataLoss(log.status())) return log.status();

@@ -1,12 +1,14 @@
 // Starting: whose data is it, which cluster, which port.
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <random>
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
+#include <rocksdb/db.h>
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/match.h"
@@ -18,9 +20,29 @@
 namespace kvd::server {
 
 void Die(const std::string& why) {
+  if (absl::StrContains(why, "No space left on device")) {
+    spdlog::critical("the disk is full: {}; ending; started again, the store frees its reserve and "
+                     "serves reads and deletes until there is room", why);
+    spdlog::shutdown();
+    _exit(70);
+  }
   spdlog::critical("{}; ending, since what is on the disk can no longer be known", why);
   spdlog::shutdown();
   _exit(70);
+}
+
+// So many flushed files wait where compactions are overdue, perhaps because they have no room: then what
+// they need is missing for data; and so many where data has to wait for them.
+constexpr uint64_t kOverdueFiles = 12;
+constexpr uint64_t kLaggingFiles = 32;
+
+storage::CompactionLoad Backlog(rocksdb::DB* db) {
+  storage::CompactionLoad load;
+  uint64_t files = 0;
+  db->GetIntProperty("rocksdb.num-files-at-level0", &files);
+  if (files >= kOverdueFiles) db->GetIntProperty("rocksdb.estimate-pending-compaction-bytes", &load.bytes);
+  load.lags = files >= kLaggingFiles;
+  return load;
 }
 
 uint64_t RandomId() {
@@ -46,6 +68,28 @@ bool IsLoopback(const std::string& address) {
 }
 
 }  // namespace
+
+// Before anything is written: opening the databases on a full disk needs what the reserve holds.
+absl::Status Server::Parts::PrepareDisk() {
+  disk = std::make_unique<DataDisk>(directory->path(), &compactions);
+  marks = storage::ChooseMarks({options.disk_low_water_mb << 20, options.disk_reserve_mb << 20,
+                                storage::FloorBytes(options.write_buffer_mb << 20, raft::kLogBufferBytes)},
+                               raft::kLogBufferBytes, disk->SizeBytes());
+  uint64_t size = disk->SizeBytes();
+  if (size != 0 && size < marks.low_water_bytes + marks.reserve_bytes) {
+    std::string why = absl::StrCat(
+        "--data-dir ", options.data_dir, " lies on a disk of ", size, " bytes: ", marks.low_water_bytes,
+        " that stay free and a reserve of ", marks.reserve_bytes,
+        " leave no room for data; a smaller --write-buffer-mb needs less");
+    if (directory->identity().state == StoreIdentity::State::kNew) return absl::FailedPreconditionError(why);
+    spdlog::warn("{}", why);
+  }
+  if (disk->ReserveBytes() == 0 || disk->FreeBytes() >= marks.low_water_bytes) return absl::OkStatus();
+  spdlog::warn("only {} bytes of disk are free: the reserve of {} bytes is given back",
+               disk->FreeBytes(), disk->ReserveBytes());
+  disk->ReleaseReserve();
+  return absl::OkStatus();
+}
 
 absl::Status Server::Parts::PrepareIdentity() {
   StoreIdentity identity = directory->identity();
@@ -141,6 +185,7 @@ absl::Status Server::Parts::OpenStorage() {
   if (!log.ok()) return log;
   absl::Status opened = OpenState();
   if (!opened.ok()) return opened;
+  reclaim_worker = std::make_unique<ThreadWorker>();
   worker = std::make_unique<ThreadWorker>();
   verifier = std::make_unique<shard::Verifier>(loop.get(), worker.get(), [this] {
     return std::make_unique<FileCheck>(log_store.get(), engine.get());
@@ -153,12 +198,16 @@ absl::Status Server::Parts::OpenEngine() {
   storage::RocksEngineOptions engine_options;
   engine_options.block_cache_bytes = options.block_cache_mb << 20;
   engine_options.write_buffer_bytes = options.write_buffer_mb << 20;
+  // One, and the ten below it that it may overlap, in little more than the reserve.
+  engine_options.file_bytes = std::clamp<uint64_t>(marks.reserve_bytes / 8, 4 << 20, 64 << 20);
+  engine_options.compaction_room = &compactions;
   engine_options.safe_point = [](const storage::Engine& e, GroupId group) {
     auto bytes = e.GetPersisted(shard::SafePointKey(group));
     if (!bytes.ok()) return Timestamp();
     auto safe_point = shard::DecodeSafePoint(*bytes);
     return safe_point.ok() ? *safe_point : Timestamp();
   };
+  engine_options.on_full_disk = Die;
   auto opened = storage::RocksEngine::Open(directory->data_path(), engine_options);
   if (!opened.ok()) return opened.status();
   engine = *std::move(opened);
@@ -209,7 +258,14 @@ absl::Status Server::Parts::StartGroup() {
                        log.replica.value(), ", KVD of replica ", identity.replica.value(),
                        "; put back what belongs together, or remove raft/ to join anew"));
     }
-    group->Attach(loop.get(), host, verifier.get(), rebuilder.get());
+    disk->backlog = [this] {
+      storage::CompactionLoad data = Backlog(engine->db()), log = Backlog(log_store->db());
+      return storage::CompactionLoad{data.bytes + log.bytes, data.lags || log.lags};
+    };
+    disk_watch = std::make_unique<shard::DiskWatch>(loop.get(), host, disk.get(), marks,
+                                                    [this](bool low) { low ? reclaimer->Want() : reclaimer->Rest(); });
+    group->Attach(loop.get(), host, verifier.get(), rebuilder.get(),
+                  &disk_watch->guard());
     absl::Status started = host->StartGroup(std::move(log), group.get());
     if (!started.ok()) return started;
   }

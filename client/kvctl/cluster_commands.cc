@@ -31,11 +31,18 @@ std::string StateName(const v1::GroupStatus& group) {
   return group.rebuilding() ? "rebuilding" : group.damage().empty() ? "up" : "damaged";
 }
 
+std::string DiskText(const v1::StatusResponse& store) {
+  const char* state = store.disk_state() == v1::StatusResponse::DISK_LOW        ? "LOW, "
+                      : store.disk_state() == v1::StatusResponse::DISK_CRITICAL ? "CRITICAL, "
+                                                                                : "";
+  return absl::StrCat(state, HumanBytes(store.disk_free_bytes()), " free");
+}
+
 void ShowStatus(Context& context) {
   auto cluster = context.cluster();
   v1::MembersResponse members = OrFail(cluster.Members());
   std::vector<std::vector<std::string>> rows = {{"STORE", "ADDRESS", "STATE", "ROLE", "TERM", "COMMIT",
-                                                 "APPLIED", "LAG", "DATA", "LOG", "UPTIME"}};
+                                                 "APPLIED", "LAG", "DATA", "LOG", "DISK", "UPTIME"}};
   std::string json;
   uint64_t commit = 0;
   std::map<uint64_t, absl::StatusOr<v1::StatusResponse>> answers;
@@ -59,7 +66,7 @@ void ShowStatus(Context& context) {
                     std::to_string(group.term()), std::to_string(group.commit_index()),
                     std::to_string(group.applied_index()),
                     std::to_string(commit - std::min(commit, group.applied_index())),
-                    HumanBytes(answer->data_bytes()), HumanBytes(answer->log_bytes()),
+                    HumanBytes(answer->data_bytes()), HumanBytes(answer->log_bytes()), DiskText(*answer),
                     absl::StrCat(answer->uptime_s(), " s")});
     json += ToJson(*answer);
   }

@@ -234,6 +234,7 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
       MutableHeader(call.item)->mutable_writer()->set_token(info.fresh_token.value());
       return RetryAfter(id, call, Duration::zero());
     case ErrorKind::kCorruption:
+    case ErrorKind::kDiskFull:  // somebody has to make room first
     case ErrorKind::kLimitExceeded:
     case ErrorKind::kWrongCluster:
     case ErrorKind::kConflict:

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proto/disk_state.h"
 #include "proto/ids.h"
 #include "raft/runtime/time.h"
 
@@ -152,6 +153,8 @@ struct Message {
   uint64_t wall_ms = 0;
   // The sending replica's store.
   StoreId from_store;
+  // The room on that store's disk.
+  DiskState disk = DiskState::kOk;
 };
 
 enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };

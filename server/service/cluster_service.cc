@@ -96,6 +96,7 @@ void ClusterService::Status(v1::StatusRequest*, const Answer<v1::StatusResponse>
       std::chrono::duration_cast<std::chrono::seconds>(loop_->Now() - started_).count()));
   response.set_data_bytes(options_.data_bytes());
   response.set_log_bytes(options_.log_bytes());
+  options_.fill_disk(&response);
   FillGroup(response.add_groups());
   answer(absl::OkStatus(), &response);
 }

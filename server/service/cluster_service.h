@@ -23,6 +23,7 @@ class ClusterService {
     // Both outlive the service.
     const shard::Verifier* verifier = nullptr;
     const shard::Rebuilder* rebuilder = nullptr;
+    std::function<void(v1::StatusResponse*)> fill_disk;
   };
 
   ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,

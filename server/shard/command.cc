@@ -212,6 +212,15 @@ absl::StatusOr<Command> DecodeCommand(std::string_view bytes) {
   return c;
 }
 
+bool AddsData(const Command& c) {
+  for (const auto* operations : {&c.operations, &c.otherwise}) {
+    for (const Operation& op : *operations) {
+      if (op.type != Operation::Type::kDelete) return true;
+    }
+  }
+  return false;
+}
+
 absl::Status Validate(const Command& c) {
   if (c.kind == CommandKind::kDeleteRange) {
     if (c.range.Empty()) {

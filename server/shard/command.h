@@ -117,6 +117,9 @@ struct CommandResult {
   ReplicaId replica;
 };
 
+// Whether applying it may add to what is stored, other than tombstones and outcomes.
+bool AddsData(const Command& command);
+
 using CommandCallback = std::function<void(absl::StatusOr<CommandResult>)>;
 
 }  // namespace kvd::shard

@@ -44,11 +44,13 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
 
 DataGroup::~DataGroup() = default;
 
-void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier, Rebuilder* rebuilder) {
+void DataGroup::Attach(Loop* loop, raft::Host* host, Verifier* verifier, Rebuilder* rebuilder,
+                       const storage::DiskGuard* disk) {
   loop_ = loop;
   host_ = host;
   verifier_ = verifier;
   rebuilder_ = rebuilder;
+  disk_ = disk;
   duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
 }
 
@@ -124,6 +126,25 @@ void DataGroup::Submit(Command command, CommandCallback callback) {
   ProposeNow(std::move(command), std::move(callback));
 }
 
+// Short of room, the group takes in no more data; deep in the reserve nothing of its clients at all.
+absl::Status DataGroup::CheckDisk(const Command& command, size_t bytes) const {
+  bool client = command.kind == CommandKind::kWrite || command.kind == CommandKind::kDeleteRange;
+  if (!client) return absl::OkStatus();
+  bool adds = AddsData(command);
+  DiskState state = disk_->state();
+  bool fits = state == DiskState::kOk && (!adds || disk_->Fits(bytes));
+  if (!fits && (adds || state == DiskState::kCritical)) {
+    if (state != DiskState::kOk && host_->HasRoom(group_) && host_->CaughtUpVoterWithRoom(group_)) {
+      return BusyError("this store's disk is nearly full: another one is about to lead", 100);
+    }
+    uint64_t needed = disk_->needed_bytes() + storage::kDiskBytesPerByte * bytes;
+    return DiskFullError(host_->LeaderStore(group_), disk_->free_bytes(), needed);
+  }
+  if (adds && disk_->compactions_lag()) return BusyError("compactions lag behind what is written", 50);
+  if (adds && !host_->HasRoom(group_)) return DiskFullError(StoreId(), 0, 0);
+  return absl::OkStatus();
+}
+
 void DataGroup::ProposeNow(Command command, CommandCallback callback) {
   Timestamp ahead = AheadMax();
   if (std::max(command.token, command.timestamp) > ahead) {
@@ -134,11 +155,14 @@ void DataGroup::ProposeNow(Command command, CommandCallback callback) {
   last_assigned_ = std::max({last_assigned_ + 1, meta_.clock + 1, command.token + 1,
                              command.timestamp, TimestampFromMillis(PhysicalMillis())});
   command.timestamp = last_assigned_;
+  std::string encoded = Encode(command);
+  absl::Status room = CheckDisk(command, encoded.size());
+  if (!room.ok()) return callback(std::move(room));
   // Kept, since a refused proposal is dropped with its callback.
   auto shared = std::make_shared<CommandCallback>(std::move(callback));
   auto proposal = std::make_unique<CommandProposal>(
       [shared](absl::StatusOr<CommandResult> result) { (*shared)(std::move(result)); });
-  absl::Status accepted = host_->Propose(group_, Encode(command), std::move(proposal));
+  absl::Status accepted = host_->Propose(group_, std::move(encoded), std::move(proposal));
   if (accepted.ok()) return;
   if (absl::IsUnavailable(accepted)) {
     accepted = NotLeaderError(group_, host_->LeaderStore(group_), "");

@@ -16,6 +16,7 @@
 #include "server/shard/rebuilder.h"
 #include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
+#include "server/storage/disk_guard.h"
 #include "server/storage/sweeper.h"
 
 namespace kvd::shard {
@@ -57,8 +58,9 @@ class DataGroup : public raft::StateMachine {
                                                          const DataGroupOptions& options);
   ~DataGroup() override;
 
-  // Before the host starts the group. Verifier and rebuilder outlive the host.
-  void Attach(Loop* loop, raft::Host* host, Verifier* verifier, Rebuilder* rebuilder);
+  // Before the host starts the group. All given outlive the host.
+  void Attach(Loop* loop, raft::Host* host, Verifier* verifier, Rebuilder* rebuilder,
+              const storage::DiskGuard* disk);
   // Before the host ends: does nothing by itself any more.
   void Detach() { duty_timer_.reset(); }
 
@@ -128,6 +130,8 @@ class DataGroup : public raft::StateMachine {
   uint64_t PhysicalMillis();
   Timestamp AheadMax();
   void ProposeNow(Command command, CommandCallback callback);
+  absl::Status CheckDisk(const Command& command, size_t bytes) const;
+  void YieldIfLow();
   void Duty();
   void Sweep();
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp,
@@ -155,6 +159,7 @@ class DataGroup : public raft::StateMachine {
   raft::Host* host_ = nullptr;
   Verifier* verifier_ = nullptr;
   Rebuilder* rebuilder_ = nullptr;
+  const storage::DiskGuard* disk_ = nullptr;
 
   bool halted_ = false;     // what is in memory is ahead of the damaged state: nothing is served
   bool unwritten_ = false;  // entries were applied into a batch that is not written yet

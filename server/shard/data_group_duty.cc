@@ -25,6 +25,13 @@ void DataGroup::Sweep() {
   swept_ += *removed;
 }
 
+// A leader without room for data hands over to a replica that has some, if most have.
+void DataGroup::YieldIfLow() {
+  if (disk_->state() == DiskState::kOk || !host_->HasRoom(group_)) return;
+  ReplicaId target = host_->CaughtUpVoterWithRoom(group_);
+  if (target) (void)host_->TransferLeadership(group_, target);
+}
+
 // What every replica does without being asked: drops what is dead. And a leader: lets time pass in an
 // idle group when an expiry falls due, and gives up old history.
 void DataGroup::Duty() {
@@ -32,7 +39,9 @@ void DataGroup::Duty() {
   if (halted_) return;
   // Where nobody can help, a damaged replica goes on without.
   if (!sweeper_.resting() && !damaged()) Sweep();
-  if (!ready() || duty_proposed_) return;
+  if (!ready()) return;
+  YieldIfLow();
+  if (duty_proposed_) return;
   Timestamp now = TimestampFromMillis(PhysicalMillis());
   Command command;
   Timestamp expiry = NextExpiry();
@@ -43,8 +52,10 @@ void DataGroup::Duty() {
     command.kind = CommandKind::kClockAdvance;
   } else if (MillisOf(now) > retention + step &&
              TimestampFromMillis(MillisOf(now) - retention - step) > meta_.safe_point &&
-             meta_.clock > meta_.safe_point + (step << kTimestampCounterBits)) {
-    // An idle group has nothing to forget: its clock stands still, and so does the safe point.
+             (disk_->state() != DiskState::kOk ||
+              meta_.clock > meta_.safe_point + (step << kTimestampCounterBits))) {
+    // An idle group has nothing to forget: its clock stands still, and so does the safe point. Unless
+    // room is short: then even its last deletes must be forgotten.
     command.kind = CommandKind::kSafePoint;
     command.safe_point = std::min(TimestampFromMillis(MillisOf(now) - retention), meta_.clock);
     if (command.safe_point <= meta_.safe_point) return;

@@ -4,6 +4,7 @@
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
@@ -192,6 +193,18 @@ class RocksGcFilter : public rocksdb::CompactionFilter {
   mutable GcFilter filter_;  // one per compaction, used by one thread
 };
 
+// Other errors of flushes and compactions come back from the next write.
+class FullDiskListener : public rocksdb::EventListener {
+ public:
+  explicit FullDiskListener(std::function<void(const std::string&)> told) : told_(std::move(told)) {}
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    if (status->IsNoSpace()) told_(absl::StrCat("storage: ", status->ToString()));
+  }
+
+ private:
+  const std::function<void(const std::string&)> told_;
+};
+
 }  // namespace
 
 class RocksEngine::FilterFactory : public rocksdb::CompactionFilterFactory {
@@ -221,11 +234,17 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.paranoid_checks = true;
   rocks.write_buffer_size = options.write_buffer_bytes;
   rocks.max_write_buffer_number = 3;
+  rocks.target_file_size_base = options.file_bytes;
   rocks.max_background_jobs = 2;
+  // Where compactions lag, data is refused at the leader (disk_guard.h) long before RocksDB holds up the
+  // loop; and what makes room, where they have none, is not slowed down.
+  rocks.level0_slowdown_writes_trigger = 200;
+  rocks.level0_stop_writes_trigger = 400;
   rocks.level_compaction_dynamic_level_bytes = true;
   rocks.compression = rocksdb::kLZ4Compression;
   rocks.keep_log_file_num = 4;
   rocks.listeners = {raft::LowPriorityCompactions()};
+  rocks.max_log_file_size = 1 << 20;
   rocks.max_open_files = 1024;
   rocks.bytes_per_sync = 1 << 20;
   rocks.prefix_extractor = std::make_shared<MvccPrefix>();
@@ -241,6 +260,13 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   if (LacksBeginning(directory)) {
     return absl::DataLossError(absl::StrCat("storage: ", directory, "/CURRENT is missing"));
+  }
+  if (options.on_full_disk) {
+    rocks.listeners.push_back(std::make_shared<FullDiskListener>(options.on_full_disk));
+  }
+  if (options.compaction_room != nullptr) {
+    rocks.sst_file_manager = options.compaction_room->file_manager();
+    rocks.listeners.push_back(options.compaction_room->listener());
   }
   rocksdb::DB* raw = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
@@ -328,6 +354,8 @@ absl::Status RocksEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_v
   options.write_global_seqno = false;
   return Convert(db_->IngestExternalFile({staged.path}, options));
 }
+
+void RocksEngine::ReleaseFiles() { look_up_.reset(); }
 
 absl::Status RocksEngine::CompactAll() {
   rocksdb::CompactRangeOptions options;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "server/storage/compaction_room.h"
 #include "server/storage/engine.h"
 #include "proto/timestamp.h"
 
@@ -22,6 +23,12 @@ struct RocksEngineOptions {
   size_t write_buffer_bytes = 64 << 20;
   // Reads the durable safe point of a group from its meta record; used by compactions, on any thread.
   std::function<Timestamp(const Engine&, GroupId)> safe_point;
+  // Of sorted files: with how much room a compaction can do something.
+  size_t file_bytes = 64 << 20;
+  // Bounds compactions; may be null. Outlives the engine.
+  const CompactionRoom* compaction_room = nullptr;
+  // Told, on any thread, that a flush or compaction found the disk full: nothing is flushed from there.
+  std::function<void(const std::string&)> on_full_disk;
 };
 
 class RocksEngine : public Engine {
@@ -42,6 +49,9 @@ class RocksEngine : public Engine {
   absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
                       std::string_view end) override;
   uint64_t DiskBytes() const override;
+
+  // Gives up the kept iterator: it holds files that compactions have replaced. On the owning loop.
+  void ReleaseFiles();
 
   // Compacts everything, so that all garbage below the safe points goes. Blocks.
   absl::Status CompactAll();

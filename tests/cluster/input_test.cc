@@ -165,6 +165,13 @@ TEST(Startup, WrongFlagsNameFlagValueAndRange) {
   result = run({"--heartbeat-ms", "1"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.output, HasSubstr("--heartbeat-ms 1 is out of range: 10 to 10000"));
+  result = run({"--disk-low-water-mb", "97"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, HasSubstr("--disk-low-water-mb 97 is less than --write-buffer-mb 16 and the log may have "
+                                       "yet to write: at least 98"));
+  result = run({"--disk-reserve-mb", "1"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, HasSubstr("--disk-reserve-mb 1 is less than"));
   result = run({"--read-mode", "maybe"});
   EXPECT_THAT(result.output, HasSubstr("--read-mode maybe is not one of: lease, read-index"));
   result = run({"--config", "/no/such/file.toml"});

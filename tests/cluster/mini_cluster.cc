@@ -45,8 +45,11 @@ int FreePortPair() {
   return 0;
 }
 
-MiniCluster::MiniCluster(int stores, std::vector<std::string> flags) : flags_(std::move(flags)) {
+MiniCluster::MiniCluster(int stores, std::vector<std::string> flags,
+                         const std::function<void(const MiniCluster&)>& prepare)
+    : flags_(std::move(flags)) {
   for (int i = 0; i < stores; ++i) stores_.push_back({FreePortPair(), 0});
+  if (prepare) prepare(*this);
   for (int n = 1; n <= stores; ++n) {
     KVD_CHECK_MSG(Start(n), Log(n));
     // In turn, so that store ids follow the order.

@@ -19,8 +19,10 @@ int FreePortPair();
 
 class MiniCluster {
  public:
-  // Starts `stores` stores and waits until all of them vote.
-  explicit MiniCluster(int stores, std::vector<std::string> flags = {});
+  // Starts `stores` stores and waits until all of them vote. `prepare` is called before the first
+  // one starts: for what their data directories lie on.
+  explicit MiniCluster(int stores, std::vector<std::string> flags = {},
+                       const std::function<void(const MiniCluster&)>& prepare = nullptr);
   ~MiniCluster();
 
   int size() const { return static_cast<int>(stores_.size()); }

@@ -9,7 +9,8 @@ namespace kvd::sim {
 
 std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
-                      " crashes=", crashes, " cuts=", cuts, " membership=", membership_changes,
+                      " crashes=", crashes, " cuts=", cuts, " disks_filled=", disks_filled,
+                      " membership=", membership_changes,
                       " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged,
                       " states_damaged=", states_damaged, " rebuilds=", rebuilds,
                       disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
@@ -169,7 +170,7 @@ void Cluster::InjectFault() {
   auto pick = scheduler_.random().Below(100);
   if (pick < 40) return CrashOne();
   if (pick < 75) return CutSomething();
-  if (pick < 85) {
+  if (pick < 83) {
     // A pause: the process stands still, then goes on as if nothing had been.
     for (auto& [id, store] : stores_) {
       if (!store->running() || !scheduler_.random().Chance(0.4)) continue;
@@ -179,7 +180,8 @@ void Cluster::InjectFault() {
     }
     return;
   }
-  if (pick < 90) {
+  if (pick < 87) return FillDisk();
+  if (pick < 91) {
     SimStore* leader = Leader();
     if (leader == nullptr) return;
     for (const raft::Member& m : leader->core().configuration().voters) {
@@ -305,6 +307,26 @@ void Cluster::CutSomething() {
   }
 }
 
+// Another program fills some disks, so that data is refused or nothing taken in at all, and makes
+// room again.
+void Cluster::FillDisk() {
+  Random& random = scheduler_.random();
+  bool all = random.Chance(0.2);
+  for (auto& [id, store] : stores_) {
+    if (!all && !random.Chance(0.4)) continue;
+    ++report_.disks_filled;
+    store->disk().SetFreeBytes(random.Below(600'000));
+    if (random.Chance(0.5)) {
+      // What the reserve gave is gone as well.
+      scheduler_.After(milliseconds(300), [this, s = store.get()] {
+        if (faulting_) s->disk().SetFreeBytes(scheduler_.random().Below(150'000));
+      });
+    }
+    scheduler_.After(milliseconds(random.Between(400, 4000)),
+                     [s = store.get()] { s->disk().SetFreeBytes(SimDisk::kBytes); });
+  }
+}
+
 void Cluster::AddStore() {
   SimStore* leader = Leader();
   if (leader == nullptr || !leader->group().ready()) return;
@@ -373,6 +395,7 @@ void Cluster::Heal() {
     if (!store->formatted()) continue;
     if (!store->running()) store->Start();
     store->process().loop->PauseUntil(scheduler_.now());
+    store->disk().SetFreeBytes(SimDisk::kBytes);
   }
 }
 

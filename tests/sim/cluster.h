@@ -30,6 +30,7 @@ struct Report {
   uint64_t unknown = 0;
   uint64_t crashes = 0;
   uint64_t cuts = 0;
+  uint64_t disks_filled = 0;
   uint64_t membership_changes = 0;
   uint64_t snapshots = 0;
   uint64_t states_lost = 0;
@@ -94,6 +95,7 @@ class Cluster {
   bool AllHealthy();
   void StartLater(StoreId id);
   void CutSomething();
+  void FillDisk();
   void ChangeMembers();
   // cluster_lost.cc
   void ScheduleLoss();

@@ -7,6 +7,7 @@ namespace kvd::sim {
 Process::~Process() {
   // In the reverse order of dependence; callbacks of dropped proposals may still run.
   membership.reset();
+  disk_watch.reset();
   host.reset();
   rebuilder.reset();
   admission.reset();
@@ -20,6 +21,12 @@ void SimWorker::Run(std::unique_ptr<Job> job) {
   loop_->Post([this, job = std::move(job)]() mutable {
     if (job->Step()) Run(std::move(job));
   });
+}
+
+bool SimDisk::CreateReserve(uint64_t bytes) {
+  if (free_ < bytes) return false;
+  free_ -= bytes - std::exchange(reserve_, bytes);
+  return true;
 }
 
 SimStore::SimStore(Scheduler* scheduler, SimNetwork* network, StoreId id,
@@ -91,7 +98,11 @@ void SimStore::Start() {
   p.verifier->on_damage = [&p](const absl::Status& damage) {
     p.rebuilder->Report(damage, shard::kVerifiedDamageDelay);
   };
-  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get(), p.rebuilder.get());
+  p.disk_watch = std::make_unique<shard::DiskWatch>(
+      p.loop.get(), p.host.get(), &disk_, SimDisk::kMarks,
+      [this](bool low) { KVD_CHECK(!low || engine_.Flush().ok()); });
+  p.group->Attach(p.loop.get(), p.host.get(), p.verifier.get(), p.rebuilder.get(),
+                  &p.disk_watch->guard());
   absl::Status started = p.host->StartGroup((*logs)[0], p.group.get());
   KVD_CHECK_MSG(started.ok(), started.ToString());
   p.dispatcher = std::make_unique<service::Dispatcher>(

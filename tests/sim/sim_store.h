@@ -3,12 +3,14 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "raft/host.h"
 #include "server/service/admission.h"
 #include "server/service/dispatcher.h"
 #include "server/service/membership.h"
 #include "server/shard/data_group.h"
+#include "server/shard/disk_watch.h"
 #include "server/storage/memory_engine.h"
 #include "tests/sim/sim_log_store.h"
 #include "tests/sim/sim_network.h"
@@ -37,6 +39,24 @@ class SimWorker : public Worker {
   Loop* const loop_;
 };
 
+// A disk of which only its free bytes matter.
+class SimDisk : public storage::Disk {
+ public:
+  static constexpr storage::DiskMarks kMarks{500'000, 300'000, 200'000};
+  static constexpr uint64_t kBytes = 1'000'000'000;
+
+  uint64_t FreeBytes() const override { return free_; }
+  uint64_t ReserveBytes() const override { return reserve_; }
+  void ReleaseReserve() override { free_ += std::exchange(reserve_, 0); }
+  bool CreateReserve(uint64_t bytes) override;
+  // Other programs fill the disk, or make room.
+  void SetFreeBytes(uint64_t bytes) { free_ = bytes; }
+
+ private:
+  uint64_t free_ = kBytes;
+  uint64_t reserve_ = 0;
+};
+
 // A running process; destroyed when it crashes.
 struct Process {
   std::unique_ptr<SimLoop> loop;
@@ -47,6 +67,7 @@ struct Process {
   std::unique_ptr<SimWorker> worker;
   std::unique_ptr<shard::Verifier> verifier;
   std::unique_ptr<shard::Rebuilder> rebuilder;
+  std::unique_ptr<shard::DiskWatch> disk_watch;
   std::unique_ptr<shard::DataGroup> group;
   std::unique_ptr<service::Dispatcher> dispatcher;
   std::unique_ptr<service::Membership> membership;
@@ -80,6 +101,7 @@ class SimStore {
   // it reads them.
   void DamageLog(const std::set<Index>& places);
   const LogDisk::Group& log_on_disk() const { return log_disk_.groups.at(kGroup); }
+  SimDisk& disk() { return disk_; }
   bool running() const { return process_ != nullptr; }
   bool formatted() const { return !log_disk_.groups.empty(); }
 
@@ -109,6 +131,7 @@ class SimStore {
   const StoreOptions options_;
   LogDisk log_disk_;
   storage::MemoryEngine engine_;
+  SimDisk disk_;
   std::unique_ptr<Process> process_;
   uint64_t starts_ = 0;
   Index last_at_crash_;

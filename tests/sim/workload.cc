@@ -128,7 +128,7 @@ void SimClient::Finished(const std::string& key, size_t position,
     // Only the two promised ways of not knowing; a read that was not answered says nothing, and a
     // write that was certainly not applied did not happen.
     ErrorInfo info = InfoOf(answer.status());
-    bool unanswered = absl::IsDeadlineExceeded(answer.status());
+    bool unanswered = absl::IsDeadlineExceeded(answer.status()) || info.kind == ErrorKind::kDiskFull;
     KVD_CHECK_MSG(unanswered || info.kind == ErrorKind::kOutcomeUnknown,
                   std::string(answer.status().ToString()));
     ++unknown_;
