@@ -125,6 +125,7 @@ class Cluster {
     std::string address;
     uint64_t nonce;
     StoreId successor;  // 0: has no id yet
+    size_t asked = 0;   // how often
     bool over = false;  // it was lost again
   };
   std::vector<Loss> losses_;

@@ -65,8 +65,8 @@ void Cluster::AskToJoin(size_t at) {
       return;
     }
   }
-  auto asked =
-      std::next(stores_.begin(), static_cast<ptrdiff_t>(loss_random_.Below(stores_.size())));
+  // One after the other, as a real one does: some are gone for good.
+  auto asked = std::next(stores_.begin(), static_cast<ptrdiff_t>(loss.asked++ % stores_.size()));
   SimStore& store = *asked->second;
   Node here = loss.successor ? loss.successor.value() : loss.lost.value();
   Node there = store.id().value();
