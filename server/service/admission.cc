@@ -26,9 +26,10 @@ std::vector<raft::Member> Predecessors(const shard::GroupMeta& meta,
 bool IsAdmitted(const shard::GroupMeta& meta, const raft::Configuration& configuration,
                 const raft::Member& member, const std::string& address, StoreId lost,
                 size_t voters_wanted) {
+  // Somebody else may have promoted it and left the others where they are.
+  if (!Predecessors(meta, configuration, member.store, address, lost).empty()) return false;
   if (configuration.IsVoter(member.replica)) return true;
-  return configuration.IsLearner(member.replica) && configuration.voters.size() >= voters_wanted &&
-         Predecessors(meta, configuration, member.store, address, lost).empty();
+  return configuration.IsLearner(member.replica) && configuration.voters.size() >= voters_wanted;
 }
 
 StoreId Admission::StoreOf(uint64_t nonce) const {
@@ -102,8 +103,11 @@ void Admission::Join(const Applicant& applicant, Done done) {
 
 void Admission::Admit(raft::Member member, const std::string& address, StoreId lost) {
   const raft::Core& core = host_->core(group_->group());
-  if (core.configuration().IsVoter(member.replica) || !admitting_.insert(member.replica).second)
+  if (IsAdmitted(group_->meta(), core.configuration(), member, address, lost,
+                 options_.voters_wanted) ||
+      !admitting_.insert(member.replica).second) {
     return;
+  }
   auto finish = [this, replica = member.replica](const absl::Status&) {
     admitting_.erase(replica);
   };
