@@ -1,10 +1,6 @@
 // Opening a log store: cut what was torn, read everything, verify it against the side file, and
 // replace a damaged database by one that holds what could be read.
 #include <rocksdb/db.h>
-#include <rocksdb/listener.h>
-#include <rocksdb/options.h>
-#include <rocksdb/sst_file_manager.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -12,9 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
-#include "raft/background_priority.h"
-#include "raft/log_file_system.h"
 #include "raft/log_recovery.h"
+#include "raft/rocks_log_options.h"
 #include "raft/rocks_log_store.h"
 #include "raft/side_file.h"
 #include "raft/wal_tail.h"
@@ -25,51 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
-
-// On a full disk flushes would end, and writes wait for ever.
-class FullDiskListener : public rocksdb::EventListener {
- public:
-  explicit FullDiskListener(std::function<void(const std::string&)> told) : told_(std::move(told)) {}
-  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
-    if (status->IsNoSpace()) told_(absl::StrCat("writing the Raft log failed: ", status->ToString()));
-  }
-
- private:
-  const std::function<void(const std::string&)> told_;
-};
-
-rocksdb::Options LogOptions() {
-  rocksdb::Options options;
-  options.create_if_missing = true;
-  options.env = LogEnv();
-  // A torn tail is what a crash leaves: it is cut before. Whatever else is damaged is not skipped.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
-  options.recycle_log_file_num = 0;
-  options.track_and_verify_wals_in_manifest = true;
-  options.max_bgerror_resume_count = 0;
-  options.paranoid_checks = true;
-  options.compression = rocksdb::kNoCompression;
-  // Most of the log is forgotten before it is flushed, and recent entries are in the host's memory.
-  options.write_buffer_size = kLogBufferBytes;
-  options.max_write_buffer_number = 3;
-  // Small files, so that many hold nothing but what was cut off.
-  options.target_file_size_base = kLogBufferBytes;
-  options.max_total_wal_size = 256 << 20;
-  options.max_background_jobs = 2;
-  // Compactions that have no room must not slow down the deletes that make some.
-  options.level0_slowdown_writes_trigger = 200;
-  options.level0_stop_writes_trigger = 400;
-  options.keep_log_file_num = 4;
-  options.listeners = {LowPriorityCompactions()};
-  options.max_log_file_size = 1 << 20;
-  options.max_open_files = 256;
-  rocksdb::BlockBasedTableOptions table;
-  table.no_block_cache = true;
-  table.format_version = 5;
-  table.checksum = rocksdb::kxxHash64;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
 
 absl::Status Lost(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("the Raft log is damaged: ", what));
@@ -99,11 +49,7 @@ class Opener {
  public:
   Opener(std::string directory, const std::function<void(const std::string&)>& on_fatal,
          const LogRoom& room)
-      : directory_(std::move(directory)), options_(LogOptions()) {
-    options_.sst_file_manager = room.file_manager;
-    options_.listeners.push_back(std::make_shared<FullDiskListener>(on_fatal));
-    if (room.listener != nullptr) options_.listeners.push_back(room.listener);
-  }
+      : directory_(std::move(directory)), options_(LogOptions(directory_, on_fatal, room)) {}
 
   absl::StatusOr<OpenedLog> Run() {
     absl::Status status = FinishReplacing();
@@ -159,6 +105,9 @@ class Opener {
     if (!cut.ok() && !absl::IsDataLoss(cut.status())) return cut.status();
     if (!cut.ok()) NoteDamage(std::string(cut.status().message()));
     if (LacksCurrent(directory_)) NoteDamage(directory_ + "/CURRENT is gone");
+    // Then the same damage must not be met before everything is read.
+    std::optional<std::string> noted_damage = NotedDamage(directory_);
+    options_.disable_auto_compactions = noted_damage.has_value();
     rocksdb::Status status;
     if (!damaged_) {
       status = OpenIn(directory_);
@@ -171,6 +120,7 @@ class Opener {
       if (status.ok()) status = OpenIn(directory_);
       if (!status.ok()) return Lost(absl::StrCat(why_, "; then: ", status.ToString()));
     }
+    if (noted_damage) NoteDamage(*noted_damage);
     uint64_t end = opened_.db->GetLatestSequenceNumber();
     uint64_t noted = opened_.side_file->batch().value_or(0);
     if (end < noted) {
@@ -273,6 +223,7 @@ class Opener {
   // A damaged file that stayed would end the process as soon as a compaction meets it.
   absl::Status Replace() {
     opened_.db.reset();
+    options_.disable_auto_compactions = false;
     absl::Status written = WriteFresh();
     if (!written.ok()) return written;
     opened_.db.reset();

@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
 #include "proto/crc32c.h"
-#include "server/durable_file.h"
+#include "raft/durable_file.h"
 
 namespace kvd::server {
 namespace {

@@ -11,8 +11,8 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "raft/durable_file.h"
 #include "server/data_directory.h"
-#include "server/durable_file.h"
 
 namespace kvd::server {
 namespace {

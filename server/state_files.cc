@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "server/durable_file.h"
+#include "raft/durable_file.h"
 
 namespace kvd::server {
 namespace {

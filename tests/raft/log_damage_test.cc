@@ -109,6 +109,39 @@ TEST_F(LogDamageTest, NoFlippedBitInASortedFileGoesUnseen) {
   EXPECT_GT(damaged, 10);
 }
 
+// No reader sees what was cut off; a compaction does.
+TEST_F(LogDamageTest, DamageThatOnlyACompactionMeetsIsMendedByTheNextStart) {
+  Create();
+  Append({Make(1, 1, std::string(5'000, 'a')), Make(2, 1, std::string(40'000, 'b')), Make(3, 1, "c")});
+  Flush();
+  std::string table = Newest("", ".sst");
+  LogWrite cut;
+  cut.group = kGroup;
+  cut.truncate = SnapshotMeta{Index(2), Term(1), Configuration{{{ReplicaId(3), StoreId(1)}}, {}, {}}};
+  Write(std::move(cut));
+  Append({Make(4, 1, "d")});
+  Flush();
+  store_.reset();
+  FlipBit(table, 20'000);
+  std::string why;
+  auto opened = RocksLogStore::Open(Directory(), [&](const std::string& told) { why = told; });
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ((*opened)->opening_report(), "");
+  rocksdb::CompactRangeOptions all;
+  all.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+  EXPECT_FALSE((*opened)->db()->CompactRange(all, nullptr, nullptr).ok());
+  EXPECT_NE(why.find("Corruption"), std::string::npos) << why;
+  opened->reset();
+  Reopen();
+  EXPECT_NE(store_->opening_report().find("damaged"), std::string::npos);
+  ASSERT_EQ(logs_.size(), 1u);
+  ASSERT_EQ(logs_[0].entries.size(), 2u);
+  EXPECT_EQ(logs_[0].entries[1]->data, "d");
+  EXPECT_TRUE(store_->db()->CompactRange(all, nullptr, nullptr).ok());
+  Reopen();
+  EXPECT_EQ(store_->opening_report(), "");
+}
+
 TEST_F(LogDamageTest, DamagedAndMissingBookkeepingIsMended) {
   Fill();
   Flush();

@@ -1,4 +1,4 @@
-#include "server/durable_file.h"
+#include "raft/durable_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace kvd::server {
+namespace kvd {
 namespace {
 
 absl::Status WriteFile(const std::string& path, const std::string& text) {
@@ -46,4 +46,4 @@ absl::Status ReplaceFile(const std::string& directory, const std::string& name,
   return SyncDirectory(directory);
 }
 
-}  // namespace kvd::server
+}  // namespace kvd

@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 
-namespace kvd::server {
+namespace kvd {
 
 // What errno says of `what`, as UNAVAILABLE.
 absl::Status FileError(const std::string& what);
@@ -17,4 +17,4 @@ absl::Status SyncDirectory(const std::string& path);
 absl::Status ReplaceFile(const std::string& directory, const std::string& name,
                          const std::string& text);
 
-}  // namespace kvd::server
+}  // namespace kvd
