@@ -29,7 +29,11 @@ Tracer::Tracer(pid_t pid, const std::string& call, const std::string& injection,
 Tracer::~Tracer() {
   if (strace_ == 0) return;
   kill(strace_, SIGTERM);
-  waitpid(strace_, nullptr, 0);
+  // A process that was killed under it may leave it waiting for a thread that is no more.
+  if (!Await([&] { return waitpid(strace_, nullptr, WNOHANG) == strace_; }, 5)) {
+    kill(strace_, SIGKILL);
+    waitpid(strace_, nullptr, 0);
+  }
 }
 
 bool Tracer::Injected() const {

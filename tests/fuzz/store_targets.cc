@@ -87,7 +87,7 @@ KVD_FUZZ_TARGET(members) {
     service::Membership& membership = *store.store().process().membership;
     auto ignore = [](const auto&) {};
     uint8_t step = r.Byte();
-    switch (step % 6) {
+    switch (step % 7) {
       case 0: membership.AddLearner(TakeMember(r), ignore); break;
       case 1: {
         service::Promotion promotion;
@@ -101,11 +101,20 @@ KVD_FUZZ_TARGET(members) {
       case 2: membership.Remove(ReplicaId(r.Byte() % 6), ignore); break;
       case 3: store.Elapse(milliseconds(10 * r.Byte())); break;
       case 4: (void)store.store().process().host->TransferLeadership(sim::kGroup, ReplicaId(r.Byte() % 6)); break;
+      case 5: {
+        service::Applicant applicant;
+        applicant.address = step >= 128 ? sim::AddressOf(1) : std::string(r.Bytes());
+        applicant.cluster = ClusterId(step >= 64 ? TakeNumber(r) : 0);
+        applicant.nonce = r.Byte() % 4;
+        applicant.lost = StoreId(r.Byte() % 6);
+        store.store().process().admission->Join(applicant, ignore);
+        break;
+      }
       default: {
         constexpr shard::CommandKind kKinds[] = {shard::CommandKind::kJoin, shard::CommandKind::kStoreAddress,
                                                  shard::CommandKind::kBootstrap};
         shard::Command command;
-        command.kind = kKinds[step / 6 % 3];
+        command.kind = kKinds[step / 7 % 3];
         command.store = StoreId(r.Byte() % 6);
         command.replica = ReplicaId(r.Byte() % 6);
         command.nonce = TakeNumber(r);
