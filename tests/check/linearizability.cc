@@ -1,7 +1,10 @@
 #include "tests/check/linearizability.h"
 
 #include <algorithm>
+#include <iterator>
+#include <random>
 #include <unordered_set>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -42,11 +45,18 @@ bool Apply(const Operation& op, const State& before, State* after) {
 
 class Search {
  public:
-  Search(const std::vector<Operation>& history, uint64_t steps_max)
-      : ops_(history), steps_left_(steps_max), taken_(history.size(), false) {
+  Search(const std::vector<Operation>& history, uint64_t steps_max) : steps_left_(steps_max) {
+    // A read that told nothing may be left out.
+    std::copy_if(history.begin(), history.end(), std::back_inserter(ops_),
+                 [](const Operation& op) { return op.known || op.kind != Kind::kGet; });
     std::sort(ops_.begin(), ops_.end(),
               [](const Operation& a, const Operation& b) { return a.called < b.called; });
-    for (const Operation& op : ops_) completed_left_ += op.known ? 1 : 0;
+    taken_.resize(ops_.size());
+    std::mt19937_64 random(1);
+    for (const Operation& op : ops_) {
+      completed_left_ += op.known ? 1 : 0;
+      marks_.push_back({random(), random()});
+    }
   }
 
   Verdict Run(const State& initial) {
@@ -60,20 +70,21 @@ class Search {
   bool Extend(const State& initial) {
     struct Frame {
       State state;
-      size_t next;      // candidate to try next
+      size_t next;      // choice to try next
       size_t chosen;    // operation that led here
     };
     std::vector<Frame> stack = {{initial, 0, kNone}};
     while (!stack.empty()) {
       if (completed_left_ == 0) return true;
       Frame& frame = stack.back();
-      size_t candidate = NextCandidate(frame.next);
-      if (candidate == kNone) {
+      size_t choice = NextCandidate(frame.next);
+      if (choice == kNone) {
         if (frame.chosen != kNone) Untake(frame.chosen);
         stack.pop_back();
         continue;
       }
-      frame.next = candidate + 1;
+      frame.next = choice + 1;
+      size_t candidate = choice % ops_.size();
       if (steps_left_ == 0) return false;
       --steps_left_;
       State after;
@@ -83,50 +94,62 @@ class Search {
         Untake(candidate);
         continue;
       }
-      stack.push_back({std::move(after), first_open_, candidate});
+      stack.push_back({std::move(after), 0, candidate});
     }
     return false;
   }
 
-  // The next operation from `from` on that may come first among those not taken: it was called
-  // before any of the others returned.
+  // The next choice from `from` on for what comes first among those not taken: something called
+  // before any of the others returned. Those whose outcome is unknown, which may never have happened,
+  // come behind all others: a choice from ops_.size() on is one of them.
   size_t NextCandidate(size_t from) {
     int64_t earliest_return = INT64_MAX;
     for (size_t i = first_open_; i < ops_.size() && ops_[i].called <= earliest_return; ++i) {
       if (!taken_[i] && ops_[i].known) earliest_return = std::min(earliest_return, ops_[i].returned);
     }
-    for (size_t i = std::max(from, first_open_); i < ops_.size(); ++i) {
-      if (ops_[i].called > earliest_return) return kNone;
-      if (!taken_[i]) return i;
+    for (bool known : {true, false}) {
+      size_t offset = known ? 0 : ops_.size();
+      for (size_t i = std::max(from, first_open_ + offset) - offset; i < ops_.size(); ++i) {
+        if (ops_[i].called > earliest_return) break;
+        if (!taken_[i] && ops_[i].known == known) return i + offset;
+      }
+      from = std::max(from, ops_.size());
     }
     return kNone;
   }
 
   void Take(size_t i) {
     taken_[i] = true;
+    Mark(i);
     if (ops_[i].known) --completed_left_;
     while (first_open_ < ops_.size() && taken_[first_open_]) ++first_open_;
   }
 
   void Untake(size_t i) {
     taken_[i] = false;
+    Mark(i);
     if (ops_[i].known) ++completed_left_;
     first_open_ = std::min(first_open_, i);
   }
 
-  // Which operations are taken, and the state: from here on equal searches end equally.
+  void Mark(size_t i) {
+    taken_mark_.first ^= marks_[i].first;
+    taken_mark_.second ^= marks_[i].second;
+  }
+
+  // Which operations are taken, and the state: from here on equal searches end equally. The set is
+  // told by 128 random bits for each of them (Zobrist).
   std::string Fingerprint(const State& state) const {
-    std::string out = absl::StrCat(first_open_, state.has_value() ? "=" : "-", state.value_or(""), "|");
-    for (size_t i = first_open_; i < ops_.size(); ++i) {
-      if (taken_[i]) absl::StrAppend(&out, i - first_open_, ",");
-    }
-    return out;
+    return absl::StrCat(taken_mark_.first, ",", taken_mark_.second, state.has_value() ? "=" : "-",
+                        state.value_or(""));
   }
 
   static constexpr size_t kNone = SIZE_MAX;
   std::vector<Operation> ops_;
   uint64_t steps_left_;
   std::vector<bool> taken_;
+  std::vector<std::pair<uint64_t, uint64_t>> marks_;
+  std::pair<uint64_t, uint64_t> taken_mark_;  // of those taken
   size_t first_open_ = 0;  // all before are taken
   size_t completed_left_ = 0;
   std::unordered_set<std::string> seen_;

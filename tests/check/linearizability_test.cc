@@ -45,6 +45,25 @@ TEST(Linearizability, EmptyAndSequential) {
   EXPECT_EQ(CheckLinearizable({Get(0, 1, std::nullopt)}), Verdict::kLinearizable);
 }
 
+// As after a long partition: much was asked for, and nobody told what came of it.
+TEST(Linearizability, ManyUnknownOutcomesAreDecided) {
+  std::vector<Operation> history;
+  for (int i = 0; i < 40; ++i) {
+    history.push_back(Unknown(Get(i, 0, std::nullopt)));
+    if (i % 4 == 0) history.push_back(Unknown(Append(i, 0, "u" + std::to_string(i), 0)));
+  }
+  std::string value;
+  for (int i = 100; i < 300; i += 4) {
+    history.push_back(Append(i, i + 2, "k", value.size() + 1));
+    value += "k";
+    history.push_back(Get(i + 1, i + 3, value));
+  }
+  EXPECT_EQ(CheckLinearizable(history, std::nullopt, 100'000), Verdict::kLinearizable);
+  history.push_back(Append(400, 401, "u8u0", value.size() + 4));
+  history.push_back(Get(402, 403, value + "u0u8"));
+  EXPECT_NE(CheckLinearizable(history, std::nullopt, 100'000), Verdict::kLinearizable);
+}
+
 TEST(Linearizability, StaleReadIsCaught) {
   EXPECT_EQ(CheckLinearizable({Put(0, 1, "a"), Put(2, 3, "b"), Get(4, 5, "a")}),
             Verdict::kNotLinearizable);
