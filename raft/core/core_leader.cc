@@ -121,11 +121,13 @@ void Core::HandleAppendReply(const Message& m) {
   if (m.reject) {
     // Below the hint, skip whole terms of ours that the follower can't have (thesis, 3.5).
     Index hint = log_.FindConflict(m.hint_index, m.hint_term);
-    if (progress.Rejected(m.index, hint)) MaybeSendAppend(m.from, progress, /*send_empty=*/true);
+    if (progress.Rejected(m.index, hint, m.sent_at, now_)) {
+      MaybeSendAppend(m.from, progress, /*send_empty=*/true);
+    }
     return;
   }
   if (m.index > log_.last_index()) return;  // can't be: the reply is damaged or of another log
-  if (!progress.Acked(m.index)) return;
+  if (!progress.Acked(m.index, m.sent_at, now_)) return;
   MaybeCommit();
   // Committing a configuration can end this leader's office, or the peer's membership.
   it = progress_.find(m.from);
@@ -171,10 +173,10 @@ void Core::OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index
   if (it->second.state() != Progress::State::kSnapshot) return;
   if (installed && index <= log_.last_index()) {
     it->second.BecomeSnapshot(index);
-    it->second.Acked(index);
+    it->second.Acked(index, now_, now_);
     MaybeCommit();
   } else {
-    it->second.BecomeProbe();
+    it->second.BecomeProbe(now_);
   }
 }
 

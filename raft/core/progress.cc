@@ -28,7 +28,7 @@ void Progress::Sent(Index last, size_t bytes) {
   inflight_bytes_ += bytes;
 }
 
-bool Progress::Acked(Index index) {
+bool Progress::Acked(Index index, MonotonicTime sent_at, MonotonicTime now) {
   while (!inflight_.empty() && inflight_.front().last <= index) {
     inflight_bytes_ -= inflight_.front().bytes;
     inflight_.pop_front();
@@ -36,26 +36,18 @@ bool Progress::Acked(Index index) {
   bool news = index > match_;
   match_ = std::max(match_, index);
   next_ = std::max(next_, match_ + 1);
-  if (state_ == State::kProbe) {
-    // The logs agree up to match: from now on send ahead.
-    state_ = State::kReplicate;
-    next_ = match_ + 1;
-    probe_sent_ = false;
-    return true;
-  }
-  if (state_ == State::kSnapshot && match_ >= snapshot_) {
-    BecomeProbe();
-    state_ = State::kReplicate;
-    return true;
-  }
-  return news;
+  // The logs agree up to match: from now on send ahead.
+  bool ahead = state_ == State::kProbe ? sent_at >= since_
+                                       : state_ == State::kSnapshot && match_ >= snapshot_;
+  if (ahead) BecomeReplicate(now);
+  return news || ahead;
 }
 
-bool Progress::Rejected(Index rejected, Index hint) {
-  if (state_ == State::kSnapshot) return false;
+bool Progress::Rejected(Index rejected, Index hint, MonotonicTime sent_at, MonotonicTime now) {
+  // Overtaken by a later success, or an answer to what has been sent anew since.
+  if (state_ == State::kSnapshot || rejected <= match_ || sent_at < since_) return false;
   if (state_ == State::kReplicate) {
-    if (rejected <= match_) return false;  // overtaken by a later success
-    BecomeProbe();
+    BecomeProbe(now);
     return true;
   }
   // While probing only the answer to the outstanding probe counts.
@@ -73,10 +65,17 @@ void Progress::HeartbeatAcked() {
   }
 }
 
-void Progress::BecomeProbe() {
+void Progress::BecomeReplicate(MonotonicTime now) {
+  BecomeProbe(now);
+  state_ = State::kReplicate;
+  next_ = match_ + 1;
+}
+
+void Progress::BecomeProbe(MonotonicTime now) {
   // After a snapshot was sent, what follows it is the first guess.
   next_ = state_ == State::kSnapshot ? std::max(match_, snapshot_) + 1 : match_ + 1;
   state_ = State::kProbe;
+  since_ = now;
   probe_sent_ = false;
   snapshot_ = Index();
   inflight_.clear();

@@ -29,13 +29,15 @@ class Progress {
 
   // An append with entries up to `last` (or none: last + 1 == next) has been sent.
   void Sent(Index last, size_t bytes);
-  // The follower holds everything up to `index`. False if that is no news.
-  bool Acked(Index index);
-  // The follower refused an append after `rejected`; `hint` may match. False if the answer is stale.
-  bool Rejected(Index rejected, Index hint);
+  // The follower holds everything up to `index`, it says of an append sent at `sent_at`. False if
+  // that is no news.
+  bool Acked(Index index, MonotonicTime sent_at, MonotonicTime now);
+  // The follower refused an append after `rejected` that was sent at `sent_at`; `hint` may match.
+  // False if the answer is stale.
+  bool Rejected(Index rejected, Index hint, MonotonicTime sent_at, MonotonicTime now);
   // A heartbeat was answered: a probe may be repeated, a full window moves by one message.
   void HeartbeatAcked();
-  void BecomeProbe();
+  void BecomeProbe(MonotonicTime now);
   void BecomeSnapshot(Index snapshot);
   Index snapshot() const { return snapshot_; }
 
@@ -58,7 +60,13 @@ class Progress {
     size_t bytes;
   };
 
+  void BecomeReplicate(MonotonicTime now);
+
   State state_ = State::kProbe;
+  // When it came to probing, or to sending ahead. The answer to an append sent earlier, late or
+  // doubled, still tells what the follower holds, but changes no state: else such answers would turn
+  // it back and forth, each time with a whole window sent anew, whose answers do the same.
+  MonotonicTime since_ = kLongAgo;
   Index match_;
   // Invariant: match_ < next_.
   Index next_;
