@@ -31,7 +31,7 @@ struct CoreOptions {
   Duration lease_duration = milliseconds(540);
   size_t append_bytes_max = 1 << 20;         // entries of one message
   size_t inflight_bytes_max = 8 << 20;       // per follower, not yet acknowledged
-  size_t inflight_messages_max = 256;
+  size_t inflight_messages_max = 256;        // likewise; fewer after losses
   size_t proposal_bytes_max = 20 << 20;      // one entry
   size_t uncommitted_bytes_max = 64 << 20;   // of the leader's log tail
   size_t cache_bytes_max = 32 << 20;         // recent entries kept in memory

@@ -9,8 +9,7 @@ namespace kvd::raft {
 bool Progress::IsPaused() const {
   switch (state_) {
     case State::kProbe: return probe_sent_;
-    case State::kReplicate:
-      return inflight_bytes_ >= bytes_max_ || inflight_.size() >= messages_max_;
+    case State::kReplicate: return inflight_bytes_ >= bytes_max_ || inflight_.size() >= window_;
     case State::kSnapshot: return true;
   }
   return true;
@@ -36,6 +35,7 @@ bool Progress::Acked(Index index, MonotonicTime sent_at, MonotonicTime now) {
   bool news = index > match_;
   match_ = std::max(match_, index);
   next_ = std::max(next_, match_ + 1);
+  if (news && state_ == State::kReplicate) window_ = std::min(window_ + 1, messages_max_);
   // The logs agree up to match: from now on send ahead.
   bool ahead = state_ == State::kProbe ? sent_at >= since_
                                        : state_ == State::kSnapshot && match_ >= snapshot_;
@@ -47,6 +47,7 @@ bool Progress::Rejected(Index rejected, Index hint, MonotonicTime sent_at, Monot
   // Overtaken by a later success, or an answer to what has been sent anew since.
   if (state_ == State::kSnapshot || rejected <= match_ || sent_at < since_) return false;
   if (state_ == State::kReplicate) {
+    window_ = std::max<size_t>(window_ / 2, 1);
     BecomeProbe(now);
     return true;
   }

@@ -17,7 +17,7 @@ class Progress {
   };
 
   Progress(Index next, size_t bytes_max, size_t messages_max)
-      : next_(next), bytes_max_(bytes_max), messages_max_(messages_max) {}
+      : next_(next), window_(messages_max), bytes_max_(bytes_max), messages_max_(messages_max) {}
 
   State state() const { return state_; }
   Index match() const { return match_; }
@@ -63,9 +63,9 @@ class Progress {
   void BecomeReplicate(MonotonicTime now);
 
   State state_ = State::kProbe;
-  // When it came to probing, or to sending ahead. The answer to an append sent earlier, late or
-  // doubled, still tells what the follower holds, but changes no state: else such answers would turn
-  // it back and forth, each time with a whole window sent anew, whose answers do the same.
+  // When it came to probing, or to sending ahead. A late or doubled answer to an append sent before
+  // still tells what the follower holds, but changes no state: else such answers would turn it back
+  // and forth, each time with a whole window sent anew, whose answers do the same.
   MonotonicTime since_ = kLongAgo;
   Index match_;
   // Invariant: match_ < next_.
@@ -75,6 +75,9 @@ class Progress {
   Index snapshot_;
   std::deque<Inflight> inflight_;
   size_t inflight_bytes_ = 0;
+  // Messages that may be on their way, 1 to messages_max_. Halved when one was lost or overtaken,
+  // since all behind it were sent in vain; one more with each that arrived.
+  size_t window_;
   const size_t bytes_max_;
   const size_t messages_max_;
 };
