@@ -27,6 +27,7 @@ Cluster::Cluster(const ClusterOptions& options)
   DrawOptions();
   Bootstrap();
   scheduler_.after_event = [this] {
+    invariants_.CheckPace(scheduler_.now());
     if (!clocks_beyond_bound_) invariants_.CheckLeases(stores_);
   };
 }

@@ -8,6 +8,9 @@
 namespace kvd::sim {
 namespace {
 
+// The busiest of thousands of seeds come to a quarter of it.
+constexpr uint64_t kEventsPerSecondMax = 50'000;
+
 uint32_t CrcOf(const shard::CommandResult& r) {
   std::string bytes;
   Writer w(&bytes);
@@ -81,6 +84,15 @@ void Invariants::CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>&
                                id.value(), " hold a lease at once"));
     holder = store.get();
   }
+}
+
+void Invariants::CheckPace(MonotonicTime now) {
+  if (now >= second_ends_) {
+    second_ends_ = now + std::chrono::seconds(1);
+    events_in_second_ = 0;
+  }
+  KVD_CHECK_MSG(++events_in_second_ <= kEventsPerSecondMax,
+                absl::StrCat("a storm: more than ", kEventsPerSecondMax, " events in a second"));
 }
 
 }  // namespace kvd::sim

@@ -17,6 +17,8 @@ class Invariants {
   void Applied(SimStore& store, const raft::Entry& entry, const shard::CommandResult& result);
   // After each event: over all stores at one instant.
   void CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const;
+  // After each event: replicas that answer each other without end are no cluster at work.
+  void CheckPace(MonotonicTime now);
 
   Index highest_applied() const { return applied_.empty() ? Index() : applied_.rbegin()->first; }
 
@@ -30,6 +32,8 @@ class Invariants {
   std::map<Term, ReplicaId> leaders_;
   std::map<Index, AppliedEntry> applied_;
   std::map<StoreId, Term> led_checked_;
+  MonotonicTime second_ends_ = kLongAgo;
+  uint64_t events_in_second_ = 0;
 };
 
 }  // namespace kvd::sim
