@@ -40,6 +40,9 @@ class KvService {
   // Dispatches and measures.
   void Execute(RequestItem item, ItemCallback done);
   void StartUnary();
+  // In pipeline_stream.cc and scan_stream.cc: take streams from now on.
+  void AcceptPipeline();
+  void AcceptScan();
 
   CqLoop* const loop_;
   Dispatcher* const dispatcher_;
