@@ -5,6 +5,15 @@
 
 namespace kvd::service {
 
+namespace {
+
+// Where no leader is known, or the one that is does not lead any more: asked again this often, within
+// the deadline and no longer than an election may take. Without an answer a client asks at once again.
+constexpr Duration kLookAgainAfter = milliseconds(20);
+constexpr Duration kLeaderWaitMax = std::chrono::seconds(3);
+
+}  // namespace
+
 // One page is read while the one before is being taken: a slow reader costs one page of memory.
 class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
  public:
@@ -60,29 +69,59 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
     }));
   }
 
+  // Before the first page: the scan belongs to the leader, which may be another store, or not be known.
   void NotHere(const absl::Status& status) {
+    if (InfoOf(status).kind != ErrorKind::kNotLeader || request_.header().forwarded()) {
+      return Finish(status);
+    }
     std::string leader = owner_->dispatcher_->LeaderAddress();
-    bool elsewhere = InfoOf(status).kind == ErrorKind::kNotLeader && !leader.empty() &&
-                     leader != owner_->dispatcher_->identity().address;
-    if (!elsewhere || request_.header().forwarded()) return Finish(status);
-    request_.mutable_header()->set_forwarded(true);
-    auto stub = v1::Kv::NewStub(owner_->network_->ChannelTo(leader));
-    reader_ = stub->PrepareAsyncScan(&client_context_, request_, owner_->loop_->queue());
-    stub_ = std::move(stub);
-    reader_->StartCall(Tag([this](bool) { Relay(); }));
+    bool elsewhere = !leader.empty() && leader != owner_->dispatcher_->identity().address;
+    if (!elsewhere) return LookAgain(status);
+    Forward(leader);
+  }
+
+  // A read may be asked for any number of times.
+  void LookAgain(const absl::Status& status) {
+    auto now = owner_->loop_->Now();
+    if (now - start_ >= kLeaderWaitMax || std::chrono::system_clock::now() >= context_.deadline()) {
+      return Finish(status);
+    }
+    look_again_ = owner_->loop_->After(kLookAgainAfter, [self = shared_from_this()] {
+      // Not from within its own timer.
+      self->owner_->loop_->Post([self] {
+        self->look_again_.reset();
+        self->Prepare();
+      });
+    });
+  }
+
+  void Forward(const std::string& leader) {
+    v1::ScanRequest request = request_;
+    request.mutable_header()->set_forwarded(true);
+    forwarded_ = std::make_unique<Forwarded>();
+    forwarded_->context.set_deadline(context_.deadline());
+    forwarded_->stub = v1::Kv::NewStub(owner_->network_->ChannelTo(leader));
+    forwarded_->reader = forwarded_->stub->PrepareAsyncScan(&forwarded_->context, request,
+                                                            owner_->loop_->queue());
+    forwarded_->reader->StartCall(Tag([this](bool) { Relay(); }));
   }
 
   void Relay() {
-    reader_->Read(&response_, Tag([this](bool ok) {
-      if (!ok) {
-        reader_->Finish(&status_, Tag([this](bool) { Finish(client::FromGrpc(status_)); }));
-        return;
-      }
+    forwarded_->reader->Read(&response_, Tag([this](bool ok) {
+      if (!ok) return forwarded_->reader->Finish(&forwarded_->status, Tag([this](bool) { Relayed(); }));
+      relayed_ = true;
       writer_.Write(response_, Tag([this](bool ok) {
-        if (!ok) client_context_.TryCancel();
+        if (!ok) forwarded_->context.TryCancel();
         Relay();
       }));
     }));
+  }
+
+  // Once pages have left, only the client knows where to go on.
+  void Relayed() {
+    absl::Status status = client::FromGrpc(forwarded_->status);
+    if (absl::IsUnavailable(status) && !relayed_) return LookAgain(status);
+    Finish(status);
   }
 
   void Finish(const absl::Status& status) {
@@ -100,11 +139,16 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
   bool confirmed_ = false;
   uint64_t rows_ = 0;
   MonotonicTime start_;
+  std::unique_ptr<Timer> look_again_;
   // While another store answers.
-  std::unique_ptr<v1::Kv::Stub> stub_;
-  grpc::ClientContext client_context_;
-  std::unique_ptr<grpc::ClientAsyncReader<v1::ScanResponse>> reader_;
-  grpc::Status status_;
+  struct Forwarded {
+    std::unique_ptr<v1::Kv::Stub> stub;
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientAsyncReader<v1::ScanResponse>> reader;
+    grpc::Status status;
+  };
+  std::unique_ptr<Forwarded> forwarded_;
+  bool relayed_ = false;  // a page of its answer
 };
 
 void KvService::AcceptScan() { std::make_shared<ScanStream>(this)->Accept(); }

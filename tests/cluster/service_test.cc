@@ -1,6 +1,7 @@
 // The services as a plain gRPC client sees them, at a store that does not lead: any store answers.
 #include <grpcpp/create_channel.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -137,6 +138,47 @@ TEST_F(ServiceTest, AScanAtAFollowerIsPassedOnInPages) {
       EXPECT_EQ(keys[i], "page/" + std::to_string(reverse ? 1299 - i : 1000 + i));
     }
   }
+}
+
+// A plain client asks once. Leadership goes from store to store, then the leader dies: each scan waits for
+// the next leader and is whole.
+TEST_F(ServiceTest, AScanAtAnyStoreWaitsForTheNextLeader) {
+  auto client = cluster_->Connect();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(client->Put("wait/" + std::to_string(100 + i), "v").ok());
+  auto scan = [](int store) {
+    auto stub = v1::Kv::NewStub(grpc::CreateChannel(cluster_->Address(store), grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    v1::ScanRequest request;
+    request.mutable_range()->set_start("wait/");
+    request.mutable_range()->set_end("wait0");
+    request.set_page_bytes(4096);
+    auto reader = stub->Scan(&context, request);
+    int rows = 0;
+    for (v1::ScanResponse page; reader->Read(&page);) rows += page.rows_size();
+    grpc::Status status = reader->Finish();
+    return status.ok() ? std::to_string(rows) + " rows" : status.error_message();
+  };
+  std::atomic<bool> stop = false;
+  std::vector<std::future<std::string>> scanners;
+  for (int store = 1; store <= 3; ++store) {
+    scanners.push_back(std::async(std::launch::async, [&, store] {
+      std::string seen = "20 rows";
+      while (!stop && seen == "20 rows") seen = scan(store);
+      return seen;
+    }));
+  }
+  for (int i = 0; i < 5; ++i) {
+    int old = cluster_->Leader();
+    cluster_->Kvctl({"member", "transfer"});
+    EXPECT_TRUE(MiniCluster::Await([&] { int now = cluster_->Leader(); return now != 0 && now != old; }));
+  }
+  stop = true;
+  for (auto& scanner : scanners) EXPECT_EQ(scanner.get(), "20 rows");
+  int dead = cluster_->Leader();
+  cluster_->Kill(dead);
+  EXPECT_EQ(scan(dead % 3 + 1), "20 rows");
+  EXPECT_TRUE(cluster_->Start(dead));
 }
 
 TEST_F(ServiceTest, APipelineAnswersById) {
