@@ -13,7 +13,6 @@ namespace kvd::raft {
 Host::Host(Loop* loop, LogStore* log_store, Transport* transport, const HostOptions& options)
     : loop_(loop), log_store_(log_store), transport_(transport), options_(options) {
   next_truncate_ = loop_->Now() + options_.truncate_interval;
-  last_tick_ = loop_->Now();
   tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
 }
 
@@ -299,7 +298,6 @@ void Host::Tick() {
   tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
   KVD_FAULT_POINT(kTick);
   auto now = loop_->Now();
-  if (HeldUp(now)) return;
   bool truncate = now >= next_truncate_;
   if (truncate) next_truncate_ = now + options_.truncate_interval;
   for (auto& [id, group] : groups_) {
@@ -309,15 +307,6 @@ void Host::Tick() {
     if (group->core->NeedsRepair()) ReportDamage(*group);
     Schedule(*group);
   }
-}
-
-// Whether the loop did not run for so long that messages wait to be read: first those, then the timers.
-// Else a follower would take its own pause for its leader's silence. Never twice in a row.
-bool Host::HeldUp(MonotonicTime now) {
-  bool late = now - last_tick_ > options_.core.heartbeat_interval + options_.tick_interval;
-  last_tick_ = now;
-  held_up_ = late && !held_up_;
-  return held_up_;
 }
 
 void Host::ReportDamage(Group& group) {

@@ -150,7 +150,6 @@ class Host : public TransportHandler {
   void Queue(GroupId group, Message message);
   void FlushMessages();
   void Tick();
-  bool HeldUp(MonotonicTime now);
   void ReportDamage(Group& group);
   Group* Find(GroupId group);
   const Group* Find(GroupId group) const;
@@ -195,8 +194,6 @@ class Host : public TransportHandler {
   std::map<StoreId, DiskState> disks_;  // of the others
   uint64_t turn_bytes_ = 0;             // taken in since the last turn
   std::unique_ptr<Timer> tick_timer_;
-  MonotonicTime last_tick_;
-  bool held_up_ = false;  // the last tick came late and left the timers alone
   MonotonicTime next_truncate_;
   HostCounters counters_;
   // Completions that arrive after the host is gone find this expired.

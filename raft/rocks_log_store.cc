@@ -19,16 +19,6 @@ namespace {
 // the disk counts as slow for a while.
 constexpr double kWaitSecondsMax = 0.02;
 constexpr std::chrono::seconds kSlowFor(1);
-// Nor is a write of more bytes, which takes long on any disk.
-constexpr size_t kWaitBytesMax = 512 << 10;
-
-bool FitsLoop(const std::vector<LogWrite>& writes) {
-  size_t bytes = 0;
-  for (const LogWrite& write : writes) {
-    for (const EntryPtr& entry : write.entries) bytes += entry->Bytes();
-  }
-  return bytes <= kWaitBytesMax;
-}
 
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
 
@@ -65,7 +55,6 @@ void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
 }
 
 bool RocksLogStore::TryWriteNow(const std::vector<LogWrite>& writes) {
-  if (!FitsLoop(writes)) return false;
   {
     MutexLock lock(&mutex_);
     if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_) return false;

@@ -231,19 +231,7 @@ void Core::OnApplied(Index index) {
     fresh_as_of_ = std::max(fresh_as_of_, fresh_pending_);
     fresh_pending_index_ = Index();
   }
-  EvictCache();
-}
-
-// An entry that a follower lacks would be read back from the disk, on the loop: those stay longer.
-void Core::EvictCache() {
-  Index held_by_all = applied_;
-  for (const auto& [peer, progress] : progress_) {
-    bool answers = now_ - progress.last_contact < options_.election_timeout_min;
-    if (!answers || progress.state() != Progress::State::kReplicate) continue;
-    held_by_all = std::min(held_by_all, progress.match());
-  }
-  log_.EvictTo(held_by_all, options_.cache_bytes_max);
-  log_.EvictTo(applied_, std::max(options_.cache_bytes_max, options_.cache_behind_bytes_max));
+  log_.EvictTo(applied_, options_.cache_bytes_max);
 }
 
 void Core::Compact(Index index) {

@@ -35,7 +35,6 @@ struct CoreOptions {
   size_t proposal_bytes_max = 20 << 20;      // one entry
   size_t uncommitted_bytes_max = 64 << 20;   // of the leader's log tail
   size_t cache_bytes_max = 32 << 20;         // recent entries kept in memory
-  size_t cache_behind_bytes_max = 64 << 20;  // the same, while a follower that answers lacks them
   size_t apply_bytes_max = 4 << 20;          // committed entries of one output
   // A leader's commands wait while those before them are being written and replicated, and then
   // leave together, as long as there are fewer bytes of them than this; 0: none waits. The own write
@@ -236,7 +235,6 @@ class Core {
   void HandleHeartbeatReply(const Message& m);
   void NoteContact(const Message& m, Progress& progress);
   void MaybeCommit();
-  void EvictCache();
   void MaybeFinishTransfer(ReplicaId to, const Progress& progress);
 
   // core_read.cc

@@ -49,16 +49,14 @@ void Core::BroadcastAppend() {
 void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
   while (!progress.IsPaused()) {
     Index previous = progress.next() - 1;
-    // Looked up once: of an entry that is no longer in memory it is read from the disk.
-    auto previous_term = log_.TermAt(previous);
-    if (!previous_term.has_value()) {
+    if (previous < log_.start() || !log_.TermAt(previous).has_value()) {
       progress.BecomeSnapshot(log_.start());
       output_.snapshots.push_back({to});
       return;
     }
     Message m = Envelope(MessageType::kAppend, to);
     m.index = previous;
-    m.log_term = *previous_term;
+    m.log_term = *log_.TermAt(previous);
     m.entries = log_.Slice(progress.next(), released_ + 1, options_.append_bytes_max);
     if (m.entries.empty() && progress.next() <= released_) {
       // Its own copy, long applied, can't be read: the state has its effects.
@@ -130,7 +128,6 @@ void Core::HandleAppendReply(const Message& m) {
   }
   if (m.index > log_.last_index()) return;  // can't be: the reply is damaged or of another log
   if (!progress.Acked(m.index, m.sent_at, now_)) return;
-  EvictCache();
   MaybeCommit();
   // Committing a configuration can end this leader's office, or the peer's membership.
   it = progress_.find(m.from);

@@ -44,7 +44,6 @@ void Cluster::DrawOptions() {
   if (options_.log_entries_kept != 0) host.log_entries_kept = options_.log_entries_kept;
   host.truncate_interval = milliseconds(200);
   host.core.cache_bytes_max = random.Chance(0.5) ? 2000 : 1 << 20;
-  host.core.cache_behind_bytes_max = 4 * host.core.cache_bytes_max;
   host.core.append_bytes_max = random.Chance(0.3) ? 100 : 1 << 20;
   if (random.Chance(0.3)) host.core.apply_bytes_max = 1;
   // By the seed itself, so that what is drawn from it stays the same.

@@ -19,7 +19,6 @@ Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
   options_.append_bytes_max = random_.Chance(0.5) ? 1 : 1 << 20;
   options_.inflight_messages_max = random_.Chance(0.3) ? 2 : 256;
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
-  options_.cache_behind_bytes_max = 4 * options_.cache_bytes_max;
   options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
   options_.join_bytes_max = random_.Chance(0.5) ? 300 : 0;
   // Some of these dominate a run, some are absent from it.
