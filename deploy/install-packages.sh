@@ -12,7 +12,7 @@ build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobu
   libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libjemalloc-dev libgflags-dev
   libcurl4-openssl-dev wamerican procps curl)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev nlohmann-json3-dev python3 git
-  iproute2 nftables iptables strace libfaketime e2fsprogs mount util-linux)
+  iproute2 nftables iptables strace e2fsprogs mount util-linux)
 bench=(etcd-server redis-server redis-tools)
 sanitizers=(clang-14 clang clang-tidy libclang-rt-14-dev llvm-14)
 case "${1:-}" in

@@ -1,5 +1,4 @@
 // Stores that are ended, or stopped for a while, and clocks that jump.
-#include <glob.h>
 #include <signal.h>
 
 #include <fstream>
@@ -79,18 +78,11 @@ class PauseFollower : public Pause {
 class WallClockJump : public Fault {
  public:
   void SetUp(RunSetup* setup) override {
-    glob_t found = {};
-    glob("/usr/lib/*/faketime/libfaketimeMT.so.1", 0, nullptr, &found);
-    KVD_CHECK_MSG(found.gl_pathc == 1,
-                  "libfaketime is missing; deploy/install-packages.sh test installs it");
-    std::string library = found.gl_pathv[0];
-    globfree(&found);
     directory_ = setup->directory;
     for (int n = 1; n <= setup->cluster.stores; ++n) SetClock(n, 0);
-    setup->cluster.launcher = [this, library](int n) {
-      return std::vector<std::string>{"/usr/bin/env", "LD_PRELOAD=" + library,
-                                      "FAKETIME_TIMESTAMP_FILE=" + File(n),
-                                      "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_NO_CACHE=1"};
+    setup->cluster.launcher = [this](int n) {
+      return std::vector<std::string>{"/usr/bin/env", "LD_PRELOAD=" WALL_CLOCK_LIBRARY,
+                                      "WALL_CLOCK_FILE=" + File(n)};
     };
   }
   void Inject(FaultCluster& cluster, Random& random) override {
@@ -115,7 +107,7 @@ class WallClockJump : public Fault {
   void SetClock(int n, int seconds) {
     // Replaced as a whole: it is read at any time.
     std::string next = File(n) + ".new";
-    std::ofstream(next) << (seconds < 0 ? "" : "+") << seconds << "\n";
+    std::ofstream(next) << seconds << "\n";
     KVD_CHECK(rename(next.c_str(), File(n).c_str()) == 0);
   }
 
@@ -138,7 +130,7 @@ std::vector<FaultKind> ProcessFaults() {
        5000, MakeFault<PauseLeader>},
       {"pause-follower", "SIGSTOP, SIGCONT of another store", "nobody notices", true, 300, 5000,
        MakeFault<PauseFollower>},
-      {"clock-jump", "wall clocks jump by up to 2 h either way (libfaketime)", "nobody notices",
+      {"clock-jump", "wall clocks jump by up to 2 h either way", "nobody notices",
        true, 500, 4000, MakeFault<WallClockJump>},
   };
 }
