@@ -7,7 +7,6 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-#include "raft/background_priority.h"
 #include "raft/durable_file.h"
 #include "raft/log_file_system.h"
 
@@ -63,7 +62,7 @@ rocksdb::Options LogOptions(const std::string& directory,
   options.level0_stop_writes_trigger = 400;
   options.keep_log_file_num = 4;
   options.sst_file_manager = room.file_manager;
-  options.listeners = {LowPriorityCompactions(), std::make_shared<ErrorListener>(directory, on_fatal)};
+  options.listeners = {std::make_shared<ErrorListener>(directory, on_fatal)};
   if (room.listener != nullptr) options.listeners.push_back(room.listener);
   options.max_log_file_size = 1 << 20;
   options.max_open_files = 256;

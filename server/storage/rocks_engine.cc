@@ -8,7 +8,6 @@
 #include <filesystem>
 
 #include "proto/check.h"
-#include "raft/background_priority.h"
 #include "server/storage/rocks_adapters.h"
 
 namespace kvd::storage {
@@ -62,7 +61,6 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.level_compaction_dynamic_level_bytes = true;
   rocks.compression = rocksdb::kLZ4Compression;
   rocks.keep_log_file_num = 4;
-  rocks.listeners = {raft::LowPriorityCompactions()};
   rocks.max_log_file_size = 1 << 20;
   rocks.max_open_files = 1024;
   rocks.bytes_per_sync = 1 << 20;

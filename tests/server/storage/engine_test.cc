@@ -1,5 +1,4 @@
 // Both engines do the same: the simulator's results hold for the real one only because of this.
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -190,32 +189,6 @@ TEST_P(EngineTest, EachLookUpSeesWhatWasWritten) {
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::Bool(),
                          [](const auto& info) { return info.param ? "RocksDb" : "Memory"; });
-
-// Of each thread of this process with that name: its priority, -20 to 19, higher is less.
-std::vector<int> PrioritiesOf(const std::string& name) {
-  std::vector<int> found;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string comm;
-    std::getline(std::ifstream(task.path() / "comm"), comm);
-    if (comm != name) continue;
-    found.push_back(getpriority(PRIO_PROCESS, static_cast<id_t>(std::stoul(task.path().filename().string()))));
-  }
-  return found;
-}
-
-TEST(RocksEngine, OnlyCompactionsRunAtALowerPriority) {
-  ScratchDirectory directory;
-  auto engine = RocksEngine::Open(directory.path() + "/data", RocksEngineOptions());
-  ASSERT_TRUE(engine.ok());
-  auto batch = (*engine)->NewBatch();
-  batch->Put("a", "1");
-  ASSERT_TRUE((*engine)->Write(*batch).ok());
-  ASSERT_TRUE((*engine)->Flush().ok());
-  ASSERT_TRUE((*engine)->CompactAll().ok());
-  int own = getpriority(PRIO_PROCESS, 0);
-  EXPECT_THAT(PrioritiesOf("rocksdb:low"), testing::Contains(std::min(own + 10, 19)));
-  EXPECT_THAT(PrioritiesOf("rocksdb:high"), testing::Each(own));
-}
 
 TEST(RocksEngine, CompactionDropsWhatTheSafePointAllows) {
   ScratchDirectory directory;
