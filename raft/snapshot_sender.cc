@@ -1,5 +1,7 @@
 #include "raft/snapshot_sender.h"
 
+#include <algorithm>
+
 #include "proto/crc32c.h"
 
 namespace kvd::raft {
@@ -17,7 +19,8 @@ SnapshotSender::SnapshotSender(Loop* loop, Transport* transport, const SnapshotO
       done_(std::move(done)),
       allowed_at_(loop->Now()),
       last_progress_(loop->Now()),
-      last_sent_(loop->Now()) {
+      last_sent_(loop->Now()),
+      went_back_(loop->Now()) {
   timer_ = loop_->After(Duration::zero(), [this] { OnTimer(); });
 }
 
@@ -28,8 +31,12 @@ void SnapshotSender::OnAck(const SnapshotAck& ack) {
     acked_ = ack.next_sequence;
     last_progress_ = loop_->Now();
   }
-  // The receiver may have lost what it had (it restarted): go back to what it wants.
-  if (ack.next_sequence < acked_) {
+  // Late, or of a receiver that lost what it had (it restarted). Only silence tells: to go back for
+  // every late answer would send a window for each, and get as many answers.
+  auto now = loop_->Now();
+  if (ack.next_sequence < acked_ &&
+      now - std::max(last_progress_, went_back_) >= options_.resend_after) {
+    went_back_ = now;
     acked_ = next_ = ack.next_sequence;
     end_sent_ = false;
   }

@@ -52,6 +52,7 @@ class SnapshotSender {
   MonotonicTime allowed_at_;      // by the byte rate
   MonotonicTime last_progress_;
   MonotonicTime last_sent_;
+  MonotonicTime went_back_;  // to what the receiver wants again
   std::unique_ptr<Timer> timer_;
 };
 
