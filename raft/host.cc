@@ -147,44 +147,13 @@ void Host::RunTurn() {
     group.dirty = false;
     if (group.installing) continue;
     Output output = group.core->TakeOutput();
+    AwaitGathering(group);
     for (Message& m : output.messages) Queue(id, std::move(m));
     for (Message& m : output.messages_after_persist) flight.after.emplace_back(id, std::move(m));
     if (output.NeedsWrite() || (group.core->removed() && !group.tombstone_written)) {
-      LogWrite write;
-      write.group = id;
-      write.hard_state = output.hard_state;
-      write.entries = std::move(output.entries);
-      write.repairs = std::move(output.repaired);
-      counters_.entries_repaired += write.repairs.size();
-      if (!write.repairs.empty()) KVD_FAULT_POINT(kRepairing);
-      if (!write.entries.empty()) {
-        write.previous = group.core->log().TermAt(write.entries.front()->index - 1).value_or(Term());
-      }
-      write.removed = group.tombstone_written = group.core->removed();
-      for (const EntryPtr& entry : write.entries) {
-        group.log_bytes += entry->Bytes();
-        ++counters_.entries_written;
-        if (group.size_marks.empty() ||
-            group.log_bytes - group.size_marks.back().bytes >= (1 << 20)) {
-          group.size_marks.push_back({entry->index, group.log_bytes});
-        }
-      }
-      if (!write.entries.empty()) {
-        flight.parts.push_back({id, write.entries.back()->index, write.entries.back()->term});
-      }
-      writes.push_back(std::move(write));
+      writes.push_back(Collect(group, output, flight));
     }
-    for (const ReadState& read : output.reads) {
-      KVD_FAULT_POINT(kReadConfirmed);
-      auto node = group.index_reads.extract(read.id);
-      ReadTicket ticket{ReadMode::kReadIndex, group.core->term(), read.index};
-      group.waiting_reads.push_back({ticket, std::move(node.mapped())});
-    }
-    for (uint64_t read_id : output.failed_reads) {
-      KVD_FAULT_POINT(kReadsFailed);
-      auto node = group.index_reads.extract(read_id);
-      node.mapped()(NotLeaderError(id, LeaderStore(id), ""));
-    }
+    TakeReads(group, output);
     for (const SnapshotRequest& request : output.snapshots) StartSnapshot(group, request.to);
     to_apply.emplace_back(&group, std::move(output.committed));
   }
@@ -202,10 +171,60 @@ void Host::RunTurn() {
   if (after_turn) after_turn();
 }
 
+LogWrite Host::Collect(Group& group, Output& output, InFlightWrite& flight) {
+  LogWrite write;
+  write.group = group.id;
+  write.hard_state = output.hard_state;
+  write.entries = std::move(output.entries);
+  write.repairs = std::move(output.repaired);
+  counters_.entries_repaired += write.repairs.size();
+  if (!write.repairs.empty()) KVD_FAULT_POINT(kRepairing);
+  write.removed = group.tombstone_written = group.core->removed();
+  if (write.entries.empty()) return write;
+  write.previous = group.core->log().TermAt(write.entries.front()->index - 1).value_or(Term());
+  for (const EntryPtr& entry : write.entries) {
+    group.log_bytes += entry->Bytes();
+    ++counters_.entries_written;
+    if (group.size_marks.empty() ||
+        group.log_bytes - group.size_marks.back().bytes >= (1 << 20)) {
+      group.size_marks.push_back({entry->index, group.log_bytes});
+    }
+  }
+  flight.parts.push_back({group.id, write.entries.back()->index, write.entries.back()->term});
+  return write;
+}
+
+void Host::TakeReads(Group& group, const Output& output) {
+  for (const ReadState& read : output.reads) {
+    KVD_FAULT_POINT(kReadConfirmed);
+    auto node = group.index_reads.extract(read.id);
+    ReadTicket ticket{ReadMode::kReadIndex, group.core->term(), read.index};
+    group.waiting_reads.push_back({ticket, std::move(node.mapped())});
+  }
+  for (uint64_t read_id : output.failed_reads) {
+    KVD_FAULT_POINT(kReadsFailed);
+    auto node = group.index_reads.extract(read_id);
+    node.mapped()(NotLeaderError(group.id, LeaderStore(group.id), ""));
+  }
+}
+
+void Host::AwaitGathering(Group& group) {
+  auto now = loop_->Now();
+  if (group.gather_timer != nullptr || group.core->GatherEnd() <= now) return;
+  group.gather_timer = loop_->After(group.core->GatherEnd() - now, [this, id = group.id] {
+    Group* group = Find(id);
+    if (group == nullptr) return;
+    group->gather_timer.reset();
+    group->core->Tick(loop_->Now());
+    Schedule(*group);
+  });
+}
+
 // A follower can't go on before its write is on disk, and nobody waits for its loop: no thread is woken
 // for it. A leader's loop is never held up by the disk.
 void Host::SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight) {
-  bool here = !writes.empty() && writes_in_flight_.empty() && !LeadsAny() && log_store_->TryWriteNow(writes);
+  bool here = !writes.empty() && writes_in_flight_.empty() && !LeadsAny() &&
+              log_store_->TryWriteNow(writes);
   if (!here) return SubmitWrite(std::move(writes), std::move(flight));
   ++counters_.log_writes;
   writes_in_flight_.push_back(std::move(flight));
@@ -213,7 +232,8 @@ void Host::SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight) {
 }
 
 bool Host::LeadsAny() const {
-  return std::any_of(groups_.begin(), groups_.end(), [](const auto& item) { return item.second->core->IsLeader(); });
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [](const auto& item) { return item.second->core->IsLeader(); });
 }
 
 void Host::SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight) {

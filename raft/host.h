@@ -142,7 +142,9 @@ class Host : public TransportHandler {
   // host.cc
   void Schedule(Group& group);
   void RunTurn();
-  void Collect(Group& group, std::vector<LogWrite>& writes, InFlightWrite& flight);
+  LogWrite Collect(Group& group, Output& output, InFlightWrite& flight);
+  void TakeReads(Group& group, const Output& output);
+  void AwaitGathering(Group& group);
   void SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight);
   void SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight);
   bool LeadsAny() const;

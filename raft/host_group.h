@@ -55,6 +55,7 @@ struct Host::Group : public LogReader {
   // A snapshot is being installed: nothing else may touch the core.
   bool installing = false;
   std::deque<Pending> proposals;
+  std::unique_ptr<Timer> gather_timer;
   std::map<uint64_t, ReadCallback> index_reads;  // by ReadIndex id
   uint64_t next_read_id = 1;
   std::vector<WaitingRead> waiting_reads;

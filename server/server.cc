@@ -170,7 +170,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   host.core.election_timeout_min = milliseconds(options.election_timeout_ms);
   host.core.heartbeat_interval = milliseconds(options.heartbeat_ms);
   host.core.lease_duration = milliseconds(options.election_timeout_ms * 9 / 10);
-  host.core.join_bytes_max = 256 << 10;
+  host.core.rounds.bytes_max = 256 << 10;
   host.core.cache_bytes_max = 8 << 20;
   host.tick_interval = milliseconds(std::max<uint64_t>(options.heartbeat_ms / 5, 2));
   host.log_bytes_kept = options.log_keep_mb << 20;

@@ -34,7 +34,8 @@ Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial
       persisted_hard_state_(initial.hard_state),
       log_(reader, initial.start.index, initial.start.term, initial.entries),
       applied_(initial.applied),
-      emitted_(initial.applied) {
+      emitted_(initial.applied),
+      rounds_(options.rounds) {
   KVD_CHECK(Validate(options).empty());
   KVD_CHECK(initial.applied <= log_.last_index());
   // Neither the state machine nor the log's start runs ahead of what is committed.
@@ -127,8 +128,7 @@ void Core::BecomeLeader() {
   progress_.clear();
   SyncProgress();
   // Entries of earlier terms commit only together with one of this term (thesis, 3.6.2).
-  released_ = log_.last_index();
-  held_bytes_ = 0;
+  rounds_.Restart(log_.last_index());
   term_start_ = log_.last_index() + 1;
   AppendAsLeader(EntryType::kEmpty, "");
   next_heartbeat_ = now_ + options_.heartbeat_interval;
@@ -309,9 +309,7 @@ Output Core::TakeOutput() {
   if (HoldsBack()) {
     held.swap(output_.entries);
   } else {
-    if (released_ != log_.last_index()) released_at_ = now_;
-    released_ = log_.last_index();
-    held_bytes_ = 0;
+    rounds_.Release(log_.last_index(), now_);
   }
   if (role_ == Role::kLeader) {
     if (round_wanted_) StartReadRound();

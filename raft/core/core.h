@@ -16,6 +16,7 @@
 #include "raft/core/log.h"
 #include "raft/core/progress.h"
 #include "raft/core/quorum.h"
+#include "raft/core/rounds.h"
 #include "raft/core/types.h"
 #include "raft/runtime/random.h"
 
@@ -36,11 +37,7 @@ struct CoreOptions {
   size_t uncommitted_bytes_max = 64 << 20;   // of the leader's log tail
   size_t cache_bytes_max = 32 << 20;         // recent entries kept in memory
   size_t apply_bytes_max = 4 << 20;          // committed entries of one output
-  // A leader's commands wait while those before them are being written and replicated, and then
-  // leave together, as long as there are fewer bytes of them than this; 0: none waits. The own write
-  // is waited for in any case, the replication no longer than that.
-  size_t join_bytes_max = 0;
-  Duration join_time_max = milliseconds(2);
+  RoundOptions rounds;
 };
 
 // Empty, or why the options can't work: names the field, the value and the limit.
@@ -181,6 +178,10 @@ class Core {
   // The applied state reflects every write acknowledged before this moment of the own clock.
   MonotonicTime fresh_as_of() const { return fresh_as_of_; }
 
+  // A leader's commands wait until then for others to join them, see rounds.h, and a Tick then sends them
+  // off; the far past: none does.
+  MonotonicTime GatherEnd() const;
+
   // Aborts if an invariant of a single replica is broken.
   void CheckState() const;
 
@@ -314,9 +315,7 @@ class Core {
   MonotonicTime next_heartbeat_ = kLongAgo;
   MonotonicTime led_since_ = kLongAgo;
   Index term_start_;                        // its first entry of this term
-  Index released_;                          // entries behind it wait, see join_bytes_max
-  MonotonicTime released_at_ = kLongAgo;
-  size_t held_bytes_ = 0;                   // of those
+  Rounds rounds_;
   uint64_t round_ = 0;
   bool round_wanted_ = false;
   std::vector<PendingRead> reads_;

@@ -27,19 +27,18 @@ void Core::AppendAsLeader(EntryType type, std::string data) {
   entry->type = type;
   entry->data = std::move(data);
   uncommitted_bytes_ += entry->Bytes();
-  held_bytes_ += entry->Bytes();
-  // Whatever is no command is awaited by the protocol itself.
-  if (type != EntryType::kCommand) held_bytes_ += options_.join_bytes_max;
+  rounds_.Appended(entry->Bytes(), type == EntryType::kCommand);
   log_.Append(entry);
   output_.entries.push_back(std::move(entry));
 }
 
-// A sync and a message cost nearly the same for one command as for a hundred, on every replica: while
-// a round is under way, what comes in gathers. With nothing under way a command leaves at once.
 bool Core::HoldsBack() const {
-  if (role_ != Role::kLeader || held_bytes_ >= options_.join_bytes_max) return false;
-  return log_.stable() < released_ ||
-         (commit_index() < released_ && now_ < released_at_ + options_.join_time_max);
+  return role_ == Role::kLeader &&
+         rounds_.Hold(log_.last_index(), log_.stable(), commit_index(), now_);
+}
+
+MonotonicTime Core::GatherEnd() const {
+  return HoldsBack() && log_.stable() >= rounds_.released() ? rounds_.gather_end() : kLongAgo;
 }
 
 void Core::BroadcastAppend() {
@@ -57,8 +56,8 @@ void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
     Message m = Envelope(MessageType::kAppend, to);
     m.index = previous;
     m.log_term = *log_.TermAt(previous);
-    m.entries = log_.Slice(progress.next(), released_ + 1, options_.append_bytes_max);
-    if (m.entries.empty() && progress.next() <= released_) {
+    m.entries = log_.Slice(progress.next(), rounds_.released() + 1, options_.append_bytes_max);
+    if (m.entries.empty() && progress.next() <= rounds_.released()) {
       // Its own copy, long applied, can't be read: the state has its effects.
       progress.BecomeSnapshot(log_.start());
       output_.snapshots.push_back({to});
@@ -144,7 +143,7 @@ void Core::HandleHeartbeatReply(const Message& m) {
   // Asked again with each heartbeat until one has arrived.
   if (m.needs_state) output_.snapshots.push_back({m.from});
   // Something was sent and never answered: an empty append finds out what is missing.
-  if (progress.match() < released_) {
+  if (progress.match() < rounds_.released()) {
     MaybeSendAppend(m.from, progress, /*send_empty=*/true);
   }
 }
@@ -162,6 +161,7 @@ void Core::MaybeCommit() {
     uncommitted_bytes_ -= std::min<uint64_t>(uncommitted_bytes_, entry->Bytes());
   }
   hard_state_.commit = quorum;
+  rounds_.Committed(quorum, log_.last_index(), now_);
   OnCommittedConfiguration();
   if (role_ == Role::kLeader && !reads_.empty()) ConfirmReads();
 }

@@ -47,7 +47,9 @@ void Cluster::DrawOptions() {
   host.core.append_bytes_max = random.Chance(0.3) ? 100 : 1 << 20;
   if (random.Chance(0.3)) host.core.apply_bytes_max = 1;
   // By the seed itself, so that what is drawn from it stays the same.
-  if (options_.seed % 2 == 0) host.core.join_bytes_max = options_.seed % 4 == 0 ? 1000 : 256 << 10;
+  auto& rounds = host.core.rounds;
+  if (options_.seed % 2 == 0) rounds.bytes_max = options_.seed % 4 == 0 ? 1000 : 256 << 10;
+  if (options_.seed % 3 == 0) rounds.gather_commands_min = 1;
   host.snapshot.give_up_after = milliseconds(3000);
   host.snapshot.resend_after = milliseconds(300);
   store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);

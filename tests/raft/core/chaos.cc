@@ -20,7 +20,7 @@ Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
   options_.inflight_messages_max = random_.Chance(0.3) ? 2 : 256;
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
   options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
-  options_.join_bytes_max = random_.Chance(0.5) ? 300 : 0;
+  options_.rounds.bytes_max = random_.Chance(0.5) ? 300 : 0;
   // Some of these dominate a run, some are absent from it.
   weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8, 3, 2};
   for (size_t kind = kPropose; kind < kKinds; ++kind) {
