@@ -21,6 +21,7 @@ Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
   options_.apply_bytes_max = random_.Chance(0.3) ? 1 : 4 << 20;
   options_.rounds.bytes_max = random_.Chance(0.5) ? 300 : 0;
+  options_.rounds.gather_commands_min = 1;
   // Some of these dominate a run, some are absent from it.
   weights_ = {600, 300, 60, 1, 30, 5, 5, 2, 20, 2, 4, 2, 6, 1, 2, 8, 3, 2};
   for (size_t kind = kPropose; kind < kKinds; ++kind) {
