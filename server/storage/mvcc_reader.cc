@@ -105,13 +105,16 @@ absl::StatusOr<std::optional<std::string>> MvccReader::ScanForward(const ScanOpt
   std::tie(iterate.lower, iterate.upper) = VersionBounds(group_, options.range);
   iterate.fill_cache = options.fill_cache;
   auto it = view_->NewIterator(iterate);
-  std::string done_prefix;  // of the key that is decided already
+  std::string done_prefix;   // of the key that is decided already
+  std::string first_prefix;  // not given back: who goes on there would get no further
   int skipped = 0;
   uint64_t examined = 0;
   uint64_t dead = 0;
   for (it->Seek(iterate.lower); it->Valid();) {
     std::string_view prefix = PrefixOf(it->key());
-    if (options.examined_max != 0 && ++examined > options.examined_max && prefix != done_prefix) {
+    if (examined == 0) first_prefix = prefix;
+    if (++examined > options.examined_max && options.examined_max != 0 && prefix != done_prefix &&
+        prefix != first_prefix) {
       auto here = UserKeyOf(it->key());
       if (!here) return Malformed(it->key());
       return here;

@@ -29,8 +29,8 @@ struct ScanOptions {
   Timestamp at;
   bool reverse = false;
   bool fill_cache = true;
-  // Ends the scan after this many versions were looked at, live or not; 0: no bound. How many there
-  // are differs between replicas: never for what must be the same on all of them.
+  // Ends the scan after this many versions were looked at, live or not, but not within its first key;
+  // 0: no bound. How many there are differs between replicas: never for what must be the same on all.
   uint64_t examined_max = 0;
   // Ends the scan after this many dead keys that every replica still holds, going by `safe_point`:
   // what lies dead below it may be gone already. 0: no bound. Forward only.

@@ -157,5 +157,34 @@ TEST_F(MvccModelTest, ADamagedValueIsAnErrorNotAnAnswer) {
   EXPECT_EQ(MvccReader(&engine_, kGroup).Get("k", Timestamp(9)).status().code(), absl::StatusCode::kDataLoss);
 }
 
+// A guard key that many batches named as a condition, and none wrote.
+TEST_F(MvccModelTest, ABoundedScanGetsPastAKeyOfManyOutcomes) {
+  Write("a", 1, "value");
+  Write("b", 1, "value");
+  Version outcome;
+  outcome.kind = VersionKind::kOutcome;
+  auto batch = engine_.NewBatch();
+  for (uint64_t ts = 2; ts < 100; ++ts) {
+    batch->Put(VersionKey(kGroup, "a", Timestamp(ts)), Encode(outcome));
+  }
+  ASSERT_TRUE(engine_.Write(*batch).ok());
+  ScanOptions options;
+  options.at = Timestamp(200);
+  options.examined_max = 10;
+  std::string seen;
+  int pages = 0;
+  for (std::optional<std::string> resume = "a"; resume; ++pages) {
+    ASSERT_LT(pages, 3);
+    options.range.start = *resume;
+    auto page = MvccReader(&engine_, kGroup).Scan(options, [&](const std::string& key, Timestamp, const Version&) {
+      seen += key;
+      return true;
+    });
+    ASSERT_TRUE(page.ok());
+    resume = *page;
+  }
+  EXPECT_EQ(seen, "ab");
+}
+
 }  // namespace
 }  // namespace kvd::storage
