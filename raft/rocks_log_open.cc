@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
+#include "raft/durable_file.h"
 #include "raft/log_recovery.h"
 #include "raft/rocks_log_options.h"
 #include "raft/rocks_log_store.h"
@@ -82,7 +83,13 @@ class Opener {
     }
     if (!error) fs::create_directories(directory_, error);
     if (error) return absl::UnavailableError(absl::StrCat(directory_, ": ", error.message()));
-    return absl::OkStatus();
+    return SyncParent();
+  }
+
+  // Before anything is acknowledged: what the new name holds must not be under the old one after a
+  // power loss.
+  absl::Status SyncParent() const {
+    return SyncDirectory(fs::absolute(directory_).parent_path().string());
   }
 
   absl::Status OpenSideFile() {
@@ -233,6 +240,8 @@ class Opener {
     fs::rename(directory_, Old(), error);
     if (!error) fs::rename(Fresh(), directory_, error);
     if (error) return absl::UnavailableError(absl::StrCat(directory_, ": ", error.message()));
+    absl::Status synced = SyncParent();
+    if (!synced.ok()) return synced;
     rocksdb::Status status = OpenIn(directory_);
     if (!status.ok()) return Unavailable(directory_, status);
     opened_.report = absl::StrCat("the Raft log was damaged (", why_, "); what could be read was kept, the old files are in ", Old());
