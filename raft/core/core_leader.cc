@@ -97,7 +97,9 @@ void Core::BroadcastHeartbeat() {
       m.follower_sent_at = progress.peer_clock;
       m.follower_life = progress.peer_life;
     }
-    Send(std::move(m));
+    // As with appends: a term that was begun by the own vote alone may begin anew after a crash.
+    bool told = log_.stable() >= term_start_ || configuration().voters.size() > 1;
+    told ? Send(std::move(m)) : SendAfterPersist(std::move(m));
   }
 }
 

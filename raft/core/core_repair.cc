@@ -79,6 +79,9 @@ void Core::HandleRepair(const Message& m) {
   Send(std::move(reply));
 }
 
+// Each may have to be looked up on the disk, on the loop.
+constexpr size_t kRepairEntriesMax = 256;
+
 // The entry that is asked for and those before it, as far as they fit and the asker is in doubt.
 void Core::FillReply(const Message& m, Message* reply) const {
   size_t bytes = 0;
@@ -93,7 +96,8 @@ void Core::FillReply(const Message& m, Message* reply) const {
     reply->entries.push_back(std::move(entry));
     index = index - 1;
     term = previous;
-  } while (index > std::max(m.hint_index, log_.start()));
+  } while (index > std::max(m.hint_index, log_.start()) &&
+           reply->entries.size() < kRepairEntriesMax);
   std::reverse(reply->entries.begin(), reply->entries.end());
   reply->index = index;
   reply->log_term = term;

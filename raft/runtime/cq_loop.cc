@@ -163,7 +163,10 @@ void CqLoop::Drain() {
     if (tag == static_cast<CqTag*>(&wakeup_)) continue;
     static_cast<CqTag*>(tag)->Proceed(ok);
   }
+  // What a task owns may cancel timers of its own while it goes.
+  auto timers = std::move(timers_);
   timers_.clear();
+  timers.clear();
   local_.clear();
   MutexLock lock(&mutex_);
   posted_.clear();
