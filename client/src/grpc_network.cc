@@ -61,6 +61,8 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
       auto it = pending_.find(id);
       if (it == pending_.end()) return;
       bool sent = it->second.sent;
+      // Retries to a peer that takes nothing would heap up copies of it.
+      if (!sent) std::erase_if(waiting_, [id](const RequestItem& item) { return item.id() == id; });
       Finish(id, sent ? OutcomeUnknownError(absl::StrCat(address_, " did not answer in time"))
                       : absl::UnavailableError(absl::StrCat(address_, " can't be reached")));
     });
