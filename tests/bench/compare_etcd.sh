@@ -5,10 +5,11 @@
 #   tests/bench/compare_etcd.sh [--rounds N] [--seconds S] [--only REGEX] [--out DIRECTORY] [--add]
 #                               [--tries N] [--port-base PORT] [--no-build]
 #
-# Three stores and three members on loopback, 100,000 keys of 256 B, real syncs, default settings. Every
-# result is a JSON line in DIRECTORY/results; --add keeps those of earlier runs. --only picks cells by
-# name: get, put, YCSB, scan, Pipeline, leader, redis, rocksdb, ... --tries: how often a cell is measured
-# while others use the machine [3]. Uses 130 ports from --port-base on.
+# Three stores and three members on loopback, 100,000 keys of 256 B, real syncs, default settings. Each
+# round begins with new stores and members, loaded alike; etcd's are restarted after the load, which doubles
+# what they read. Every result is a JSON line in DIRECTORY/results; --add keeps those of earlier runs. --only
+# picks cells by name: get, put, YCSB, scan, Pipeline, leader, redis, rocksdb, ... --tries: how often a cell
+# is measured while others use the machine [3]. Uses 130 ports from --port-base on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=3 seconds=5 cells=. out=.build/bench add=0 port_base=7600 build=1 tries=3
@@ -127,21 +128,33 @@ against_rocksdb() { # streamed scans beside an iterator in the process
   until_quiet "rocksdb scan, 8" limit python3 tests/bench/limits.py rocksdb "$micro" "$seconds"
 }
 
-for i in 1 2 3; do start_etcd $i; done
-start_three_kvd
-await 60 etcd_healthy
+stop_etcd() {
+  [ ${#etcd_pids[@]} -gt 0 ] || return 0
+  kill "${etcd_pids[@]}"; wait "${etcd_pids[@]}" 2>/dev/null || true
+  etcd_pids=()
+}
+begin_anew() { # both, with the same keys and nothing else
+  local i
+  stop_kvd
+  stop_etcd
+  rm -rf "$data"/kvd? "$data"/etcd?
+  start_three_kvd
+  for i in 1 2 3; do start_etcd $i; done
+  await 60 etcd_healthy
+  on_kvd kvd-pipeline --workload load --in-flight 256 >/dev/null
+  on_etcd --workload load --in-flight 256 >/dev/null
+  stop_etcd
+  for i in 1 2 3; do start_etcd $i; done
+  await 60 etcd_healthy
+}
+
 start_redis
-echo "Loading 100,000 keys of 256 B into both"
-on_kvd kvd-pipeline --workload load --in-flight 256 >/dev/null
-on_etcd --workload load --in-flight 256 >/dev/null
-# etcd reads twice as fast once its members have been restarted after a bulk load.
-kill "${etcd_pids[@]}"; wait "${etcd_pids[@]}" 2>/dev/null || true
-for i in 1 2 3; do start_etcd $i; done
-await 60 etcd_healthy
 for ((round = 1; round <= rounds; ++round)); do
-  echo "Round $round of $rounds"
+  echo "Round $round of $rounds: 100,000 keys of 256 B into both, then the cells in turn"
+  begin_anew
   cell "get, 64" get 64 kvd
   cell "stale get, 64" stale-get 64 kvd
+  against_rocksdb
   cell "put, 1" put 1 kvd
   cell "put, 64" put 64 kvd
   cell "put, 256" put 256 kvd
@@ -151,7 +164,6 @@ for ((round = 1; round <= rounds; ++round)); do
   cell "Pipeline put, 256" put 256 kvd-pipeline
   cell "Pipeline get, 256" get 256 kvd-pipeline
   against_redis
-  against_rocksdb
   failover
 done
 python3 tests/bench/table.py print "$out/results"
