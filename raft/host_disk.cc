@@ -49,11 +49,8 @@ bool Host::HasRoom(GroupId id) const {
   if (group == nullptr) return false;
   const Configuration& configuration = group->core->configuration();
   if (configuration.voters.empty()) return true;
-  auto fits = [&](ReplicaId replica) {
-    return DiskOf(configuration.StoreOf(replica)) == DiskState::kOk;
-  };
   if (std::all_of(configuration.voters.begin(), configuration.voters.end(),
-                  [&](const Member& m) { return fits(m.replica); })) {
+                  [&](const Member& m) { return DiskOf(m.store) == DiskState::kOk; })) {
     return true;
   }
   // One that is away is no help to those that are short.
@@ -61,7 +58,7 @@ bool Host::HasRoom(GroupId id) const {
   return QuorumValue(configuration, [&](ReplicaId replica) {
     auto peer = peers.find(replica);
     bool away = peer != peers.end() && loop_->Now() - peer->second.last_contact > kHeardWithin;
-    return fits(replica) && !away;
+    return !away && DiskOf(configuration.StoreOf(replica)) == DiskState::kOk;
   });
 }
 

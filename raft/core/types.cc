@@ -60,8 +60,10 @@ std::vector<Member> Configuration::Members() const {
 }
 
 StoreId Configuration::StoreOf(ReplicaId id) const {
-  for (const Member& m : Members()) {
-    if (m.replica == id) return m.store;
+  for (const auto* members : {&voters, &outgoing, &learners}) {
+    for (const Member& m : *members) {
+      if (m.replica == id) return m.store;
+    }
   }
   return StoreId();
 }

@@ -146,7 +146,7 @@ absl::Status CheckOperations(std::string_view field, const std::vector<Operation
     if (op.ttl_ms > kTtlMillisMax) {
       return LimitError(absl::StrCat(ToAbsl(field), ".ttl_ms"), kTtlMillisMax, op.ttl_ms, "ms");
     }
-    if (!keys.insert(op.key).second) {
+    if (operations.size() > 1 && !keys.insert(op.key).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(ToAbsl(field), " names key ", Printable(op.key), " twice"));
     }

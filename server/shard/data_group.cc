@@ -101,9 +101,9 @@ uint64_t DataGroup::PhysicalMillis() {
   return clock_.Millis(host_->MedianWallMillis(group_), loop_->Now());
 }
 
-Timestamp DataGroup::AheadMax() {
+Timestamp DataGroup::AheadMax(uint64_t physical_millis) const {
   // Not an hour above the group's clock: then each use could drive it another hour ahead.
-  return std::max(meta_.clock, TimestampFromMillis(PhysicalMillis() + kTimestampAheadMillisMax));
+  return std::max(meta_.clock, TimestampFromMillis(physical_millis + kTimestampAheadMillisMax));
 }
 
 void DataGroup::Submit(Command command, CommandCallback callback) {
@@ -146,14 +146,15 @@ absl::Status DataGroup::CheckDisk(const Command& command, size_t bytes) const {
 }
 
 void DataGroup::ProposeNow(Command command, CommandCallback callback) {
-  Timestamp ahead = AheadMax();
+  uint64_t physical_millis = PhysicalMillis();
+  Timestamp ahead = AheadMax(physical_millis);
   if (std::max(command.token, command.timestamp) > ahead) {
     return callback(LimitError("token", ahead.value(),
                                std::max(command.token, command.timestamp).value(),
                                "(a timestamp, over an hour ahead of the cluster's clock)"));
   }
   last_assigned_ = std::max({last_assigned_ + 1, meta_.clock + 1, command.token + 1,
-                             command.timestamp, TimestampFromMillis(PhysicalMillis())});
+                             command.timestamp, TimestampFromMillis(physical_millis)});
   command.timestamp = last_assigned_;
   std::string encoded = Encode(command);
   absl::Status room = CheckDisk(command, encoded.size());

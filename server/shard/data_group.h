@@ -128,7 +128,7 @@ class DataGroup : public raft::StateMachine {
   void ExecuteClock(storage::WriteBatch& batch);
   void BeginVerification(uint64_t id, Timestamp timestamp);
   uint64_t PhysicalMillis();
-  Timestamp AheadMax();
+  Timestamp AheadMax(uint64_t physical_millis) const;
   void ProposeNow(Command command, CommandCallback callback);
   absl::Status CheckDisk(const Command& command, size_t bytes) const;
   void YieldIfLow();

@@ -32,7 +32,7 @@ void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPoint
         absl::StrCat("timestamp ", at.value(), " is older than the history kept, which begins at ",
                      meta_.safe_point.value())));
   }
-  Timestamp ahead = AheadMax();
+  Timestamp ahead = AheadMax(PhysicalMillis());
   if (at > ahead) {
     return callback(LimitError("timestamp", ahead.value(), at.value(),
                                "(over an hour ahead of the cluster's clock)"));
