@@ -46,6 +46,7 @@ void AddFlags(CLI::App& app, kvd::server::ServerOptions& o) {
   app.add_option("--retention-s", o.retention_s, "Seconds of history kept for snapshot reads and retries")->capture_default_str();
   app.add_option("--read-mode", o.read_mode, "How linearizable reads are confirmed: lease or read-index")->capture_default_str();
   app.add_option("--block-cache-mb", o.block_cache_mb, "Memory for cached data, MiB")->capture_default_str();
+  app.add_option("--row-cache-mb", o.row_cache_mb, "Memory for values that were read lately, MiB (0: none)")->capture_default_str();
   app.add_option("--write-buffer-mb", o.write_buffer_mb, "Memory for unflushed data, MiB; up to three of these")->capture_default_str();
   app.add_option("--log-keep-mb", o.log_keep_mb, "Raft log kept for followers that lag, MiB")->capture_default_str();
   app.add_option("--disk-low-water-mb", o.disk_low_water_mb, "With less free disk no data is added, only read and deleted, MiB (0: 1024, at most 5 % of the disk, but what the buffers need)")->capture_default_str();

@@ -78,6 +78,7 @@ std::string Validate(const ServerOptions& o) {
       CheckNumber("--election-timeout-ms", o.election_timeout_ms, 3 * o.heartbeat_ms, 60'000),
       CheckNumber("--retention-s", o.retention_s, 1, uint64_t{365} * 24 * 3600),
       CheckNumber("--block-cache-mb", o.block_cache_mb, 1, 1 << 20),
+      CheckNumber("--row-cache-mb", o.row_cache_mb, 0, 1 << 20),
       CheckNumber("--write-buffer-mb", o.write_buffer_mb, 1, 1 << 14),
       CheckNumber("--log-keep-mb", o.log_keep_mb, 1, 1 << 20),
       CheckNumber("--voters", o.voters, 1, 7),

@@ -27,6 +27,7 @@ struct ServerOptions {
   uint64_t retention_s = 600;
   std::string read_mode = "lease";
   uint64_t block_cache_mb = 256;
+  uint64_t row_cache_mb = 32;  // 0: none
   uint64_t write_buffer_mb = 16;
   uint64_t log_keep_mb = 128;
   uint64_t voters = 3;

@@ -78,6 +78,9 @@ void Server::Parts::CollectMetrics() {
   total("kvd_state_rebuilds_total", "Damaged states given up and rebuilt since the store was new", rebuilds);
   total("kvd_state_damage_reports_total", "Times that the state was found damaged", rebuilder->reports());
   group_set("kvd_state_missing", "1 while the state waits to be sent by another replica", core.NeedsState() ? 1 : 0);
+  total("kvd_row_cache_hits_total", "Reads of a key that were answered from the row cache", group->row_cache().hits());
+  total("kvd_row_cache_misses_total", "Reads of a key that were not, while there is a row cache", group->row_cache().misses());
+  set("kvd_row_cache_bytes", "Memory of the row cache, at most", group->row_cache().bytes());
   total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
   set("kvd_disk_free_bytes", "Bytes free on the data directory's disk", disk_watch->guard().free_bytes());
   set("kvd_disk_state", "0 enough room, 1 low: no data is added, 2 critical: nothing is taken in",

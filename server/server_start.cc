@@ -213,6 +213,9 @@ absl::Status Server::Parts::OpenEngine() {
   engine = *std::move(opened);
   shard::DataGroupOptions group_options;
   group_options.retention = std::chrono::seconds(options.retention_s);
+  group_options.row_cache_bytes = options.row_cache_mb << 20;
+  // A few large values must not push out everything else.
+  group_options.row_cache_row_bytes_max = group_options.row_cache_bytes / 64;
   group_options.read_mode =
       options.read_mode == "lease" ? raft::ReadMode::kLease : raft::ReadMode::kReadIndex;
   auto loaded = shard::DataGroup::Open(engine.get(), kFirstGroup, group_options);

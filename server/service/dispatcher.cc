@@ -111,7 +111,7 @@ absl::Status Dispatcher::ReadGet(const RequestItem& item, Timestamp at, Response
     return ShardMovedError(absl::StrCat("group ", group_->group().value(), " does not serve key ",
                                         Printable(key)));
   }
-  auto found = group_->reader().Get(key, at);
+  auto found = group_->Get(key, at);
   if (!found.ok()) return group_->Unreadable(found.status());
   v1::GetResponse* response = out->mutable_get();
   response->set_read_timestamp(at.value());
@@ -137,7 +137,7 @@ absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, Timestamp at,
     if (group_->meta().Serving(key) == nullptr) {
       return ShardMovedError("a key is served by another group");
     }
-    auto found = group_->reader().Get(key, at);
+    auto found = group_->Get(key, at);
     if (!found.ok()) return group_->Unreadable(found.status());
     auto* row = response->add_items();
     if (!found->has_value()) continue;

@@ -38,6 +38,7 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
       options_(options),
       meta_(std::move(meta)),
       writers_(options.clients_max),
+      row_cache_(options.row_cache_bytes, options.row_cache_row_bytes_max),
       sweeper_(engine, group, meta_.clock) {
   writers_.Restart(meta_.clock);
 }
@@ -80,6 +81,8 @@ absl::Status DataGroup::Unreadable(const absl::Status& status) const {
 
 absl::Status DataGroup::Halt(const absl::Status& status) {
   halted_ = true;
+  // It knows of versions that were not written.
+  row_cache_.Clear();
   if (!absl::IsDataLoss(status) || !Report(status)) Fatal(status);
   return status;
 }
@@ -272,7 +275,7 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
 
 absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp timestamp,
                                                storage::WriteBatch& batch) {
-  Executor executor(group_, engine_, &meta_, &writers_, &batch);
+  Executor executor(group_, engine_, &meta_, &writers_, &batch, &row_cache_);
   auto result = command.kind == CommandKind::kWrite ? executor.Write(command, timestamp)
                                                     : executor.DeleteRange(command, timestamp);
   if (executor.last_death()) {
@@ -303,6 +306,7 @@ Index DataGroup::DurableIndex() {
 }
 
 absl::Status DataGroup::Wipe(ReplicaId replica) {
+  row_cache_.Clear();
   auto [begin, end] = storage::GroupBounds(group_);
   auto batch = engine_->NewBatch();
   batch->DeleteRange(begin, end);

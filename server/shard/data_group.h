@@ -17,6 +17,7 @@
 #include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/disk_guard.h"
+#include "server/storage/row_cache.h"
 #include "server/storage/sweeper.h"
 
 namespace kvd::shard {
@@ -28,6 +29,9 @@ struct DataGroupOptions {
   // Looked at in one duty for what is dead and can go.
   uint64_t sweep_keys_max = 500;
   size_t snapshot_chunk_bytes = 256 << 10;
+  // Of memory for versions that were read lately; 0: none are kept. And what one of them may take.
+  size_t row_cache_bytes = 32 << 20;
+  size_t row_cache_row_bytes_max = 512 << 10;
   size_t clients_max = 100'000;
   size_t waiting_max = 16'384;  // commands held while a new leader gets ready
   size_t waiting_bytes_max = 64 << 20;
@@ -73,6 +77,11 @@ class DataGroup : public raft::StateMachine {
   // Whether what was read at the point may be answered; if not, prepare again with kReadIndex.
   bool Confirm(const ReadPoint& point) const;
 
+  // The key's live value at a point that PrepareRead gave, as MvccReader::Get; from the row cache, if
+  // it is there.
+  absl::StatusOr<std::optional<storage::StoredVersion>> Get(std::string_view user_key,
+                                                            Timestamp at);
+
   // What to answer when a read here failed: damage is reported, and if the state will be rebuilt the
   // caller is to try again, UNAVAILABLE.
   absl::Status Unreadable(const absl::Status& status) const;
@@ -81,6 +90,7 @@ class DataGroup : public raft::StateMachine {
   const GroupMeta& meta() const { return meta_; }
   const storage::Engine& engine() const { return *engine_; }
   storage::MvccReader reader() const { return storage::MvccReader(engine_, group_); }
+  const storage::RowCache& row_cache() const { return row_cache_; }
   // Dead keys that the sweep removed since the start.
   uint64_t swept() const { return swept_; }
   bool leads() const { return leads_; }
@@ -153,6 +163,9 @@ class DataGroup : public raft::StateMachine {
   const DataGroupOptions options_;
   GroupMeta meta_;
   WriterTable writers_;
+  // Each row is its key's newest version in the engine and the batch that is being filled, outcomes
+  // aside; or it is dead at the safe point, where a compaction or the sweep may remove it.
+  storage::RowCache row_cache_;
   storage::Sweeper sweeper_;
   GroupClock clock_;
   Loop* loop_ = nullptr;

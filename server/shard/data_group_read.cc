@@ -1,4 +1,4 @@
-// Where a read may look (design, 6).
+// Where a read may look (design, 6), and reading a key there.
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/error.h"
@@ -59,6 +59,31 @@ ReadPoint DataGroup::PointFor(Timestamp at, const raft::ReadTicket& ticket) cons
   // What was acknowledged before the read began is in what it sees (thesis, 6.4).
   KVD_CHECK(meta_.applied.index >= ticket.index);
   return ReadPoint{at, ticket};
+}
+
+absl::StatusOr<std::optional<storage::StoredVersion>> DataGroup::Get(std::string_view user_key,
+                                                                     Timestamp at) {
+  // What is in memory is ahead of the engine, or the engine is not to be trusted: a row may be what
+  // the engine does not have.
+  if (halted_ || unwritten_ || damaged()) {
+    row_cache_.Clear();
+    return reader().Get(user_key, at);
+  }
+  if (const storage::RowCache::Row* row = row_cache_.Find(user_key, at)) {
+    std::optional<storage::StoredVersion> version(std::in_place, row->timestamp, row->bytes);
+    if (!version->version.IsLiveAt(at)) return std::nullopt;
+    return version;
+  }
+  auto found = reader().Newest(user_key, at);
+  if (!found.ok() || !found->has_value()) return found;
+  const storage::StoredVersion& newest = **found;
+  bool live = newest.version.IsLiveAt(at);
+  // No version is above the clock, so at the clock it is the newest of all. What has expired by then
+  // was not checked, and a read in the past might be given it from here.
+  bool checked = live || newest.version.kind == storage::VersionKind::kTombstone;
+  if (checked && at >= meta_.clock) row_cache_.Insert(user_key, newest.timestamp, newest.bytes);
+  if (!live) found->reset();
+  return found;
 }
 
 bool DataGroup::Confirm(const ReadPoint& point) const {

@@ -161,6 +161,7 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   if (position.index != meta.index || position.term != meta.term || !same_members) {
     return absl::DataLossError("the snapshot's content is of another position than announced");
   }
+  row_cache_.Clear();
   auto [begin, end] = storage::GroupBounds(group_);
   absl::Status ingested = engine_->Ingest(staged.TakeFile(), begin, end);
   if (absl::IsDataLoss(ingested)) (void)Report(ingested);

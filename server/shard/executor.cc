@@ -227,7 +227,10 @@ void Executor::Commit(const Command& command, Timestamp timestamp, std::vector<P
     version.crc32c = p.crc32c;
     version.value = p.value;
     if (!plain && command.writer && p.key == command.PrimaryKey()) version.outcome = told;
-    batch_->Put(storage::VersionKey(group_, p.key, timestamp), storage::Encode(version));
+    std::string encoded = storage::Encode(version);
+    batch_->Put(storage::VersionKey(group_, p.key, timestamp), encoded);
+    // No read sees an outcome.
+    if (p.kind != VersionKind::kOutcome) rows_->Replace(p.key, timestamp, encoded);
     if (p.expiry) batch_->Put(ExpiryKey(group_, p.expiry), "");
     if (p.kind == VersionKind::kTombstone) NoteDeath(timestamp);
     if (p.expiry) NoteDeath(p.expiry);

@@ -7,15 +7,22 @@
 #include "server/shard/group_meta.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/mvcc_reader.h"
+#include "server/storage/row_cache.h"
 
 namespace kvd::shard {
 
 class Executor {
  public:
-  // Writes go to `batch`, reads to `view`, which does not see the batch. All outlive the executor.
+  // Writes go to `batch`, and `rows` is told of them; reads go to `view`, which does not see the
+  // batch. All outlive the executor.
   Executor(GroupId group, const storage::View* view, GroupMeta* meta, WriterTable* writers,
-           storage::WriteBatch* batch)
-      : group_(group), reader_(view, group), meta_(meta), writers_(writers), batch_(batch) {}
+           storage::WriteBatch* batch, storage::RowCache* rows)
+      : group_(group),
+        reader_(view, group),
+        meta_(meta),
+        writers_(writers),
+        batch_(batch),
+        rows_(rows) {}
 
   // Applies a write at `timestamp`, which is above every earlier one. INTERNAL or DATA_LOSS, beside
   // a result, means that the state could not be read: the replica must not go on.
@@ -68,6 +75,7 @@ class Executor {
   GroupMeta* const meta_;
   WriterTable* const writers_;
   storage::WriteBatch* const batch_;
+  storage::RowCache* const rows_;
   Timestamp first_death_ = kTimestampMax;
   Timestamp last_death_;
 };

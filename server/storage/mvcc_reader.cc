@@ -47,6 +47,13 @@ StoredVersion::StoredVersion(Timestamp timestamp, std::string bytes_in)
 
 absl::StatusOr<std::optional<StoredVersion>> MvccReader::Get(std::string_view user_key,
                                                              Timestamp at) const {
+  auto found = Newest(user_key, at);
+  if (found.ok() && found->has_value() && !(*found)->version.IsLiveAt(at)) found->reset();
+  return found;
+}
+
+absl::StatusOr<std::optional<StoredVersion>> MvccReader::Newest(std::string_view user_key,
+                                                                Timestamp at) const {
   std::string sought = VersionsPrefix(group_, user_key);
   auto it = view_->NewIterator(OnePrefix(sought));
   AppendTimestamp(&sought, at);
@@ -54,8 +61,7 @@ absl::StatusOr<std::optional<StoredVersion>> MvccReader::Get(std::string_view us
     auto version = DecodeVersion(it->value());
     if (!version) return Malformed(it->key());
     if (version->kind == VersionKind::kOutcome) continue;
-    if (version->kind == VersionKind::kTombstone || version->IsExpiredAt(at)) return std::nullopt;
-    absl::Status sum = CheckSum(user_key, *version);
+    absl::Status sum = version->IsLiveAt(at) ? CheckSum(user_key, *version) : absl::OkStatus();
     if (!sum.ok()) return sum;
     return std::optional<StoredVersion>(std::in_place, TimestampOf(it->key()),
                                         std::string(it->value()));
@@ -142,7 +148,7 @@ absl::StatusOr<std::optional<std::string>> MvccReader::ScanForward(const ScanOpt
     if (!version || !user_key) return Malformed(it->key());
     if (version->kind != VersionKind::kOutcome) {
       done_prefix = prefix;
-      if (version->kind == VersionKind::kValue && !version->IsExpiredAt(options.at)) {
+      if (version->IsLiveAt(options.at)) {
         absl::Status sum = CheckSum(*user_key, *version);
         if (!sum.ok()) return sum;
         if (!row(*user_key, timestamp, *version)) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "server/storage/engine.h"
@@ -21,6 +22,9 @@ struct StoredVersion {
 
   StoredVersion(Timestamp timestamp, std::string bytes_in);
   StoredVersion(const StoredVersion& other) : StoredVersion(other.timestamp, other.bytes) {}
+  // Views into a short string do not survive its move.
+  StoredVersion(StoredVersion&& other) noexcept
+      : StoredVersion(other.timestamp, std::move(other.bytes)) {}
   StoredVersion& operator=(const StoredVersion&) = delete;
 };
 
@@ -47,6 +51,11 @@ class MvccReader {
 
   // The key's live value at `at`, unless it is missing, deleted or expired then.
   absl::StatusOr<std::optional<StoredVersion>> Get(std::string_view user_key, Timestamp at) const;
+
+  // The version that decides what Get gives: the newest at or below `at` that is no outcome, dead or
+  // alive. The value's checksum is checked if it is live at `at`.
+  absl::StatusOr<std::optional<StoredVersion>> Newest(std::string_view user_key,
+                                                      Timestamp at) const;
 
   // The version that `writer` left on the key after `after`.
   absl::StatusOr<std::optional<StoredVersion>> FindWriter(std::string_view user_key,

@@ -40,6 +40,8 @@ struct Version {
   std::string_view value;
 
   bool IsExpiredAt(Timestamp at) const { return expiry && at > expiry; }
+  // Whether it gives a value to a reader at `at`, if it is the newest there.
+  bool IsLiveAt(Timestamp at) const { return kind == VersionKind::kValue && !IsExpiredAt(at); }
 };
 
 std::string Encode(const Version& version);

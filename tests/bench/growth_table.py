@@ -12,7 +12,7 @@ import sys
 
 FLAT = 1.2
 # MiB of one store at its defaults, server/README.md, "Memory".
-BOUND = 256 + 3 * 16 + 3 * 8 + 8 + 100
+BOUND = 256 + 32 + 3 * 16 + 3 * 8 + 8 + 100
 
 
 def peak_mib(pids):

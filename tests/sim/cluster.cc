@@ -14,6 +14,7 @@ std::string Report::ToString() const {
                       " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged,
                       " states_damaged=", states_damaged, " rebuilds=", rebuilds,
                       disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
+                      " cached_reads=", cached_reads,
                       " applied=", applied.value(), " fingerprint=", fingerprint);
 }
 
@@ -22,6 +23,7 @@ Cluster::Cluster(const ClusterOptions& options)
       scheduler_(options.seed),
       network_(&scheduler_),
       fault_points_(scheduler_.random().Fork()),
+      invariants_(options.seed ^ 0x20ca),
       damage_random_(options.seed * 2 + 1),
       loss_random_(options.seed ^ 0x10575) {
   DrawOptions();
@@ -55,6 +57,11 @@ void Cluster::DrawOptions() {
   store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
   store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
   store_options_.voters_wanted = static_cast<size_t>(voters_);
+  // None, a few rows, all of them.
+  constexpr size_t kRowCacheBytes[] = {0, 800, 1 << 20};
+  store_options_.group.row_cache_bytes = kRowCacheBytes[options_.seed % 3];
+  // A value that was appended to becomes too large.
+  store_options_.group.row_cache_row_bytes_max = options_.seed % 5 == 0 ? 150 : 400;
   store_options_.group.clients_max = random.Chance(0.3) ? 2 : 1000;
   if (random.Chance(0.2)) store_options_.group.read_mode = raft::ReadMode::kReadIndex;
   if (!options_.faults) return;
@@ -82,7 +89,10 @@ void Cluster::MakeStore(StoreId id) {
   store->on_applied = [this](SimStore& s, const raft::Entry& entry, const shard::CommandResult& r) {
     invariants_.Applied(s, entry, r);
   };
-  store->after_turn = [this](SimStore& s) { invariants_.AfterTurn(s); };
+  store->after_turn = [this](SimStore& s) {
+    invariants_.AfterTurn(s);
+    invariants_.CheckRows(s);
+  };
   store->on_crashed = [this](SimStore& s) {
     ++report_.crashes;
     StartLater(s.id());
@@ -239,6 +249,7 @@ Report Cluster::Run() {
   CheckHistories();
   report_.events = scheduler_.events();
   report_.applied = invariants_.highest_applied();
+  report_.cached_reads = invariants_.cached_reads();
   std::string state;
   for (auto& [id, store] : stores_) {
     report_.rebuilds += store->rebuilds();

@@ -39,6 +39,7 @@ struct Report {
   uint64_t rebuilds = 0;
   uint64_t disks_lost = 0;
   uint64_t elections = 0;
+  uint64_t cached_reads = 0;  // of the checks' own reads, by the row cache
   Index applied;
   uint32_t fingerprint = 0;  // equal for equal runs
   std::string ToString() const;

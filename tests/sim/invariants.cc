@@ -1,6 +1,9 @@
 #include "tests/sim/invariants.h"
 
+#include <optional>
+
 #include "absl/strings/str_cat.h"
+#include "proto/bytes.h"
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
@@ -27,6 +30,40 @@ uint32_t CrcOf(const shard::CommandResult& r) {
     w.Varint(item.length);
   }
   return Crc32c(bytes);
+}
+
+// The key's newest version that is no outcome; at the end if there is none. Nothing, if something of
+// the key has decayed: then a row may well be what the engine can't give any more.
+std::optional<storage::MemoryEngine::Map::const_iterator> NewestOf(const storage::MemoryEngine& engine,
+                                                                   std::string_view user_key) {
+  std::string prefix = storage::VersionsPrefix(kGroup, user_key);
+  auto end = engine.contents().end();
+  auto newest = end;
+  for (auto it = engine.contents().lower_bound(prefix); it != end; ++it) {
+    if (!storage::IsVersionOf(prefix, it->first)) break;
+    if (engine.damaged().contains(it->first)) return std::nullopt;
+    auto version = storage::DecodeVersion(it->second);
+    KVD_CHECK(version.has_value());
+    if (newest == end && version->kind != storage::VersionKind::kOutcome) newest = it;
+  }
+  return newest;
+}
+
+void CheckRow(const SimStore& store, const shard::DataGroup& group, const storage::MemoryEngine& engine,
+              const storage::RowCache::Row& row) {
+  auto newest = NewestOf(engine, row.key);
+  if (!newest.has_value()) return;
+  auto version = storage::DecodeVersion(row.bytes);
+  Timestamp safe_point = group.meta().safe_point;
+  bool removed = *newest == engine.contents().end() && version.has_value() &&
+                 row.timestamp <= safe_point && storage::IsDead(*version, safe_point);
+  bool same = *newest != engine.contents().end() &&
+              storage::TimestampOf((*newest)->first) == row.timestamp &&
+              (*newest)->second == row.bytes;
+  KVD_CHECK_MSG(removed || same,
+                absl::StrCat("the row cache of store ", store.id().value(), " has key ",
+                             Printable(row.key), " as of ", row.timestamp.value(),
+                             ", which is not the newest that the engine has"));
 }
 
 }  // namespace
@@ -58,6 +95,32 @@ void Invariants::AfterTurn(SimStore& store) {
                                ": its log ", core.log().start().value(), "..", core.log().last_index().value(),
                                " has term ", term.value_or(Term()).value(), " there"));
   }
+}
+
+void Invariants::CheckRows(SimStore& store) {
+  shard::DataGroup& group = store.group();
+  std::pair<uint64_t, Index> position(store.starts(), group.meta().applied.index);
+  if (rows_checked_[store.id()] == position) return;
+  rows_checked_[store.id()] = position;
+  for (const storage::RowCache::Row& row : group.row_cache().rows()) {
+    CheckRow(store, group, store.engine(), row);
+  }
+  std::string key = absl::StrCat(read_random_.Chance(0.15) ? "n" : "k", read_random_.Below(5));
+  Timestamp at = group.meta().clock;
+  // Sometimes in the past, as far as there is one.
+  Timestamp safe_point = group.meta().safe_point;
+  if (read_random_.Chance(0.3)) at = safe_point + read_random_.Below(at - safe_point + 1);
+  uint64_t hits = group.row_cache().hits();
+  auto through = group.Get(key, at);
+  cached_reads_ += group.row_cache().hits() - hits;
+  auto beside = group.reader().Get(key, at);
+  if (!through.ok() || !beside.ok()) return;
+  bool same = through->has_value() == beside->has_value() &&
+              (!through->has_value() || ((*through)->timestamp == (*beside)->timestamp &&
+                                         (*through)->bytes == (*beside)->bytes));
+  KVD_CHECK_MSG(same || !NewestOf(store.engine(), key).has_value(),
+                absl::StrCat("store ", store.id().value(), " reads key ", key, " at ", at.value(),
+                             " another than its engine has"));
 }
 
 void Invariants::Applied(SimStore& store, const raft::Entry& entry,

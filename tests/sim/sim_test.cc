@@ -28,5 +28,15 @@ TEST(Simulation, WithoutFaultsNothingIsUnknown) {
   }
 }
 
+// Row caches of all sizes are simulated: none, of a few rows, of all.
+TEST(Simulation, ReadsAreAnsweredByRowCaches) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    ClusterOptions options;
+    options.seed = seed;
+    Report report = Cluster(options).Run();
+    EXPECT_EQ(report.cached_reads > 0, seed % 3 != 0) << seed;
+  }
+}
+
 }  // namespace
 }  // namespace kvd::sim

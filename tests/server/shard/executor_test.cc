@@ -33,7 +33,7 @@ class ExecutorTest : public testing::TestWithParam<bool> {
     auto decoded = DecodeCommand(Encode(command));
     EXPECT_TRUE(decoded.ok()) << decoded.status();
     auto batch = engine_->NewBatch();
-    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get());
+    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get(), &rows_);
     meta_.clock = meta_.clock + 10;
     auto result = command.kind == CommandKind::kDeleteRange
                       ? executor.DeleteRange(*decoded, meta_.clock)
@@ -94,6 +94,7 @@ class ExecutorTest : public testing::TestWithParam<bool> {
   std::unique_ptr<storage::Engine> engine_;
   GroupMeta meta_;
   WriterTable writers_{100};
+  storage::RowCache rows_{0, 0};
   Timestamp token_;
 };
 
