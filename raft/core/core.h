@@ -307,6 +307,10 @@ class Core {
   Term replacement_term_;
   Index replacement_end_;
 
+  // No voter by its own log, but by somebody's who asked for a vote lately and has an older log: while
+  // a voter is away, nobody else may be able to lead.
+  MonotonicTime wanted_until_ = kLongAgo;
+
   // Candidate: +1 granted, -1 refused.
   std::map<ReplicaId, int> votes_;
 

@@ -400,6 +400,34 @@ TEST(Membership, ALeaverLeadsWhereOnlyItHoldsItsRemoval) {
   EXPECT_TRUE(done);
 }
 
+// A leader that was cut off holds a change that makes 4 a voter; the next one's entry reached 4 alone, and is
+// away. The first needs the vote of 4, which has the newer log, and 4 is no voter by its own.
+TEST(Membership, ALearnerWithTheNewestLogLeadsWhereNobodyElseCan) {
+  Harness h(3);
+  h.Campaign(1);
+  h.Stabilize();
+  h.AddNode(4);
+  MembershipChange add;
+  add.add_learners = {{ReplicaId(4), StoreId(4)}};
+  ASSERT_TRUE(h.core(1).ChangeMembership(h.now(), add).ok());
+  h.Elapse(milliseconds(200));
+  h.Isolate(1);
+  MembershipChange promote;
+  promote.promote = {ReplicaId(4)};
+  ASSERT_TRUE(h.core(1).ChangeMembership(h.now(), promote).ok());
+  h.drop = [](const Message& m) { return m.type == MessageType::kAppend && m.to != ReplicaId(4); };
+  while (!h.core(2).IsLeader()) {
+    ASSERT_LT(h.core(2).term(), Term(100));
+    h.Elapse(milliseconds(1300));
+    h.Campaign(2);
+    h.Stabilize();
+  }
+  ASSERT_EQ(h.core(4).log().last_term(), h.core(2).term());
+  h.Heal();
+  h.Isolate(2);
+  EXPECT_NE(h.ElectLeader(), 0u);
+}
+
 TEST(Membership, ALearnerNeitherVotesNorCounts) {
   Harness h(1);
   h.Campaign(1);
