@@ -69,7 +69,8 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
   NoteTakenIn(chunk.data.size());
   if (!group->core->CanUseSnapshot(chunk.meta, chunk.term)) {
     group->receiving = {};
-    return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
+    bool held = group->core->Holds(chunk.meta);
+    return Acknowledge(from, chunk, 0, /*reject=*/!held, /*installed=*/held);
   }
   auto& receiving = group->receiving;
   if (receiving.snapshot_id != chunk.snapshot_id) {
@@ -100,7 +101,8 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   group.receiving = {};
   if (!group.core->WantsSnapshot(last.meta, last.term)) {
     Schedule(group);
-    return Acknowledge(from, last, 0, /*reject=*/true, /*installed=*/false);
+    bool held = group.core->Holds(last.meta);
+    return Acknowledge(from, last, 0, /*reject=*/!held, /*installed=*/held);
   }
   KVD_FAULT_POINT(kBeforeInstall);
   bool keeps_log = group.core->KeepsLog(last.meta);

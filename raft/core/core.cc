@@ -252,6 +252,11 @@ bool Core::CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const {
   return NeedsRepair() ? meta.index > log_.start() : meta.index > commit_index();
 }
 
+bool Core::Holds(const SnapshotMeta& meta) const {
+  return !NeedsState() && !NeedsRepair() && meta.index <= commit_index() &&
+         meta.index <= log_.stable();
+}
+
 bool Core::KeepsLog(const SnapshotMeta& meta) const {
   if (!NeedsState() && !NeedsRepair()) return false;
   // What follows a place of which nothing is known stays, in doubt as it is. Terms never fall.

@@ -125,6 +125,9 @@ class Core {
   bool CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const;
   // Whether this replica should install the snapshot that the leader of `leader_term` offers.
   bool WantsSnapshot(const SnapshotMeta& meta, Term leader_term);
+  // Whether everything up to its end is committed and on the own disk: it brings nothing, and a leader that
+  // can't send this replica the entries may take it to be that far all the same.
+  bool Holds(const SnapshotMeta& meta) const;
   // Whether what follows the snapshot in the log stays: the state was lost, or entries are damaged
   // that the snapshot stands for.
   bool KeepsLog(const SnapshotMeta& meta) const;

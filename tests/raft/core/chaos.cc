@@ -413,7 +413,8 @@ void Chaos::SendSnapshot() {
   if (!sent && random_.Chance(0.5)) {
     snapshots_wanted_.insert({from, to});  // later
   } else {
-    source.core->OnSnapshotSent(Now(source), to, installed, meta.index);
+    bool held = sent && target.core->Holds(meta);
+    source.core->OnSnapshotSent(Now(source), to, installed || held, meta.index);
     Settle(from);
   }
 }
@@ -525,6 +526,10 @@ void Chaos::Heal() {
                     " applied ", node.applied.value(), node.core->NeedsState() ? " needs state" : "",
                     node.core->NeedsRepair() ? absl::StrCat(" needs ", node.core->damaged().rbegin()->value()) : "",
                     node.core->removed() ? " removed" : "", " ", node.core->configuration().ToString());
+    for (const auto& [peer, progress] : node.core->progress()) {
+      absl::StrAppend(&state, " ", peer.value(), "=", ToString(progress.state()), " ", progress.match().value(), "..",
+                      progress.next().value(), progress.IsPaused() ? " paused" : "");
+    }
   }
   Fail("the healed cores do not agree:" + state);
 }

@@ -204,8 +204,9 @@ void Harness::SendSnapshot(uint64_t from, uint64_t to) {
     target.applied_index = meta.index;
     target.core->Restore(now_, meta, term, ReplicaId(from));
   }
-  // What the follower holds already it need not install: the leader probes on.
-  source.core->OnSnapshotSent(now_, ReplicaId(to), wanted, meta.index);
+  // What the follower holds already it need not install.
+  bool there = wanted || target.core->Holds(meta);
+  source.core->OnSnapshotSent(now_, ReplicaId(to), there, meta.index);
   Drain();
 }
 
