@@ -163,8 +163,14 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
     return absl::DataLossError("the snapshot's content is of another position than announced");
   }
   absl::Status ingested = engine_->Ingest(staged.TakePairs());
-  if (absl::IsDataLoss(ingested)) (void)Report(ingested);
-  if (!ingested.ok()) return ingested;
+  if (!ingested.ok()) {
+    // The old state may be gone: then nothing more is applied to what it was, and the next start
+    // fetches another.
+    auto position = engine_->Get(AppliedKey(group_));
+    if (!position.ok() || !position->has_value()) return Halt(ingested);
+    if (absl::IsDataLoss(ingested)) (void)Report(ingested);
+    return ingested;
+  }
   auto loaded = GroupMeta::Load(*engine_, group_);
   if (!loaded.ok()) return Halt(loaded.status());
   KVD_CHECK(loaded->applied.index == meta.index && loaded->replica == replica);

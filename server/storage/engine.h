@@ -78,8 +78,9 @@ class Engine : public View {
   // For everything in [begin, end).
   virtual absl::StatusOr<std::unique_ptr<Staging>> NewStaging(std::string_view begin,
                                                               std::string_view end) = 0;
-  // Replaces everything in the range by the staged pairs, durably and in one step: a failure or a
-  // crash leaves what was there. There may be no pairs.
+  // Replaces everything in the range by the staged pairs, durably. A failure or a crash leaves what
+  // was there, all of it or nothing, and nothing of the pairs. There may be no pairs. Views of
+  // before lose the range, but not the iterators on them.
   virtual absl::Status Ingest(std::unique_ptr<Staging> staging) = 0;
   // Bytes on disk, about.
   virtual uint64_t DiskBytes() const = 0;

@@ -4,6 +4,7 @@
 
 #include "proto/bytes.h"
 #include "proto/check.h"
+#include "proto/fault_point.h"
 #include "server/storage/mvcc_key.h"
 
 namespace kvd::storage {
@@ -196,6 +197,8 @@ absl::Status MemoryEngine::Ingest(std::unique_ptr<Staging> staging) {
   // As the real engine: what is in memory and overlaps is flushed first.
   undo_.clear();
   DeleteRange(staged.begin, staged.end);
+  undo_.clear();
+  KVD_FAULT_POINT(kMadeWay);
   for (auto& [key, value] : staged.pairs) map_[key] = std::move(value);
   undo_.clear();
   return absl::OkStatus();

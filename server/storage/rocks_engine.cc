@@ -1,6 +1,7 @@
 #include "server/storage/rocks_engine.h"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
@@ -159,10 +160,32 @@ absl::StatusOr<std::unique_ptr<Staging>> RocksEngine::NewStaging(std::string_vie
   return std::make_unique<RocksStaging>(db_->GetOptions(), file_bytes_, path, begin, end);
 }
 
+// Where anything lay below them, new files would all go into level 0: each look-up opens every one
+// there, and from so many on RocksDB holds writes up. In an empty range they go to the bottom.
+absl::Status RocksEngine::MakeWay(std::string_view begin, std::string_view end) {
+  RocksBatch batch;
+  batch.DeleteRange(begin, end);
+  absl::Status status = Write(batch);
+  if (status.ok()) status = Flush();
+  if (!status.ok()) return status;
+  // All is hidden, durably: in which order it goes does not matter now.
+  rocksdb::Slice first = S(begin);
+  rocksdb::Slice last = S(end);
+  status = Convert(rocksdb::DeleteFilesInRange(db_.get(), db_->DefaultColumnFamily(), &first, &last,
+                                               /*include_end=*/false));
+  if (!status.ok()) return status;
+  // What is left is what was flushed lately. If there is no room for that, the files go on top.
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  rocksdb::Status compacted = db_->CompactRange(options, &first, &last);
+  return compacted.IsCompactionTooLarge() ? absl::OkStatus() : Convert(compacted);
+}
+
 absl::Status RocksEngine::Ingest(std::unique_ptr<Staging> staging) {
   look_up_.reset();
   auto& staged = static_cast<RocksStaging&>(*staging);
   absl::Status status = staged.Finish();
+  if (status.ok()) status = MakeWay(staged.begin(), staged.end());
   if (!status.ok()) return status;
   rocksdb::IngestExternalFileOptions options;
   options.move_files = true;

@@ -69,6 +69,7 @@ class RocksEngine : public Engine {
 
   RocksEngine(std::string directory, size_t file_bytes);
   std::unique_ptr<Iterator> NewPrefixIterator(const IterateOptions& options) const;
+  absl::Status MakeWay(std::string_view begin, std::string_view end);
 
   const std::string directory_;
   const size_t file_bytes_;

@@ -24,6 +24,7 @@ RocksStaging::RocksStaging(const rocksdb::Options& options, size_t file_bytes, s
     : options_(options),
       file_bytes_(file_bytes),
       path_(std::move(path)),
+      begin_(begin),
       end_(end),
       part_begin_(begin) {
   KVD_CHECK(begin < end);

@@ -25,6 +25,8 @@ class RocksStaging : public Staging {
   absl::Status Put(std::string_view key, std::string_view value) override;
   // Ends the last file. Nothing is put from now on.
   absl::Status Finish();
+  std::string_view begin() const { return begin_; }
+  std::string_view end() const { return end_; }
   // Requires: Finish() was OK.
   const std::vector<std::string>& paths() const { return paths_; }
 
@@ -36,6 +38,7 @@ class RocksStaging : public Staging {
   const rocksdb::Options options_;
   const size_t file_bytes_;
   const std::string path_;
+  const std::string begin_;
   const std::string end_;
   std::vector<std::string> paths_;
   // Null between two files.
