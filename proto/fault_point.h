@@ -49,6 +49,7 @@ namespace kvd {
   X(kDuplicateFound, "shard: a duplicate is answered from history") \
   X(kOutcomeLeft, "shard: an outcome version is left")            \
   X(kSafePointRaised, "shard: the safe point rises")              \
+  X(kMadeWay, "storage: the old state is gone, the new one is not there") \
   X(kSweeps, "shard: dead keys are swept")                        \
   X(kDutyProposed, "shard: a duty was proposed")                  \
   X(kStateDamaged, "shard: damage in the state was met")          \

@@ -70,7 +70,8 @@ class StateMachine {
 
   virtual absl::StatusOr<std::unique_ptr<SnapshotReader>> TakeSnapshot() = 0;
   virtual absl::StatusOr<std::unique_ptr<SnapshotStage>> StageSnapshot() = 0;
-  // Replaces the state by what is staged, with `meta` and the replica id, durably and in one step.
+  // Replaces the state by what is staged, with `meta` and the replica id, durably. A crash leaves the old
+  // state, none, or the new one.
   virtual absl::Status InstallSnapshot(std::unique_ptr<SnapshotStage> stage,
                                        const SnapshotMeta& meta, ReplicaId replica) = 0;
 

@@ -75,8 +75,8 @@ class GroupSnapshotReader : public raft::SnapshotReader {
 
 class GroupSnapshotStage : public raft::SnapshotStage {
  public:
-  GroupSnapshotStage(std::unique_ptr<storage::IngestFile> file, GroupId group, ReplicaId replica)
-      : file_(std::move(file)),
+  GroupSnapshotStage(std::unique_ptr<storage::Staging> pairs, GroupId group, ReplicaId replica)
+      : pairs_(std::move(pairs)),
         bounds_(storage::GroupBounds(group)),
         applied_key_(AppliedKey(group)),
         meta_prefix_(storage::SpacePrefix(group, storage::Space::kMeta)),
@@ -93,7 +93,7 @@ class GroupSnapshotStage : public raft::SnapshotStage {
       }
       absl::Status valid = Check(key, value);
       if (!valid.ok()) return valid;
-      absl::Status put = key == applied_key_ ? PutApplied(key) : file_->Put(key, value);
+      absl::Status put = key == applied_key_ ? PutApplied(key) : pairs_->Put(key, value);
       if (!put.ok()) return put;
     }
     return absl::OkStatus();
@@ -102,7 +102,7 @@ class GroupSnapshotStage : public raft::SnapshotStage {
   bool complete() const { return complete_; }
   // What the records say. Requires: complete().
   const GroupMeta& meta() const { return meta_; }
-  std::unique_ptr<storage::IngestFile> TakeFile() { return std::move(file_); }
+  std::unique_ptr<storage::Staging> TakePairs() { return std::move(pairs_); }
 
  private:
   // Nothing that could not be read again replaces the state.
@@ -122,10 +122,10 @@ class GroupSnapshotStage : public raft::SnapshotStage {
   absl::Status PutApplied(std::string_view key) {
     meta_.replica = replica_;
     complete_ = true;
-    return file_->Put(key, meta_.EncodeApplied());
+    return pairs_->Put(key, meta_.EncodeApplied());
   }
 
-  std::unique_ptr<storage::IngestFile> file_;
+  std::unique_ptr<storage::Staging> pairs_;
   const std::pair<std::string, std::string> bounds_;
   const std::string applied_key_;
   const std::string meta_prefix_;
@@ -146,9 +146,10 @@ absl::StatusOr<std::unique_ptr<raft::SnapshotReader>> DataGroup::TakeSnapshot() 
 absl::StatusOr<std::unique_ptr<raft::SnapshotStage>> DataGroup::StageSnapshot() {
   // It goes into an engine that is whole, or not at all.
   if (damaged()) return absl::UnavailableError("the state is damaged");
-  auto file = engine_->NewIngestFile();
-  if (!file.ok()) return file.status();
-  return std::make_unique<GroupSnapshotStage>(*std::move(file), group_, meta_.replica);
+  auto [begin, end] = storage::GroupBounds(group_);
+  auto pairs = engine_->NewStaging(begin, end);
+  if (!pairs.ok()) return pairs.status();
+  return std::make_unique<GroupSnapshotStage>(*std::move(pairs), group_, meta_.replica);
 }
 
 absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> stage,
@@ -162,10 +163,15 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
     return absl::DataLossError("the snapshot's content is of another position than announced");
   }
   row_cache_.Clear();
-  auto [begin, end] = storage::GroupBounds(group_);
-  absl::Status ingested = engine_->Ingest(staged.TakeFile(), begin, end);
-  if (absl::IsDataLoss(ingested)) (void)Report(ingested);
-  if (!ingested.ok()) return ingested;
+  absl::Status ingested = engine_->Ingest(staged.TakePairs());
+  if (!ingested.ok()) {
+    // The old state may be gone: then nothing more is applied to what it was, and the next start
+    // fetches another.
+    auto position = engine_->Get(AppliedKey(group_));
+    if (!position.ok() || !position->has_value()) return Halt(ingested);
+    if (absl::IsDataLoss(ingested)) (void)Report(ingested);
+    return ingested;
+  }
   auto loaded = GroupMeta::Load(*engine_, group_);
   if (!loaded.ok()) return Halt(loaded.status());
   KVD_CHECK(loaded->applied.index == meta.index && loaded->replica == replica);

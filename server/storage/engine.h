@@ -54,10 +54,13 @@ class View {
   virtual absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const = 0;
 };
 
-// Sorted pairs on their way into the engine, beside it until ingested. Keys must rise.
-class IngestFile {
+// Sorted pairs on their way into the engine, to replace all there is in a range: beside it until
+// ingested, on disk as they come. Destroying it drops them.
+class Staging {
  public:
-  virtual ~IngestFile() = default;
+  virtual ~Staging() = default;
+  // Requires: the key lies in the range. INVALID_ARGUMENT if it is not above the one before. After
+  // a failure it can only be dropped.
   virtual absl::Status Put(std::string_view key, std::string_view value) = 0;
 };
 
@@ -72,11 +75,13 @@ class Engine : public View {
   virtual absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const = 0;
   // Makes everything written so far durable.
   virtual absl::Status Flush() = 0;
-  virtual absl::StatusOr<std::unique_ptr<IngestFile>> NewIngestFile() = 0;
-  // Replaces everything in [begin, end) by the file's pairs, durably and in one step. Requires: the
-  // file is not empty and its keys lie in the range.
-  virtual absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
-                              std::string_view end) = 0;
+  // For everything in [begin, end).
+  virtual absl::StatusOr<std::unique_ptr<Staging>> NewStaging(std::string_view begin,
+                                                              std::string_view end) = 0;
+  // Replaces everything in the range by the staged pairs, durably. A failure or a crash leaves what
+  // was there, all of it or nothing, and nothing of the pairs. There may be no pairs. Views of
+  // before lose the range, but not the iterators on them.
+  virtual absl::Status Ingest(std::unique_ptr<Staging> staging) = 0;
   // Bytes on disk, about.
   virtual uint64_t DiskBytes() const = 0;
 };

@@ -4,6 +4,7 @@
 
 #include "proto/bytes.h"
 #include "proto/check.h"
+#include "proto/fault_point.h"
 #include "server/storage/mvcc_key.h"
 
 namespace kvd::storage {
@@ -110,15 +111,19 @@ class MemoryBatch : public WriteBatch {
   std::vector<Operation> operations;
 };
 
-class MemoryIngestFile : public IngestFile {
+class MemoryStaging : public Staging {
  public:
+  MemoryStaging(std::string_view begin, std::string_view end) : begin(begin), end(end) {}
   absl::Status Put(std::string_view key, std::string_view value) override {
+    KVD_CHECK(key >= begin && key < end);
     if (!pairs.empty() && key <= pairs.back().first) {
-      return absl::InvalidArgumentError("keys of an ingested file must rise");
+      return absl::InvalidArgumentError("keys of staged pairs must rise");
     }
     pairs.emplace_back(key, value);
     return absl::OkStatus();
   }
+  const std::string begin;
+  const std::string end;
   std::vector<std::pair<std::string, std::string>> pairs;
 };
 
@@ -181,19 +186,20 @@ absl::Status MemoryEngine::Flush() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<IngestFile>> MemoryEngine::NewIngestFile() {
-  return std::make_unique<MemoryIngestFile>();
+absl::StatusOr<std::unique_ptr<Staging>> MemoryEngine::NewStaging(std::string_view begin,
+                                                                  std::string_view end) {
+  return std::make_unique<MemoryStaging>(begin, end);
 }
 
-absl::Status MemoryEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
-                                  std::string_view end) {
+absl::Status MemoryEngine::Ingest(std::unique_ptr<Staging> staging) {
   if (failed_) return absl::DataLossError("memory: a compaction met a pair that can't be read");
-  auto& pairs = static_cast<MemoryIngestFile&>(*file).pairs;
-  KVD_CHECK(!pairs.empty() && pairs.front().first >= begin && pairs.back().first < end);
+  auto& staged = static_cast<MemoryStaging&>(*staging);
   // As the real engine: what is in memory and overlaps is flushed first.
   undo_.clear();
-  DeleteRange(begin, end);
-  for (auto& [key, value] : pairs) map_[key] = std::move(value);
+  DeleteRange(staged.begin, staged.end);
+  undo_.clear();
+  KVD_FAULT_POINT(kMadeWay);
+  for (auto& [key, value] : staged.pairs) map_[key] = std::move(value);
   undo_.clear();
   return absl::OkStatus();
 }

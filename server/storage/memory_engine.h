@@ -23,9 +23,9 @@ class MemoryEngine : public Engine {
   std::unique_ptr<View> Snapshot() override;
   absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const override;
   absl::Status Flush() override;
-  absl::StatusOr<std::unique_ptr<IngestFile>> NewIngestFile() override;
-  absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
-                      std::string_view end) override;
+  absl::StatusOr<std::unique_ptr<Staging>> NewStaging(std::string_view begin,
+                                                      std::string_view end) override;
+  absl::Status Ingest(std::unique_ptr<Staging> staging) override;
   uint64_t DiskBytes() const override;
 
   // Loses what was not durable.

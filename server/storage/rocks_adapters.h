@@ -1,20 +1,28 @@
-// Our interfaces over RocksDB's, and its statuses in ours: what rocks_engine.cc is made of, for it alone.
+// Our interfaces over RocksDB's, and its statuses in ours: what the engine is made of, for it
+// alone.
 #pragma once
 
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/db.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/slice_transform.h>
-#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/write_batch.h>
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "proto/check.h"
+#include "server/storage/engine.h"
 #include "server/storage/gc_filter.h"
 #include "server/storage/mvcc_key.h"
-#include "server/storage/rocks_engine.h"
 
 namespace kvd::storage {
 
@@ -29,8 +37,8 @@ inline absl::Status Convert(const rocksdb::Status& status) {
   return absl::InternalError(text);
 }
 
-// A sector that can't be read is damage as much as one that gives something else. Only where nothing is
-// written: a failed write says nothing of what is stored.
+// A sector that can't be read is damage as much as one that gives something else. Only where
+// nothing is written: a failed write says nothing of what is stored.
 inline absl::Status ConvertRead(const rocksdb::Status& status) {
   bool unreadable =
       status.IsIOError() && status.ToString().find(std::strerror(EIO)) != std::string::npos;
@@ -52,8 +60,8 @@ class MvccPrefix : public rocksdb::SliceTransform {
   bool InDomain(const rocksdb::Slice& key) const override { return IsVersionKey(V(key)); }
 };
 
-// Within one user key: keeps RocksDB's iterator for the next look-up, since making one costs more than
-// the look-up itself.
+// Within one user key: keeps RocksDB's iterator for the next look-up, since making one costs more
+// than the look-up itself.
 class PrefixIterator : public Iterator {
  public:
   PrefixIterator(const IterateOptions& options, std::unique_ptr<rocksdb::Iterator> it,
@@ -81,7 +89,11 @@ class PrefixIterator : public Iterator {
 class RocksIterator : public Iterator {
  public:
   RocksIterator(rocksdb::DB* db, const rocksdb::Snapshot* snapshot, const IterateOptions& options)
-      : one_prefix_(options.one_prefix), lower_(options.lower), upper_(options.upper), lower_slice_(lower_), upper_slice_(upper_) {
+      : one_prefix_(options.one_prefix),
+        lower_(options.lower),
+        upper_(options.upper),
+        lower_slice_(lower_),
+        upper_slice_(upper_) {
     rocksdb::ReadOptions read;
     read.snapshot = snapshot;
     read.iterate_lower_bound = &lower_slice_;
@@ -112,9 +124,9 @@ class RocksIterator : public Iterator {
   std::unique_ptr<rocksdb::Iterator> it_;
 };
 
-absl::StatusOr<std::optional<std::string>> GetWith(rocksdb::DB* db,
-                                                   const rocksdb::ReadOptions& options,
-                                                   std::string_view key) {
+inline absl::StatusOr<std::optional<std::string>> GetWith(rocksdb::DB* db,
+                                                          const rocksdb::ReadOptions& options,
+                                                          std::string_view key) {
   std::string value;
   rocksdb::Status status = db->Get(options, S(key), &value);
   if (status.IsNotFound()) return std::nullopt;
@@ -150,21 +162,6 @@ class RocksBatch : public WriteBatch {
   rocksdb::WriteBatch batch;
 };
 
-class RocksIngestFile : public IngestFile {
- public:
-  RocksIngestFile(const rocksdb::Options& options, std::string path)
-      : path(std::move(path)), writer(rocksdb::EnvOptions(), options) {}
-  ~RocksIngestFile() override {
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
-  }
-  absl::Status Put(std::string_view key, std::string_view value) override {
-    return Convert(writer.Put(S(key), S(value)));
-  }
-  const std::string path;
-  rocksdb::SstFileWriter writer;
-};
-
 class RocksGcFilter : public rocksdb::CompactionFilter {
  public:
   explicit RocksGcFilter(GcFilter filter) : filter_(std::move(filter)) {}
@@ -181,7 +178,8 @@ class RocksGcFilter : public rocksdb::CompactionFilter {
 // Other errors of flushes and compactions come back from the next write.
 class FullDiskListener : public rocksdb::EventListener {
  public:
-  explicit FullDiskListener(std::function<void(const std::string&)> told) : told_(std::move(told)) {}
+  explicit FullDiskListener(std::function<void(const std::string&)> told)
+      : told_(std::move(told)) {}
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
     if (status->IsNoSpace()) told_(absl::StrCat("storage: ", status->ToString()));
   }

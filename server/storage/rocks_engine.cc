@@ -1,14 +1,17 @@
 #include "server/storage/rocks_engine.h"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "proto/check.h"
 #include "server/storage/rocks_adapters.h"
+#include "server/storage/rocks_staging.h"
 
 namespace kvd::storage {
 namespace {
@@ -27,25 +30,28 @@ bool LacksBeginning(const std::string& directory) {
 
 class RocksEngine::FilterFactory : public rocksdb::CompactionFilterFactory {
  public:
-  FilterFactory(const RocksEngine* engine, RocksEngineOptions options)
-      : engine_(engine), options_(std::move(options)) {}
+  explicit FilterFactory(RocksEngineOptions options) : options_(std::move(options)) {}
+  // From now on safe points are read from it. Outlives the compactions.
+  void Use(const RocksEngine* engine) { engine_.store(engine, std::memory_order_release); }
   const char* Name() const override { return "kvd.GcFilterFactory"; }
   std::unique_ptr<rocksdb::CompactionFilter> CreateCompactionFilter(
       const rocksdb::CompactionFilter::Context& context) override {
-    if (!options_.safe_point || engine_->db_ == nullptr) return nullptr;
-    auto safe_point = [this](GroupId group) { return options_.safe_point(*engine_, group); };
+    const RocksEngine* engine = engine_.load(std::memory_order_acquire);
+    if (!options_.safe_point || engine == nullptr) return nullptr;
+    auto safe_point = [this, engine](GroupId group) { return options_.safe_point(*engine, group); };
     return std::make_unique<RocksGcFilter>(GcFilter(safe_point, context.is_full_compaction));
   }
 
  private:
-  const RocksEngine* const engine_;
   const RocksEngineOptions options_;
+  // Null while the database opens: its compactions begin before that is done.
+  std::atomic<const RocksEngine*> engine_ = nullptr;
 };
 
 absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string& directory,
                                                                const RocksEngineOptions& options) {
-  std::unique_ptr<RocksEngine> engine(new RocksEngine(directory));
-  engine->filter_factory_ = std::make_shared<FilterFactory>(engine.get(), options);
+  std::unique_ptr<RocksEngine> engine(new RocksEngine(directory, options.file_bytes));
+  engine->filter_factory_ = std::make_shared<FilterFactory>(options);
   rocksdb::Options rocks;
   rocks.create_if_missing = true;
   rocks.max_bgerror_resume_count = 0;
@@ -54,8 +60,8 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.max_write_buffer_number = 3;
   rocks.target_file_size_base = options.file_bytes;
   rocks.max_background_jobs = 2;
-  // Where compactions lag, data is refused at the leader (disk_guard.h) long before RocksDB holds up the
-  // loop; and what makes room, where they have none, is not slowed down.
+  // Where compactions lag, data is refused at the leader (disk_guard.h) long before RocksDB holds
+  // up the loop; and what makes room, where they have none, is not slowed down.
   rocks.level0_slowdown_writes_trigger = 200;
   rocks.level0_stop_writes_trigger = 400;
   rocks.level_compaction_dynamic_level_bytes = true;
@@ -89,6 +95,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
   if (!opened.ok()) return ConvertOpen(opened);
   engine->db_.reset(raw);
+  engine->filter_factory_->Use(engine.get());
   // What an interrupted snapshot left.
   std::error_code ignored;
   std::filesystem::remove_all(directory + "/staged", ignored);
@@ -96,15 +103,16 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   return engine;
 }
 
-RocksEngine::RocksEngine(std::string directory) : directory_(std::move(directory)) {}
+RocksEngine::RocksEngine(std::string directory, size_t file_bytes)
+    : directory_(std::move(directory)), file_bytes_(file_bytes) {}
 
 RocksEngine::~RocksEngine() {
   look_up_.reset();
   if (db_ != nullptr) db_->Close();
 }
 
-// The kept iterator holds the memtables and files of its time: brought up to date when it is used, and
-// given up when writes go on without it.
+// The kept iterator holds the memtables and files of its time: brought up to date when it is used,
+// and given up when writes go on without it.
 std::unique_ptr<Iterator> RocksEngine::NewPrefixIterator(const IterateOptions& options) const {
   writes_since_look_up_ = 0;
   if (look_up_ == nullptr || !look_up_->Refresh().ok()) {
@@ -146,22 +154,38 @@ absl::Status RocksEngine::Flush() {
   return Convert(db_->Flush(rocksdb::FlushOptions()));
 }
 
-absl::StatusOr<std::unique_ptr<IngestFile>> RocksEngine::NewIngestFile() {
-  std::string path = absl::StrCat(directory_, "/staged/", next_file_++, ".sst");
-  auto file = std::make_unique<RocksIngestFile>(db_->GetOptions(), path);
-  rocksdb::Status opened = file->writer.Open(path);
-  if (!opened.ok()) return Convert(opened);
-  return file;
+absl::StatusOr<std::unique_ptr<Staging>> RocksEngine::NewStaging(std::string_view begin,
+                                                                 std::string_view end) {
+  std::string path = absl::StrCat(directory_, "/staged/", next_staging_++);
+  return std::make_unique<RocksStaging>(db_->GetOptions(), file_bytes_, path, begin, end);
 }
 
-absl::Status RocksEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
-                                 std::string_view end) {
+// Where anything lay below them, new files would all go into level 0: each look-up opens every one
+// there, and from so many on RocksDB holds writes up. In an empty range they go to the bottom.
+absl::Status RocksEngine::MakeWay(std::string_view begin, std::string_view end) {
+  RocksBatch batch;
+  batch.DeleteRange(begin, end);
+  absl::Status status = Write(batch);
+  if (status.ok()) status = Flush();
+  if (!status.ok()) return status;
+  // All is hidden, durably: in which order it goes does not matter now.
+  rocksdb::Slice first = S(begin);
+  rocksdb::Slice last = S(end);
+  status = Convert(rocksdb::DeleteFilesInRange(db_.get(), db_->DefaultColumnFamily(), &first, &last,
+                                               /*include_end=*/false));
+  if (!status.ok()) return status;
+  // What is left is what was flushed lately. If there is no room for that, the files go on top.
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  rocksdb::Status compacted = db_->CompactRange(options, &first, &last);
+  return compacted.IsCompactionTooLarge() ? absl::OkStatus() : Convert(compacted);
+}
+
+absl::Status RocksEngine::Ingest(std::unique_ptr<Staging> staging) {
   look_up_.reset();
-  auto& staged = static_cast<RocksIngestFile&>(*file);
-  // In one file everything has one sequence number: the tombstone hides what was there before, and
-  // not the pairs beside it.
-  absl::Status status = Convert(staged.writer.DeleteRange(S(begin), S(end)));
-  if (status.ok()) status = Convert(staged.writer.Finish());
+  auto& staged = static_cast<RocksStaging&>(*staging);
+  absl::Status status = staged.Finish();
+  if (status.ok()) status = MakeWay(staged.begin(), staged.end());
   if (!status.ok()) return status;
   rocksdb::IngestExternalFileOptions options;
   options.move_files = true;
@@ -169,7 +193,7 @@ absl::Status RocksEngine::Ingest(std::unique_ptr<IngestFile> file, std::string_v
   options.allow_global_seqno = true;
   options.allow_blocking_flush = true;
   options.write_global_seqno = false;
-  return Convert(db_->IngestExternalFile({staged.path}, options));
+  return Convert(db_->IngestExternalFile(staged.paths(), options));
 }
 
 void RocksEngine::ReleaseFiles() { look_up_.reset(); }

@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
+#include "proto/timestamp.h"
 #include "server/storage/compaction_room.h"
 #include "server/storage/engine.h"
-#include "proto/timestamp.h"
 
 namespace rocksdb {
 class DB;
@@ -21,13 +21,15 @@ namespace kvd::storage {
 struct RocksEngineOptions {
   size_t block_cache_bytes = 256 << 20;
   size_t write_buffer_bytes = 64 << 20;
-  // Reads the durable safe point of a group from its meta record; used by compactions, on any thread.
+  // Reads the durable safe point of a group from its meta record; used by compactions, on any
+  // thread.
   std::function<Timestamp(const Engine&, GroupId)> safe_point;
-  // Of sorted files: with how much room a compaction can do something.
+  // Of sorted files, staged ones too: with how much room a compaction can do something.
   size_t file_bytes = 64 << 20;
   // Bounds compactions; may be null. Outlives the engine.
   const CompactionRoom* compaction_room = nullptr;
-  // Told, on any thread, that a flush or compaction found the disk full: nothing is flushed from there.
+  // Told, on any thread, that a flush or compaction found the disk full: nothing is flushed from
+  // there.
   std::function<void(const std::string&)> on_full_disk;
 };
 
@@ -45,9 +47,9 @@ class RocksEngine : public Engine {
   std::unique_ptr<View> Snapshot() override;
   absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const override;
   absl::Status Flush() override;
-  absl::StatusOr<std::unique_ptr<IngestFile>> NewIngestFile() override;
-  absl::Status Ingest(std::unique_ptr<IngestFile> file, std::string_view begin,
-                      std::string_view end) override;
+  absl::StatusOr<std::unique_ptr<Staging>> NewStaging(std::string_view begin,
+                                                      std::string_view end) override;
+  absl::Status Ingest(std::unique_ptr<Staging> staging) override;
   uint64_t DiskBytes() const override;
 
   // Gives up the kept iterator: it holds files that compactions have replaced. On the owning loop.
@@ -65,16 +67,18 @@ class RocksEngine : public Engine {
   // So many writes without a look-up end the life of the kept iterator.
   static constexpr int kWritesWithoutLookUpMax = 64;
 
-  explicit RocksEngine(std::string directory);
+  RocksEngine(std::string directory, size_t file_bytes);
   std::unique_ptr<Iterator> NewPrefixIterator(const IterateOptions& options) const;
+  absl::Status MakeWay(std::string_view begin, std::string_view end);
 
   const std::string directory_;
+  const size_t file_bytes_;
   std::shared_ptr<FilterFactory> filter_factory_;
   std::unique_ptr<rocksdb::DB> db_;
   // Kept for the next look-up of one key, and how often was written since. Of the owning loop.
   mutable std::unique_ptr<rocksdb::Iterator> look_up_;
   mutable int writes_since_look_up_ = 0;
-  uint64_t next_file_ = 1;
+  uint64_t next_staging_ = 1;
 };
 
 }  // namespace kvd::storage

@@ -1,10 +1,15 @@
 // Both engines do the same: the simulator's results hold for the real one only because of this.
 
+#include <rocksdb/db.h>
+#include <rocksdb/metadata.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <random>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/storage/memory_engine.h"
@@ -15,6 +20,29 @@
 
 namespace kvd::storage {
 namespace {
+
+// So that a test's state takes many files.
+constexpr size_t kFileBytes = 16 << 10;
+
+// Not to be compressed.
+std::string Noise(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::string out;
+  while (out.size() < 100) out += static_cast<char>(random());
+  return out;
+}
+
+std::string NumberedKey(int i) { return absl::StrCat("g", absl::Dec(i, absl::kZeroPad5)); }
+
+// A hundred files, or so.
+constexpr int kManyPairs = 15'000;
+void StageMany(Staging& staging, std::string* all) {
+  for (int i = 0; i < kManyPairs; ++i) {
+    std::string value = Noise(static_cast<uint64_t>(i));
+    ASSERT_TRUE(staging.Put(NumberedKey(i), value).ok());
+    if (all != nullptr) *all += NumberedKey(i) + "=" + value + " ";
+  }
+}
 
 class EngineTest : public testing::TestWithParam<bool> {
  protected:
@@ -28,6 +56,7 @@ class EngineTest : public testing::TestWithParam<bool> {
     engine_.reset();
     RocksEngineOptions options;
     options.safe_point = [this](const Engine&, GroupId) { return safe_point_; };
+    options.file_bytes = kFileBytes;
     auto opened = RocksEngine::Open(directory_.path() + "/data", options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     engine_ = *std::move(opened);
@@ -113,24 +142,94 @@ TEST_P(EngineTest, IngestReplacesARangeDurably) {
   ASSERT_TRUE(engine_->Flush().ok());
   Put("g2", "old");
   Put("z", "old");
-  auto file = engine_->NewIngestFile();
-  ASSERT_TRUE(file.ok());
-  ASSERT_TRUE((*file)->Put("g0", "new").ok());
-  ASSERT_TRUE((*file)->Put("g2", "new").ok());
-  EXPECT_FALSE((*file)->Put("g1", "out of order").ok());
-  ASSERT_TRUE(engine_->Ingest(*std::move(file), "g", "h").ok());
+  auto staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok());
+  ASSERT_TRUE((*staging)->Put("g0", "new").ok());
+  ASSERT_TRUE((*staging)->Put("g2", "new").ok());
+  EXPECT_FALSE((*staging)->Put("g1", "out of order").ok());
+  ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());
   EXPECT_EQ(All(*engine_), "a=old g0=new g2=new z=old ");
   EXPECT_EQ(**engine_->GetPersisted("g2"), "new");
   Put("g2", "newer");
   EXPECT_EQ(All(*engine_), "a=old g0=new g2=newer z=old ");
   // And again over itself.
-  file = engine_->NewIngestFile();
-  ASSERT_TRUE((*file)->Put("g5", "third").ok());
-  ASSERT_TRUE(engine_->Ingest(*std::move(file), "g", "h").ok());
+  staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE((*staging)->Put("g5", "third").ok());
+  ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());
   EXPECT_EQ(All(*engine_), "a=old g5=third z=old ");
   Open();
   if (GetParam()) {
     EXPECT_EQ(All(*engine_, "g", "h"), "g5=third ");
+  }
+}
+
+TEST_P(EngineTest, IngestOfNothingEmptiesTheRange) {
+  Put("f", "old");
+  Put("g", "old");
+  ASSERT_TRUE(engine_->Flush().ok());
+  Put("g9", "old");
+  Put("h", "old");
+  auto staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok());
+  ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());
+  EXPECT_EQ(All(*engine_), "f=old h=old ");
+  Open();
+  EXPECT_EQ(All(*engine_, "g", "h"), "");
+}
+
+// Wherever the staged files end: what lies between, before and behind the new keys is hidden too.
+TEST_P(EngineTest, IngestHidesWhatLiesBetweenItsPairs) {
+  Put("f", "kept");
+  Put("g", "old");
+  for (int i = 0; i < kManyPairs; ++i) {
+    Put(NumberedKey(i), "old");
+    Put(NumberedKey(i) + '\0', "old");
+    Put(NumberedKey(i) + '\0' + '\0', "old");
+    if (i % 2000 == 0) {
+      ASSERT_TRUE(engine_->Flush().ok());
+    }
+  }
+  Put("g~", "old");
+  Put("h", "kept");
+  std::string all;
+  auto staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok());
+  StageMany(**staging, &all);
+  ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());
+  EXPECT_TRUE(All(*engine_) == "f=kept " + all + "h=kept ");
+  EXPECT_FALSE(engine_->Get("g~")->has_value());
+  Open();
+  EXPECT_TRUE(All(*engine_, "g", "h") == all);
+}
+
+// The file before cannot end between two keys that have nothing between them.
+TEST_P(EngineTest, StagedKeysMayBeNeighbours) {
+  std::string key = "g";
+  std::string all;
+  auto staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok());
+  for (int i = 0; i < 600; ++i) {
+    std::string value = Noise(static_cast<uint64_t>(i));
+    ASSERT_TRUE((*staging)->Put(key, value).ok());
+    all += key + "=" + value + " ";
+    key.push_back('\0');
+  }
+  ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());
+  EXPECT_TRUE(All(*engine_) == all);
+}
+
+TEST_P(EngineTest, WhatIsNotIngestedLeavesNothing) {
+  Put("g1", "old");
+  ASSERT_TRUE(engine_->Flush().ok());
+  auto staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok());
+  StageMany(**staging, nullptr);
+  EXPECT_EQ(All(*engine_), "g1=old ");
+  staging->reset();
+  Open();
+  EXPECT_EQ(All(*engine_), "g1=old ");
+  if (GetParam()) {
+    EXPECT_TRUE(std::filesystem::is_empty(directory_.path() + "/data/staged"));
   }
 }
 
@@ -189,6 +288,73 @@ TEST_P(EngineTest, EachLookUpSeesWhatWasWritten) {
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::Bool(),
                          [](const auto& info) { return info.param ? "RocksDb" : "Memory"; });
+
+size_t FilesAtLevel(RocksEngine& engine, int level) {
+  std::vector<rocksdb::LiveFileMetaData> files;
+  engine.db()->GetLiveFilesMetaData(&files);
+  return static_cast<size_t>(std::count_if(
+      files.begin(), files.end(), [level](const auto& file) { return file.level == level; }));
+}
+
+// Also where there is a state already, in files of any level and in memory.
+TEST(RocksEngine, IngestPutsFilesAtTheBottom) {
+  ScratchDirectory directory;
+  RocksEngineOptions options;
+  options.file_bytes = kFileBytes;
+  auto engine = RocksEngine::Open(directory.path() + "/data", options);
+  ASSERT_TRUE(engine.ok());
+  for (int round = 0; round < 3; ++round) {
+    auto staging = (*engine)->NewStaging("g", "h");
+    ASSERT_TRUE(staging.ok());
+    StageMany(**staging, nullptr);
+    ASSERT_TRUE((*engine)->Ingest(*std::move(staging)).ok());
+    EXPECT_EQ(FilesAtLevel(**engine, 0), 0u);
+    EXPECT_GT(FilesAtLevel(**engine, 6), 50u);
+    for (int i = 0; i < kManyPairs; i += 100) {
+      auto batch = (*engine)->NewBatch();
+      batch->Put(NumberedKey(i), "newer");
+      ASSERT_TRUE((*engine)->Write(*batch).ok());
+      if (i % 5000 == 0) {
+        ASSERT_TRUE((*engine)->Flush().ok());
+      }
+    }
+  }
+}
+
+TEST(RocksEngine, AFailedIngestLeavesNothingOfItself) {
+  ScratchDirectory directory;
+  RocksEngineOptions options;
+  options.file_bytes = kFileBytes;
+  auto engine = RocksEngine::Open(directory.path() + "/data", options);
+  ASSERT_TRUE(engine.ok());
+  auto batch = (*engine)->NewBatch();
+  batch->Put("f", "kept");
+  batch->Put("g1", "old");
+  ASSERT_TRUE((*engine)->Write(*batch).ok());
+  ASSERT_TRUE((*engine)->Flush().ok());
+  auto staging = (*engine)->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok());
+  StageMany(**staging, nullptr);
+  int files = 0;
+  for (const auto& file : std::filesystem::directory_iterator(directory.path() + "/data/staged")) {
+    if (++files == 20) std::filesystem::resize_file(file.path(), 100);
+  }
+  ASSERT_GT(files, 50);
+  EXPECT_FALSE((*engine)->Ingest(*std::move(staging)).ok());
+  auto left = [&] {
+    std::string keys;
+    auto it = (*engine)->NewIterator({});
+    for (it->Seek("a"); it->Valid(); it->Next()) keys += std::string(it->key()) + " ";
+    EXPECT_TRUE(it->status().ok());
+    return keys;
+  };
+  EXPECT_EQ(left(), "f ");
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path() + "/data/staged"));
+  engine->reset();
+  engine = RocksEngine::Open(directory.path() + "/data", options);
+  ASSERT_TRUE(engine.ok());
+  EXPECT_EQ(left(), "f ");
+}
 
 TEST(RocksEngine, CompactionDropsWhatTheSafePointAllows) {
   ScratchDirectory directory;
