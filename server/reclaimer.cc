@@ -26,7 +26,6 @@ uint64_t Property(rocksdb::DB* db, const char* name) {
   db->GetIntProperty(name, &value);
   return value;
 }
-uint64_t FlushedFiles(rocksdb::DB* db) { return Property(db, "rocksdb.num-files-at-level0"); }
 
 // Automatic compactions are tried again and again where they have no room, and take the thread
 // meanwhile.
@@ -94,7 +93,7 @@ class ReclaimJob : public Job {
 
   // Failures are the database's to report: its errors end the process.
   void Flush(rocksdb::DB* db) {
-    if (FlushedFiles(db) > kFlushedFilesMax) return;
+    if (storage::FlushedFiles(db) > kFlushedFilesMax) return;
     uint64_t bytes = Property(db, "rocksdb.cur-size-all-mem-tables");
     if (disk_->FreeBytes() <= bytes + kFlushLeavesBytes) return;
     rocksdb::FlushOptions options;

@@ -38,8 +38,7 @@ constexpr uint64_t kLaggingFiles = 32;
 
 storage::CompactionLoad Backlog(rocksdb::DB* db) {
   storage::CompactionLoad load;
-  uint64_t files = 0;
-  db->GetIntProperty("rocksdb.num-files-at-level0", &files);
+  uint64_t files = storage::FlushedFiles(db);
   if (files >= kOverdueFiles) db->GetIntProperty("rocksdb.estimate-pending-compaction-bytes", &load.bytes);
   load.lags = files >= kLaggingFiles;
   return load;

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <filesystem>
 
+#include "absl/strings/numbers.h"
 #include "proto/check.h"
 #include "server/storage/rocks_adapters.h"
 #include "server/storage/rocks_staging.h"
@@ -208,6 +209,15 @@ uint64_t RocksEngine::Property(const std::string& name) const {
   uint64_t value = 0;
   db_->GetIntProperty(name, &value);
   return value;
+}
+
+// RocksDB tells it as text only: as a number it does not know the property.
+uint64_t FlushedFiles(rocksdb::DB* db) {
+  std::string text;
+  uint64_t files = 0;
+  KVD_CHECK(db->GetProperty("rocksdb.num-files-at-level0", &text));
+  KVD_CHECK(absl::SimpleAtoi(text, &files));
+  return files;
 }
 
 uint64_t RocksEngine::DiskBytes() const { return Property("rocksdb.total-sst-files-size"); }

@@ -81,4 +81,7 @@ class RocksEngine : public Engine {
   uint64_t next_staging_ = 1;
 };
 
+// How many flushed files no compaction has taken in yet. Thread-safe.
+uint64_t FlushedFiles(rocksdb::DB* db);
+
 }  // namespace kvd::storage
