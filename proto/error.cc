@@ -49,8 +49,9 @@ absl::Status LimitError(std::string_view field, uint64_t limit, uint64_t seen,
   detail.mutable_limit_exceeded()->set_field(std::string(field));
   detail.mutable_limit_exceeded()->set_limit(limit);
   detail.mutable_limit_exceeded()->set_seen(seen);
-  return With(absl::InvalidArgumentError(absl::StrCat(ToAbsl(field), " is ", seen, " ",
-                                                      ToAbsl(unit), ", the limit is ", limit)),
+  return With(absl::InvalidArgumentError(absl::StrCat(
+                  ToAbsl(field), " is ", seen, unit.empty() ? "" : " ", ToAbsl(unit),
+                  seen < limit ? ", it must be at least " : ", the limit is ", limit)),
               detail);
 }
 

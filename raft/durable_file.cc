@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -44,6 +45,20 @@ absl::Status ReplaceFile(const std::string& directory, const std::string& name,
   if (!status.ok()) return status;
   if (rename(temporary.c_str(), path.c_str()) != 0) return FileError(path);
   return SyncDirectory(directory);
+}
+
+std::optional<std::string> ReadNote(const std::string& path) {
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  std::string text(kNoteBytesMax, '\0');
+  ssize_t bytes = fd < 0 ? 0 : read(fd, text.data(), text.size());
+  if (fd >= 0) close(fd);
+  text.resize(static_cast<size_t>(std::max<ssize_t>(bytes, 0)));
+  text.resize(std::min(text.size(), text.find('\n')));
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return text;
 }
 
 }  // namespace kvd

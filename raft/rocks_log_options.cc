@@ -4,8 +4,6 @@
 #include <rocksdb/sst_file_manager.h>
 #include <rocksdb/table.h>
 
-#include <fstream>
-
 #include "absl/strings/str_cat.h"
 #include "raft/durable_file.h"
 #include "raft/log_file_system.h"
@@ -75,11 +73,7 @@ rocksdb::Options LogOptions(const std::string& directory,
 }
 
 std::optional<std::string> NotedDamage(const std::string& directory) {
-  std::ifstream file(absl::StrCat(directory, "/", kNote));
-  if (!file) return std::nullopt;
-  std::string what;
-  std::getline(file, what);
-  return what;
+  return ReadNote(absl::StrCat(directory, "/", kNote));
 }
 
 }  // namespace kvd::raft

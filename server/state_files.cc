@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <vector>
+#include <sstream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "proto/crc32c.h"
 #include "raft/durable_file.h"
 
 namespace kvd::server {
@@ -20,19 +22,17 @@ constexpr char kNote[] = "DAMAGED";
 constexpr char kState[] = "data";
 constexpr char kOld[] = "data.damaged";
 constexpr char kRecord[] = "REBUILDS";
-constexpr size_t kTimesKept = 20;
+constexpr char kChecksum[] = "checksum ";
 
-struct Times {
-  uint64_t total = 0;
-  std::vector<uint64_t> last;
-};
+// A record that is longer can't be one of ours: 22 numbers of 20 digits, and words.
+constexpr size_t kRecordBytesMax = 1024;
 
-Times Load(const std::string& path) {
-  Times times;
-  std::ifstream in(path);
-  in >> times.total;
-  for (uint64_t at = 0; in >> at;) times.last.push_back(at);
-  return times;
+RebuildTimes Load(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string text(kRecordBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return ParseRebuildTimes(text).value_or(RebuildTimes());
 }
 
 absl::Status RemoveAll(const std::string& path) {
@@ -62,16 +62,37 @@ bool HasRoomForAnother(const std::string& directory) {
 
 }  // namespace
 
+std::string FormatRebuildTimes(const RebuildTimes& times) {
+  std::string text = absl::StrCat(times.total, "\n");
+  for (uint64_t at : times.last) absl::StrAppend(&text, at, "\n");
+  return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
+}
+
+std::optional<RebuildTimes> ParseRebuildTimes(std::string_view text) {
+  if (text.size() > kRecordBytesMax) return std::nullopt;
+  RebuildTimes times;
+  std::istringstream in{std::string(text)};
+  std::string line;
+  for (size_t i = 0; std::getline(in, line) && !absl::StartsWith(line, kChecksum); ++i) {
+    uint64_t number = 0;
+    if (i > kRebuildTimesMax || !absl::SimpleAtoi(line, &number)) return std::nullopt;
+    if (i == 0) {
+      times.total = number;
+    } else {
+      times.last.push_back(number);
+    }
+  }
+  // Nothing is missing, nothing follows, and no number is written in another way.
+  if (FormatRebuildTimes(times) != text) return std::nullopt;
+  return times;
+}
+
 absl::Status StateFiles::Condemn(const std::string& why) const {
   return ReplaceFile(directory_, kNote, why + "\n");
 }
 
 std::optional<std::string> StateFiles::Condemned() const {
-  std::error_code error;
-  if (!fs::exists(Path(kNote), error)) return std::nullopt;
-  std::ifstream in(Path(kNote));
-  std::string why((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  return why.substr(0, why.find('\n'));
+  return ReadNote(Path(kNote));
 }
 
 absl::Status StateFiles::Absolve() const {
@@ -94,12 +115,11 @@ absl::Status StateFiles::SetAside(uint64_t now_s, bool others_have_it) const {
     }
     absl::Status synced = SyncDirectory(directory_);
     if (!synced.ok()) return synced;
-    Times times = Load(Path(kRecord));
+    RebuildTimes times = Load(Path(kRecord));
+    ++times.total;
     times.last.push_back(now_s);
-    if (times.last.size() > kTimesKept) times.last.erase(times.last.begin());
-    std::string text = absl::StrCat(times.total + 1, "\n");
-    for (uint64_t at : times.last) absl::StrAppend(&text, at, "\n");
-    absl::Status recorded = ReplaceFile(directory_, kRecord, text);
+    if (times.last.size() > kRebuildTimesMax) times.last.erase(times.last.begin());
+    absl::Status recorded = ReplaceFile(directory_, kRecord, FormatRebuildTimes(times));
     if (!recorded.ok()) return recorded;
   }
   // Only now: a new state must not be taken for the damaged one.
@@ -114,10 +134,10 @@ bool StateFiles::HasOld() const {
 void StateFiles::RemoveOld() const { (void)RemoveAll(Path(kOld)); }
 
 StateFiles::Record StateFiles::Rebuilds(uint64_t now_s) const {
-  Times times = Load(Path(kRecord));
+  RebuildTimes times = Load(Path(kRecord));
   Record record;
   record.total = times.total;
-  for (uint64_t at : times.last) record.last_hour += at + 3600 > now_s ? 1 : 0;
+  for (uint64_t at : times.last) record.last_hour += now_s < at || now_s - at < 3600 ? 1 : 0;
   return record;
 }
 

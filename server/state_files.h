@@ -11,10 +11,24 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 
 namespace kvd::server {
+
+// What REBUILDS holds: how many states were given up, and when the last ones were (Unix seconds), the
+// earliest first, kRebuildTimesMax at most.
+struct RebuildTimes {
+  uint64_t total = 0;
+  std::vector<uint64_t> last;
+};
+inline constexpr size_t kRebuildTimesMax = 20;
+// A line for each number, then a checksum of them.
+std::string FormatRebuildTimes(const RebuildTimes& times);
+// Nothing if it is not just what the above gives.
+std::optional<RebuildTimes> ParseRebuildTimes(std::string_view text);
 
 class StateFiles {
  public:

@@ -1,94 +1,22 @@
 // status, member.
-#include <google/protobuf/util/json_util.h>
-
-#include "absl/strings/str_cat.h"
+#include "client/kvctl/cluster_text.h"
 #include "client/kvctl/context.h"
-#include "client/kvctl/format.h"
 
 namespace kvd::kvctl {
 namespace {
 
-std::string ToJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string out;
-  (void)google::protobuf::util::MessageToJsonString(message, &out, options);
-  return out;
-}
-
-std::string RoleName(v1::GroupStatus::Role role) {
-  switch (role) {
-    case v1::GroupStatus::LEADER: return "leader";
-    case v1::GroupStatus::FOLLOWER: return "follower";
-    case v1::GroupStatus::LEARNER: return "learner";
-    case v1::GroupStatus::CANDIDATE: return "candidate";
-    default: return "?";
-  }
-}
-
-std::string StateName(const v1::GroupStatus& group) {
-  return group.rebuilding() ? "rebuilding" : group.damage().empty() ? "up" : "damaged";
-}
-
-std::string DiskText(const v1::StatusResponse& store) {
-  const char* state = store.disk_state() == v1::StatusResponse::DISK_LOW        ? "LOW, "
-                      : store.disk_state() == v1::StatusResponse::DISK_CRITICAL ? "CRITICAL, "
-                                                                                : "";
-  return absl::StrCat(state, HumanBytes(store.disk_free_bytes()), " free");
-}
-
 void ShowStatus(Context& context) {
   auto cluster = context.cluster();
   v1::MembersResponse members = OrFail(cluster.Members());
-  std::vector<std::vector<std::string>> rows = {{"STORE", "ADDRESS", "STATE", "ROLE", "TERM", "COMMIT",
-                                                 "APPLIED", "LAG", "DATA", "LOG", "DISK", "UPTIME"}};
-  std::string json;
-  uint64_t commit = 0;
-  std::map<uint64_t, absl::StatusOr<v1::StatusResponse>> answers;
+  StoreAnswers answers;
   for (const auto& store : members.stores()) {
-    auto answer = cluster.StatusOf(store.address());
-    if (answer.ok()) commit = std::max(commit, answer->groups(0).commit_index());
-    answers.emplace(store.store_id(), std::move(answer));
+    answers.emplace(store.store_id(), cluster.StatusOf(store.address()));
   }
-  for (const auto& store : members.stores()) {
-    const auto& answer = answers.at(store.store_id());
-    absl::StrAppend(&json, json.empty() ? "" : ", ");
-    if (!answer.ok()) {
-      rows.push_back({std::to_string(store.store_id()), store.address(), "down"});
-      absl::StrAppend(&json, "{\"store_id\": ", store.store_id(), ", \"address\": ",
-                      JsonString(store.address()), ", \"error\": ",
-                      JsonString(std::string(answer.status().message())), "}");
-      continue;
-    }
-    const v1::GroupStatus& group = answer->groups(0);
-    rows.push_back({std::to_string(store.store_id()), store.address(), StateName(group), RoleName(group.role()),
-                    std::to_string(group.term()), std::to_string(group.commit_index()),
-                    std::to_string(group.applied_index()),
-                    std::to_string(commit - std::min(commit, group.applied_index())),
-                    HumanBytes(answer->data_bytes()), HumanBytes(answer->log_bytes()), DiskText(*answer),
-                    absl::StrCat(answer->uptime_s(), " s")});
-    json += ToJson(*answer);
-  }
-  if (context.json()) {
-    std::cout << "{\"cluster_id\": \"" << members.cluster_id() << "\", \"stores\": [" << json << "]}\n";
-  } else {
-    std::cout << "cluster " << members.cluster_id() << "\n" << Table(rows);
-  }
+  std::cout << StatusText(members, answers, context.json());
 }
 
 void ShowGroup(const Context& context, const v1::GroupStatus& group) {
-  if (context.json()) {
-    std::cout << ToJson(group) << "\n";
-    return;
-  }
-  std::vector<std::vector<std::string>> rows = {{"STORE", "REPLICA", "ADDRESS", "VOTES", "MATCH", "PROGRESS"}};
-  for (const auto& r : group.replicas()) {
-    rows.push_back({std::to_string(r.store_id()), std::to_string(r.replica_id()), r.address(),
-                    r.voter() ? "yes" : "learner", std::to_string(r.match_index()),
-                    r.store_id() == group.leader_store_id() ? "leader" : r.progress()});
-  }
-  std::cout << Table(rows);
+  std::cout << GroupText(group, context.json());
 }
 
 void AddChange(CLI::App* member, Context& context, const char* name, const char* help,

@@ -99,6 +99,10 @@ std::string JsonString(std::string_view utf8) {
   return out + "\"";
 }
 
+std::string JsonText(std::string_view bytes) {
+  return IsUtf8(bytes) ? JsonString(bytes) : JsonString(Escape(bytes));
+}
+
 std::string JsonBytes(const std::string& name, std::string_view bytes) {
   if (IsUtf8(bytes)) return absl::StrCat("\"", name, "\": ", JsonString(bytes));
   return absl::StrCat("\"", name, "_base64\": \"", absl::Base64Escape(ToAbsl(bytes)), "\"");

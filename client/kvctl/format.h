@@ -18,6 +18,8 @@ std::optional<std::string> Unescape(std::string_view text);
 
 bool IsUtf8(std::string_view bytes);
 std::string JsonString(std::string_view utf8);
+// Of any bytes: escaped as in text lines if they are no UTF-8.
+std::string JsonText(std::string_view bytes);
 // "name": "...", or "name_base64": "..." if the bytes are no UTF-8.
 std::string JsonBytes(const std::string& name, std::string_view bytes);
 

@@ -1,4 +1,6 @@
 // get, put, append, delete, cas, incr, scan.
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -23,7 +25,7 @@ struct ValueSource {
   std::string Read(const Context& context) const {
     if (!file.empty()) {
       std::ifstream in(file, std::ios::binary);
-      if (!in) throw Failure{absl::InvalidArgumentError("--file " + file + " can't be read")};
+      if (!in) throw Failure{absl::InvalidArgumentError("--file " + file + " can't be read: " + std::strerror(errno))};
       return std::string(std::istreambuf_iterator<char>(in), {});
     }
     if (argument.empty() || argument == "-") {

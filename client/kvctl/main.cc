@@ -73,7 +73,7 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   } catch (const Failure& failure) {
     std::cout.flush();
     if (context.json()) {
-      std::cout << "{\"error\": " << JsonString(std::string(failure.status.message())) << ", \"code\": \""
+      std::cout << "{\"error\": " << JsonText(std::string(failure.status.message())) << ", \"code\": \""
                 << absl::StatusCodeToString(failure.status.code()) << "\"}\n";
     } else {
       std::cerr << "kvctl: " << failure.status.message() << "\n";

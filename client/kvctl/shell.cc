@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "client/kvctl/context.h"
+#include "client/kvctl/words.h"
 
 namespace kvd::kvctl {
 namespace {
@@ -28,34 +29,6 @@ char* NextWord(const char* text, int state) {
 
 char** Complete(const char* text, int start, int) {
   return start == 0 ? rl_completion_matches(text, NextWord) : nullptr;
-}
-
-// Words as a shell would split them: quotes of both kinds, backslash. False if a quote stays open.
-bool Split(const std::string& line, std::vector<std::string>* words) {
-  std::string word;
-  bool in_word = false;
-  char quote = 0;
-  for (size_t i = 0; i < line.size(); ++i) {
-    char c = line[i];
-    if (quote != 0 && c == quote) {
-      quote = 0;
-    } else if (quote == 0 && (c == '"' || c == '\'')) {
-      quote = c;
-      in_word = true;
-    } else if (c == '\\' && quote != '\'' && i + 1 < line.size()) {
-      word += line[++i];
-      in_word = true;
-    } else if (quote == 0 && (c == ' ' || c == '\t')) {
-      if (in_word) words->push_back(word);
-      word.clear();
-      in_word = false;
-    } else {
-      word += c;
-      in_word = true;
-    }
-  }
-  if (in_word) words->push_back(word);
-  return quote == 0;
 }
 
 std::string HistoryFile() {
@@ -92,7 +65,7 @@ void RunShell(Context& context, int* exit_code) {
   }
   while (auto line = ReadLine()) {
     std::vector<std::string> words;
-    if (!Split(*line, &words)) {
+    if (!SplitWords(*line, &words)) {
       std::cerr << "kvctl: a quote is not closed\n";
       *exit_code = 2;
       continue;

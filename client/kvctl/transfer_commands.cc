@@ -1,6 +1,8 @@
 // import and export: whole key ranges to and from files, with progress, resumable.
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -111,6 +113,11 @@ struct TransferArgs {
   size_t window = 256;
 };
 
+// Of a file that was just tried to be opened.
+Failure FileFailure(const std::string& path, const char* what) {
+  return Failure{absl::InvalidArgumentError(path + what + std::strerror(errno))};
+}
+
 uint64_t ReadNumber(const std::string& path) {
   uint64_t n = 0;
   std::ifstream(path) >> n;
@@ -121,7 +128,7 @@ void Import(Context& context, const TransferArgs& args) {
   bool from_stdin = args.file == "-";
   std::ifstream file;
   if (!from_stdin) file.open(args.file, std::ios::binary);
-  if (!from_stdin && !file) throw Failure{absl::InvalidArgumentError(args.file + " can't be read")};
+  if (!from_stdin && !file) throw FileFailure(args.file, " can't be read: ");
   std::istream& in = from_stdin ? std::cin : file;
   std::string state = args.file + ".kvctl-import";
   uint64_t skip = args.resume && !from_stdin ? ReadNumber(state) : 0;
@@ -191,7 +198,7 @@ void Export(Context& context, const TransferArgs& args) {
   std::ofstream file;
   if (!to_stdout) {
     file.open(args.file, std::ios::binary | (args.resume ? std::ios::app : std::ios::trunc));
-    if (!file) throw Failure{absl::InvalidArgumentError(args.file + " can't be written")};
+    if (!file) throw FileFailure(args.file, " can't be written: ");
   }
   std::ostream& out = to_stdout ? std::cout : file;
   options.read.deadline = std::chrono::hours(24);

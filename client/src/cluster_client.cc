@@ -12,6 +12,9 @@ std::unique_ptr<v1::Cluster::Stub> StubTo(const std::string& address) {
   return v1::Cluster::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
 }
 
+// Every store has a group, and tells of it.
+absl::Status NoGroupError() { return absl::InternalError("groups: the answer holds none"); }
+
 }  // namespace
 
 absl::Status ClusterClient::Anywhere(
@@ -39,6 +42,7 @@ absl::StatusOr<v1::StatusResponse> ClusterClient::StatusOf(const std::string& ad
   v1::StatusResponse response;
   absl::Status status = FromGrpc(StubTo(address)->Status(&context, v1::StatusRequest(), &response));
   if (!status.ok()) return status;
+  if (response.groups().empty()) return NoGroupError();
   return response;
 }
 
@@ -48,6 +52,7 @@ absl::StatusOr<v1::MembersResponse> ClusterClient::Members() {
     return stub->Members(context, v1::MembersRequest(), &response);
   });
   if (!status.ok()) return status;
+  if (response.groups().empty()) return NoGroupError();
   return response;
 }
 

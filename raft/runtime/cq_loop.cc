@@ -146,13 +146,13 @@ void CqLoop::Run() {
   }
 }
 
-void CqLoop::Drain() {
+void CqLoop::Drain(Duration quiet) {
   thread_ = std::this_thread::get_id();
   void* tag = nullptr;
   bool ok = false;
   // Operations that end now may start others (a stream is finished after its last read failed),
   // which a queue that is shut down does not allow: first until nothing more comes.
-  while (queue_->AsyncNext(&tag, &ok, FromNow(milliseconds(100))) ==
+  while (queue_->AsyncNext(&tag, &ok, FromNow(quiet)) ==
          grpc::CompletionQueue::GOT_EVENT) {
     if (tag != static_cast<CqTag*>(&wakeup_)) static_cast<CqTag*>(tag)->Proceed(ok);
   }

@@ -53,8 +53,9 @@ class CqLoop : public Loop {
   // Makes Run return soon. Thread-safe.
   void Stop();
   // After Run has returned: lets every operation under way end with ok = false. Tags still live.
-  // Servers that use the queue must have been shut down.
-  void Drain();
+  // Servers that use the queue must have been shut down. `quiet`: without an event for so long, no
+  // operation is taken to start another one.
+  void Drain(Duration quiet = milliseconds(100));
 
   MonotonicTime Now() const override;
   std::unique_ptr<Timer> After(Duration delay, Task task) override;

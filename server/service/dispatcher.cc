@@ -44,7 +44,7 @@ void Dispatcher::Refuse(const RequestItem& item, const absl::Status& status,
 void Dispatcher::Execute(RequestItem item, ItemCallback done) {
   const v1::RequestHeader* header = HeaderOf(item);
   if (header == nullptr) {
-    return Refuse(item, absl::InvalidArgumentError("the item holds no request"), done);
+    return Refuse(item, absl::InvalidArgumentError("request: the item holds none"), done);
   }
   absl::Status status = CheckHeader(*header);
   size_t bytes = item.ByteSizeLong();
@@ -135,7 +135,7 @@ absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, Timestamp at,
     absl::Status valid = CheckKey("keys", key);
     if (!valid.ok()) return valid;
     if (group_->meta().Serving(key) == nullptr) {
-      return ShardMovedError("a key is served by another group");
+      return ShardMovedError(absl::StrCat("keys: ", Printable(key), " is served by another group"));
     }
     auto found = group_->Get(key, at);
     if (!found.ok()) return group_->Unreadable(found.status());
@@ -191,7 +191,9 @@ absl::StatusOr<ScanPage> Dispatcher::ReadPage(const v1::ScanRequest& request,
                                               uint64_t rows_so_far) {
   // Between pages the history may have been given up.
   if (point.at < group_->meta().safe_point) {
-    return absl::OutOfRangeError("the scan took longer than history is kept");
+    return absl::OutOfRangeError(absl::StrCat(
+        "the scan took longer than history is kept: it reads at timestamp ", point.at.value(),
+        ", the history begins at ", group_->meta().safe_point.value()));
   }
   size_t page_bytes = request.page_bytes() == 0 ? kScanPageBytesDefault : request.page_bytes();
   // Counting sends nothing: bounded in rows instead, so that the loop gets its turn.

@@ -135,7 +135,7 @@ absl::Status TakeWrite(RequestItem* item, Command* c) {
       if (status.ok()) status = TakeOperations(item->mutable_batch()->mutable_operations(), &c->operations);
       if (status.ok()) status = TakeOperations(item->mutable_batch()->mutable_otherwise(), &c->otherwise);
       return status;
-    default: return absl::InvalidArgumentError("the item holds no request");
+    default: return absl::InvalidArgumentError("request: the item holds none");
   }
   c->operations.push_back(std::move(op));
   return status;
@@ -192,12 +192,12 @@ bool IsRead(const RequestItem& item) {
 absl::StatusOr<Command> ToCommand(RequestItem* item) {
   Command command;
   const v1::RequestHeader* header = HeaderOf(*item);
-  if (header == nullptr) return absl::InvalidArgumentError("the item holds no request");
+  if (header == nullptr) return absl::InvalidArgumentError("request: the item holds none");
   command.writer = {ClientId(header->writer().client_id()), Sequence(header->writer().sequence())};
   command.attempt = std::max<uint32_t>(header->writer().attempt(), 1);
   command.token = Timestamp(header->writer().token());
   if (command.writer && !command.writer.sequence) {
-    return LimitError("header.writer.sequence", 1, 0, "(it counts from 1)");
+    return LimitError("header.writer.sequence", 1, 0, "");
   }
   absl::Status status = TakeWrite(item, &command);
   if (!status.ok()) return status;

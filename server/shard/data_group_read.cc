@@ -50,7 +50,11 @@ void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPoint
   }
   host_->Read(group_, mode, [this, at, callback = std::move(callback)](auto ticket) {
     if (!ticket.ok()) return callback(ticket.status());
-    if (at < meta_.safe_point) return callback(absl::OutOfRangeError("the history was given up"));
+    if (at < meta_.safe_point) {
+      return callback(absl::OutOfRangeError(
+          absl::StrCat("timestamp ", at.value(), ": the history was given up meanwhile, it begins at ",
+                       meta_.safe_point.value())));
+    }
     callback(PointFor(at, *ticket));
   });
 }

@@ -47,7 +47,7 @@ TEST_F(OneStore, LimitsAreNamed) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     return std::string(status.message());
   };
-  EXPECT_THAT(message(client->Put("", "v").status()), HasSubstr("key is 0 bytes, the limit is 1"));
+  EXPECT_THAT(message(client->Put("", "v").status()), HasSubstr("key is 0 bytes, it must be at least 1"));
   EXPECT_THAT(message(client->Get("").status()), HasSubstr("key is 0 bytes"));
   EXPECT_THAT(message(client->Put(std::string(4097, 'k'), "v").status()),
               HasSubstr("key is 4097 bytes, the limit is 4096"));
@@ -69,6 +69,18 @@ TEST_F(OneStore, LimitsAreNamed) {
   future.consistency = Consistency::kSnapshot;
   future.timestamp = ~uint64_t{0} >> 1;
   EXPECT_THAT(message(client->Get("k", future).status()), HasSubstr("timestamp"));
+}
+
+TEST_F(OneStore, FilesThatCannotBeOpenedAreNamedWithTheReason) {
+  std::string missing = cluster_->DataDir(1) + "/missing/file";
+  for (const auto& words : {std::vector<std::string>{"put", "k", "--file", missing},
+                            std::vector<std::string>{"import", missing},
+                            std::vector<std::string>{"export", missing}}) {
+    Finished done = cluster_->Kvctl(words);
+    EXPECT_EQ(done.exit_code, 2) << done.output;
+    EXPECT_THAT(done.output, HasSubstr(missing));
+    EXPECT_THAT(done.output, HasSubstr("No such file or directory"));
+  }
 }
 
 TEST_F(OneStore, LargestValueFits) {

@@ -1,7 +1,14 @@
 // What a client takes from stores, and kvctl from files.
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include "client/kvctl/cluster_text.h"
 #include "client/kvctl/format.h"
+#include "client/kvctl/verdict.h"
+#include "client/kvctl/words.h"
 #include "client/src/convert.h"
 #include "client/src/session.h"
+#include "proto/bytes.h"
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "tests/fuzz/fuzz_store.h"
@@ -86,6 +93,87 @@ KVD_FUZZ_TARGET(import_record) {
   }
   std::string text = kvctl::Escape(input);
   KVD_CHECK(kvctl::Unescape(text) == line);
+}
+
+// A line of the shell: no character that is not of the line, and quoted words come back.
+KVD_FUZZ_TARGET(kvctl_words) {
+  std::vector<std::string> words;
+  bool closed = kvctl::SplitWords(input, &words);
+  size_t bytes = 0;
+  std::string line;
+  for (const std::string& word : words) {
+    bytes += word.size();
+    line += '"';
+    for (char c : word) {
+      if (c == '"' || c == '\\') line += '\\';
+      line += c;
+    }
+    line += "\" ";
+  }
+  KVD_CHECK(bytes <= input.size());
+  std::vector<std::string> again;
+  KVD_CHECK(kvctl::SplitWords(line, &again));
+  if (closed) KVD_CHECK(again == words);
+}
+
+// JSON that others can read, and text without a control character but for the ends of lines.
+void CheckText(const std::string& text, bool json) {
+  google::protobuf::Value value;
+  if (json) KVD_CHECK(google::protobuf::util::JsonStringToMessage(text, &value).ok());
+  for (unsigned char c : text) KVD_CHECK(c >= ' ' || c == '\n');
+}
+
+template <class Message>
+Message TakeWire(Reader& r) {
+  Message message;
+  std::string_view bytes = r.Bytes();
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) message.Clear();
+  return message;
+}
+
+void ShowCluster(Reader& r, bool json) {
+  auto members = TakeWire<v1::MembersResponse>(r);
+  for (const auto& group : members.groups()) CheckText(kvctl::GroupText(group, json), json);
+  kvctl::StoreAnswers answers;
+  for (const auto& store : members.stores()) {
+    auto status = TakeWire<v1::StatusResponse>(r);
+    // As ClusterClient has it: without a group it is no answer.
+    if (status.groups().empty()) {
+      answers.emplace(store.store_id(), absl::UnavailableError(ToAbsl(r.Bytes())));
+    } else {
+      answers.emplace(store.store_id(), status);
+    }
+  }
+  CheckText(kvctl::StatusText(members, answers, json), json);
+}
+
+void ShowVerdicts(Reader& r, bool json) {
+  std::vector<kvctl::VerifiedReplica> replicas;
+  for (int n = r.Byte() % 6; n > 0; --n) {
+    kvctl::VerifiedReplica& replica = replicas.emplace_back();
+    replica.store = r.Byte();
+    replica.address = r.Bytes();
+    if (r.Byte() % 4 == 0) replica.silent = r.Bytes();
+    replica.answer = TakeWire<v1::GetVerificationResponse>(r);
+  }
+  kvctl::Judge(&replicas, 7);
+  for (const auto& replica : replicas) {
+    KVD_CHECK(!replica.verdict.empty());
+    KVD_CHECK(replica.verdict != "ok" || (replica.Counts() && replica.answer.damaged() == 0));
+    CheckText(replica.verdict, false);
+  }
+  CheckText(json ? kvctl::VerifiedJson(replicas, 7, false) : kvctl::VerifiedTable(replicas, 7), json);
+}
+
+// What kvctl shows of whatever stores answer.
+KVD_FUZZ_TARGET(kvctl_text) {
+  Reader r(input);
+  uint8_t kind = r.Byte();
+  if (kind % 4 < 2) {
+    ShowCluster(r, kind % 2 == 0);
+  } else {
+    ShowVerdicts(r, kind % 2 == 0);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "kvd/internal/v1/raft.pb.h"
+#include "kvd/v1/cluster.pb.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
@@ -14,6 +15,7 @@
 #include "raft/side_file.h"
 #include "raft/wire.h"
 #include "server/data_directory.h"
+#include "server/state_files.h"
 #include "server/shard/command.h"
 #include "server/storage/mvcc_key.h"
 #include "tests/fuzz/fuzz_store.h"
@@ -324,6 +326,73 @@ void RequestSeeds(const Seeds& seeds) {
                                           .Bytes(answer.SerializeAsString()).out());
 }
 
+std::string HelloMessage() {
+  internal::v1::MessageBatch batch;
+  internal::v1::Message* message = batch.add_messages();
+  message->ParseFromString(Append(0, raft::EntryType::kEmpty, ""));
+  return batch.SerializeAsString();
+}
+
+// Calls and streams at the services, and what clients are answered.
+void CallSeeds(const Seeds& seeds) {
+  v1::ScanRequest scan;
+  scan.set_limit(1);
+  for (int method = 0; method < 18; ++method) {
+    seeds.Add("service_calls", "method-" + std::to_string(method),
+              Pieces().Byte(method).Byte(2).Byte(0).Bytes("").Byte(200).Bytes("x").out() + Filler(500 + method, 60));
+  }
+  seeds.Add("service_calls", "scan-of-bytes", Pieces().Byte(1).Byte(1).Byte(0).Bytes(scan.SerializeAsString()).out());
+  seeds.Add("transport_streams", "batch", Pieces().Byte(0).Byte(1).Byte(0).Byte(5).Bytes(HelloMessage())
+                                              .Byte(1).Bytes(HelloMessage()).out());
+  seeds.Add("transport_streams", "chunk", Pieces().Byte(1).Byte(0).Byte(0).Byte(5).Bytes("").out());
+  seeds.Add("transport_streams", "refused", Pieces().Byte(0).Byte(0).Byte(0).Byte(1).Bytes("").out());
+  v1::ScanResponse page;
+  page.set_read_timestamp(5);
+  auto* row = page.add_rows();
+  row->set_key("k");
+  row->mutable_version()->set_value("v");
+  row->mutable_version()->set_crc32c(ValueChecksum("k", "v"));
+  std::string first = page.SerializeAsString();
+  page.set_done(true);
+  seeds.Add("client_stream", "scan", Pieces().Byte(1).Byte(0).Byte(2).Bytes(first).Bytes(page.SerializeAsString())
+                                         .Byte(0).out());
+  seeds.Add("client_stream", "broken", Pieces().Byte(1).Byte(4).Byte(1).Bytes(first).Byte(14).Bytes("gone").Bytes("")
+                                           .Byte(1).Bytes("\xff").Byte(0).out());
+  v1::StatusResponse status;
+  status.add_groups()->add_replicas()->set_address("any:1");
+  v1::MembersResponse members;
+  members.add_stores()->set_store_id(1);
+  members.add_groups()->add_replicas()->set_progress("replicate");
+  std::string answer = status.SerializeAsString();
+  seeds.Add("client_stream", "cluster", Pieces().Byte(0).Byte(1).Bytes(answer).Byte(0).Byte(1)
+                                            .Bytes(members.SerializeAsString()).Byte(0).out());
+  seeds.Add("client_stream", "no-group", Pieces().Byte(0).Byte(1).Bytes("").Byte(0).Byte(1).Bytes("").Byte(0).out());
+  v1::GetVerificationResponse verified;
+  verified.set_state(v1::GetVerificationResponse::DONE);
+  verified.set_hashed(true);
+  verified.set_hash(5);
+  for (int json = 0; json < 2; ++json) {
+    std::string name = json == 0 ? "json" : "text";
+    seeds.Add("kvctl_text", "status-" + name,
+              Pieces().Byte(json).Bytes(members.SerializeAsString()).Bytes(answer).out());
+    seeds.Add("kvctl_text", "down-" + name,
+              Pieces().Byte(json).Bytes(members.SerializeAsString()).Bytes("").Bytes("\xff\x1b").out());
+    seeds.Add("kvctl_text", "verify-" + name, Pieces().Byte(2 + json).Byte(2).Byte(1).Bytes("a:1").Byte(1)
+                                                  .Bytes(verified.SerializeAsString()).Byte(2).Bytes("b:1").Byte(0)
+                                                  .Bytes("gone").Bytes("").out());
+  }
+  seeds.Add("kvctl_words", "quotes", "put 'a b' \"c\\\" d\"\te\\ f");
+  seeds.Add("kvctl_words", "open", "get 'a");
+}
+
+void NoteSeeds(const Seeds& seeds) {
+  server::RebuildTimes times{3, {1000, 1100, 5000}};
+  seeds.Add("state_notes", "rebuilds", "\x01" + server::FormatRebuildTimes(times));
+  seeds.Add("state_notes", "sum-is-made", "\x03" "3\n1000\n5000\n");
+  seeds.Add("state_notes", "state", std::string("\0a block is bad\n", 16));
+  seeds.Add("state_notes", "log", "\x02" "Corruption: block");
+}
+
 }  // namespace
 }  // namespace kvd::fuzz
 
@@ -340,5 +409,7 @@ int main(int argc, char** argv) {
   kvd::fuzz::StateSeeds(seeds);
   kvd::fuzz::MessageSeeds(seeds);
   kvd::fuzz::RequestSeeds(seeds);
+  kvd::fuzz::CallSeeds(seeds);
+  kvd::fuzz::NoteSeeds(seeds);
   return 0;
 }

@@ -1,12 +1,18 @@
 // What the engine holds: keys and versions, and the store's own file.
+#include <fstream>
+
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
+#include "raft/durable_file.h"
+#include "raft/rocks_log_options.h"
 #include "server/data_directory.h"
 #include "server/peers.h"
+#include "server/state_files.h"
 #include "server/storage/mvcc_key.h"
 #include "server/storage/version.h"
 #include "tests/fuzz/target.h"
+#include "tests/scratch_directory.h"
 
 namespace kvd {
 namespace {
@@ -65,6 +71,29 @@ KVD_FUZZ_TARGET(peers) {
   KVD_CHECK(once_more.ok() && *once_more == *again);
   for (const std::string& address : server::AddressesOfOthers(*again)) KVD_CHECK(!address.empty());
   (void)server::MayJoinAnew(*again, false);
+}
+
+// Any bytes in the small files that tell of damage; the first byte says which.
+KVD_FUZZ_TARGET(state_notes) {
+  static const auto* directory = new ScratchDirectory();
+  if (input.empty()) return;
+  uint8_t kind = static_cast<uint8_t>(input[0]);
+  std::string text(input.substr(1));
+  if (kind % 2 == 0) {
+    std::ofstream(directory->path() + "/DAMAGED", std::ios::binary | std::ios::trunc) << text;
+    auto note = kind % 4 == 0 ? server::StateFiles(directory->path()).Condemned()
+                              : raft::NotedDamage(directory->path());
+    KVD_CHECK(note && note->size() <= kNoteBytesMax && note->size() <= text.size());
+    for (char c : *note) KVD_CHECK(c >= ' ' && c <= '~');
+    return;
+  }
+  // Most inputs have no right checksum: they are given one.
+  if (kind % 4 == 3) text += "checksum " + std::to_string(Crc32c(text)) + "\n";
+  auto times = server::ParseRebuildTimes(text);
+  if (times) KVD_CHECK(times->last.size() <= server::kRebuildTimesMax && server::FormatRebuildTimes(*times) == text);
+  std::ofstream(directory->path() + "/REBUILDS", std::ios::binary | std::ios::trunc) << text;
+  auto record = server::StateFiles(directory->path()).Rebuilds(input.size());
+  KVD_CHECK(record.total == (times ? times->total : 0) && record.last_hour <= server::kRebuildTimesMax);
 }
 
 }  // namespace

@@ -83,6 +83,13 @@ TEST(Error, DetailsSurviveTheWire) {
   EXPECT_EQ(InfoOf(absl::InternalError("plain")).kind, ErrorKind::kNone);
 }
 
+TEST(Error, LimitsNameFieldValueAndSide) {
+  auto text = [](const absl::Status& status) { return std::string(status.message()); };
+  EXPECT_EQ(text(LimitError("key", 4096, 5000, "bytes")), "key is 5000 bytes, the limit is 4096");
+  EXPECT_EQ(text(LimitError("key", 1, 0, "bytes")), "key is 0 bytes, it must be at least 1");
+  EXPECT_EQ(text(LimitError("read.consistency", 2, 7, "")), "read.consistency is 7, the limit is 2");
+}
+
 TEST(Printable, EscapesAndCuts) {
   EXPECT_EQ(Printable(std::string("a\"\0", 3)), R"("a\"\x00")");
   EXPECT_EQ(Printable(std::string(100, 'x'), 3), "\"xxx\"... (100 bytes)");

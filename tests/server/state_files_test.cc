@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "gtest/gtest.h"
+#include "raft/durable_file.h"
 #include "tests/scratch_directory.h"
 
 namespace kvd::server {
@@ -93,6 +94,29 @@ TEST_F(StateFilesTest, CountsAllAndThoseOfTheLastHour) {
   EXPECT_EQ(files_.Rebuilds(4650).last_hour, 2u);
   std::ofstream(Path("REBUILDS")) << "no number";
   EXPECT_EQ(files_.Rebuilds(5001).total, 0u);
+}
+
+TEST_F(StateFilesTest, ARecordThatDecayedCountsAsNone) {
+  std::string whole = FormatRebuildTimes({3, {1000, 1100, 5000}});
+  std::ofstream(Path("REBUILDS")) << whole;
+  EXPECT_EQ(files_.Rebuilds(5001).total, 3u);
+  for (size_t i = 0; i < whole.size(); ++i) {
+    std::string decayed = whole;
+    decayed[i] ^= 1;
+    std::ofstream(Path("REBUILDS")) << decayed;
+    EXPECT_EQ(files_.Rebuilds(5001).total, 0u) << decayed;
+  }
+  std::ofstream(Path("REBUILDS")) << whole << std::string(1 << 20, '1');
+  EXPECT_EQ(files_.Rebuilds(5001).total, 0u);
+}
+
+TEST_F(StateFilesTest, ANoteThatDecayedIsStillANote) {
+  std::ofstream(Path("DAMAGED")) << "a\x1b[2Jb" << std::string(1 << 20, 'c');
+  std::string note = files_.Condemned().value_or("");
+  EXPECT_EQ(note.substr(0, 7), "a?[2Jbc");
+  EXPECT_EQ(note.size(), kNoteBytesMax);
+  std::ofstream(Path("DAMAGED")) << "";
+  EXPECT_EQ(files_.Condemned(), "");
 }
 
 }  // namespace

@@ -1,0 +1,108 @@
+#include "client/kvctl/verdict.h"
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/kvctl/format.h"
+
+namespace kvd::kvctl {
+namespace {
+
+using Answer = v1::GetVerificationResponse;
+
+// Whatever can be held against a replica by its own answer; empty if nothing.
+std::string OwnFault(const VerifiedReplica& r, uint64_t index) {
+  if (!r.silent.empty()) return absl::StrCat("does not answer: ", Escape(r.silent));
+  switch (r.answer.state()) {
+    case Answer::BEHIND:
+      return absl::StrCat("lags: it is at index ", r.answer.applied_index(), " and does not reach ",
+                          index);
+    case Answer::RUNNING: return "does not come to an end";
+    case Answer::MISSED: return "missed it: restarted, or given a snapshot; verify again";
+    default: break;
+  }
+  if (r.answer.damaged() == 0) return r.Counts() ? "" : "did not hash its state";
+  return absl::StrCat("damaged: ", r.answer.damaged(),
+                      r.answer.damaged() == 1 ? " error" : " errors",
+                      r.answer.damage().empty() ? "" : "; " + Escape(r.answer.damage(0)));
+}
+
+// The hash that most replicas have; 0 replicas if no two agree.
+std::pair<uint64_t, int> Majority(const std::vector<VerifiedReplica>& replicas) {
+  std::map<uint64_t, int> votes;
+  for (const VerifiedReplica& r : replicas) {
+    if (r.Counts()) ++votes[r.answer.hash()];
+  }
+  std::pair<uint64_t, int> best{0, 0};
+  for (const auto& [hash, count] : votes) {
+    if (count > best.second) best = {hash, count};
+  }
+  if (votes.size() > 1 && best.second == 1) best.second = 0;
+  return best;
+}
+
+std::string Json(const VerifiedReplica& r, uint64_t index) {
+  std::string damage;
+  for (const std::string& line : r.answer.damage()) {
+    absl::StrAppend(&damage, damage.empty() ? "" : ", ", JsonText(line));
+  }
+  std::string hash = r.Counts() ? absl::StrFormat("\"%016x\"", r.answer.hash()) : "null";
+  return absl::StrCat("{\"store_id\": ", r.store, ", \"replica_id\": ", r.id,
+                      ", \"address\": ", JsonText(r.address), ", \"index\": ", index,
+                      ", \"hash\": ", hash, ", \"keys\": ", r.answer.keys(),
+                      ", \"versions\": ", r.answer.versions(), ", \"bytes\": ", r.answer.bytes(),
+                      ", \"checksum_errors\": ", r.answer.damaged(), ", \"damage\": [", damage,
+                      "], \"ok\": ", r.verdict == "ok" ? "true" : "false",
+                      ", \"verdict\": ", JsonText(r.verdict), "}");
+}
+
+}  // namespace
+
+void Judge(std::vector<VerifiedReplica>* replicas, uint64_t index) {
+  auto [hash, agree] = Majority(*replicas);
+  const Answer* common = nullptr;
+  for (const VerifiedReplica& r : *replicas) {
+    if (r.Counts() && r.answer.hash() == hash) common = &r.answer;
+  }
+  for (VerifiedReplica& r : *replicas) {
+    r.verdict = OwnFault(r, index);
+    if (!r.verdict.empty() || r.answer.hash() == hash) {
+      if (r.verdict.empty() && agree == 0) r.verdict = "differs: no two replicas agree";
+      if (r.verdict.empty()) r.verdict = "ok";
+      continue;
+    }
+    r.verdict = agree == 0 ? std::string("differs: no two replicas agree")
+                           : absl::StrFormat(
+                                 "differs: hash %016x, most have %016x; %d keys and %d versions, "
+                                 "most have %d and %d",
+                                 r.answer.hash(), hash, r.answer.keys(), r.answer.versions(),
+                                 common->keys(), common->versions());
+  }
+}
+
+std::string VerifiedJson(const std::vector<VerifiedReplica>& replicas, uint64_t index, bool ok) {
+  std::string rows;
+  for (const VerifiedReplica& r : replicas) {
+    absl::StrAppend(&rows, rows.empty() ? "" : ", ", Json(r, index));
+  }
+  return absl::StrCat("{\"index\": ", index, ", \"ok\": ", ok ? "true" : "false",
+                      ", \"replicas\": [", rows, "]}\n");
+}
+
+std::string VerifiedTable(const std::vector<VerifiedReplica>& replicas, uint64_t index) {
+  std::vector<std::vector<std::string>> rows = {
+      {"STORE", "REPLICA", "INDEX", "HASH", "KEYS", "VERSIONS", "BYTES", "ERRORS", "VERDICT"}};
+  for (const VerifiedReplica& r : replicas) {
+    bool counts = r.Counts();
+    rows.push_back({std::to_string(r.store), std::to_string(r.id), std::to_string(index),
+                    counts ? absl::StrFormat("%016x", r.answer.hash()) : "-",
+                    counts ? std::to_string(r.answer.keys()) : "-",
+                    counts ? std::to_string(r.answer.versions()) : "-",
+                    HumanBytes(r.answer.bytes()), std::to_string(r.answer.damaged()),
+                    r.verdict.substr(0, r.verdict.find(':'))});
+  }
+  return Table(rows);
+}
+
+}  // namespace kvd::kvctl
