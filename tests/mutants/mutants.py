@@ -199,10 +199,9 @@ def hunt(directory, seeds, core_seeds, took):
         except subprocess.TimeoutExpired:
             return "hung", by, None
         seed = failing_seed(ran.stdout)
-        if seed is not None or (by == "scenarios" and ran.returncode != 0):
+        # The cluster's runs also fail for what never happened in them, which is no find.
+        if seed is not None or (by != "cluster" and ran.returncode != 0):
             return "found", by, seed
-        if ran.returncode != 0:
-            sys.exit(f"{by} ended with {ran.returncode}, by no seed:\n{ran.stdout[-4000:]}")
     return "missed", "-", None
 
 
