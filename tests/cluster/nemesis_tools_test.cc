@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "server/storage/rocks_engine.h"
 #include "tests/cluster/control_group.h"
 #include "tests/cluster/damage.h"
+#include "tests/cluster/disk_image.h"
 #include "tests/cluster/faults/fault.h"
 #include "tests/cluster/load.h"
 #include "tests/cluster/nemesis_run.h"
@@ -303,6 +305,35 @@ TEST(Damage, ChangesOneBitOrCutsOrZeroes) {
   }
   std::ofstream(path, std::ios::binary) << std::string(5000, '\0');
   EXPECT_FALSE(DamageFile(path, Damage::kZeroedBlock, random)) << "zeroes were zeroed";
+}
+
+TEST(DiskImage, ACutOfItsPowerLosesWhatWasNotSynced) {
+  SKIP_WITHOUT_SANDBOX();
+  InSandbox([] {
+    ScratchDirectory scratch;
+    std::string directory = scratch.path() + "/disk";
+    DiskImage disk(scratch.path() + "/image", directory, 64 << 20);
+    int folder = open(directory.c_str(), O_RDONLY | O_DIRECTORY);
+    for (int life = 1; life <= 2; ++life) {
+      std::string path = absl::StrCat(directory, "/file-", life);
+      int fd = open(path.c_str(), O_WRONLY | O_CREAT, 0644);
+      EXPECT_EQ(write(fd, "synced", 6), 6);
+      EXPECT_EQ(fdatasync(fd), 0);
+      EXPECT_EQ(fsync(folder), 0);
+      EXPECT_EQ(write(fd, "unsynced", 8), 8);
+      EXPECT_EQ(ReadAll(path), "syncedunsynced");
+      disk.CutPower();
+      EXPECT_NE(fdatasync(fd), 0);
+      close(fd);
+      close(folder);
+      disk.RestorePower();
+      EXPECT_EQ(ReadAll(path), "synced");
+      folder = open(directory.c_str(), O_RDONLY | O_DIRECTORY);
+    }
+    close(folder);
+    EXPECT_EQ(ReadAll(directory + "/file-1"), "synced");
+    EXPECT_EQ(umount2(directory.c_str(), 0), 0);
+  });
 }
 
 TEST(History, ALostWriteAndALongGapAreSeen) {

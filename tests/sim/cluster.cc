@@ -10,7 +10,8 @@ namespace kvd::sim {
 std::string Report::ToString() const {
   return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
                       " crashes=", crashes, " cuts=", cuts, " disks_filled=", disks_filled,
-                      " membership=", membership_changes,
+                      " membership=", membership_changes, " pauses=", pauses, " transfers=", transfers,
+                      " clock_jumps=", clock_jumps, " minorities=", minorities_broken,
                       " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged,
                       " states_damaged=", states_damaged, " rebuilds=", rebuilds,
                       disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
@@ -25,7 +26,9 @@ Cluster::Cluster(const ClusterOptions& options)
       fault_points_(scheduler_.random().Fork()),
       invariants_(options.seed ^ 0x20ca),
       damage_random_(options.seed * 2 + 1),
-      loss_random_(options.seed ^ 0x10575) {
+      loss_random_(options.seed ^ 0x10575),
+      clock_random_(options.seed ^ 0xC10C),
+      minority_random_(options.seed ^ 0x3170) {
   DrawOptions();
   Bootstrap();
   scheduler_.after_event = [this] {
@@ -235,18 +238,29 @@ Report Cluster::Run() {
   if (faulting_ && damage_random_.Chance(0.33)) ScheduleDamage();
   // By the seed itself, as above.
   if (faulting_ && fault_rate_ > 0 && options_.seed % 3 == 0) ScheduleLoss();
+  if (faulting_ && clock_random_.Chance(0.25)) ScheduleClockJump();
   fault_points_.set_active(faulting_ && fault_rate_ > 0);
   Elapse(options_.duration);
   for (auto& client : clients_) client->Stop();
   Heal();
+  if (options_.faults && minority_random_.Chance(0.33) && BreakMinority()) {
+    MustServe();
+    broken_.clear();
+    Heal();
+  }
+  MustServe();
+  // Their operations have a deadline of their own.
   KVD_CHECK(Await([&] {
     for (auto& client : clients_) {
       if (!client->idle()) return false;
     }
     return true;
-  }, std::chrono::seconds(20)));
+  }));
   Converge();
+  ReadEverything();
   CheckHistories();
+  report_.messages_lost = network_.lost;
+  report_.clocks_adrift = clocks_beyond_bound_ ? 1 : 0;
   report_.events = scheduler_.events();
   report_.applied = invariants_.highest_applied();
   report_.cached_reads = invariants_.cached_reads();

@@ -1,10 +1,12 @@
 // A whole simulated cluster under faults, in two phases as TigerBeetle's simulator has them: safety
-// (anything goes, invariants hold), then liveness (faults stop; the cluster must serve again within
-// ten seconds and all replicas must converge). Everything follows from the seed.
+// (anything goes, invariants hold), then liveness (faults stop; within ten seconds a put and a get
+// succeed, in a third of the seeds with a minority of the voters still down or cut off; then all
+// replicas must converge). Everything follows from the seed.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,11 +40,41 @@ struct Report {
   uint64_t states_damaged = 0;
   uint64_t rebuilds = 0;
   uint64_t disks_lost = 0;
+  uint64_t pauses = 0;
+  uint64_t transfers = 0;
+  uint64_t clock_jumps = 0;
+  uint64_t clocks_adrift = 0;  // 1: further than leases allow for
+  uint64_t messages_lost = 0;
+  uint64_t minorities_broken = 0;  // while the others had to serve
   uint64_t elections = 0;
   uint64_t cached_reads = 0;  // of the checks' own reads, by the row cache
   Index applied;
   uint32_t fingerprint = 0;  // equal for equal runs
   std::string ToString() const;
+};
+
+// What is done to clusters, and comes of it: over many seeds each must happen.
+struct FaultCounter {
+  const char* name;
+  uint64_t Report::*count;
+};
+inline constexpr FaultCounter kFaultCounters[] = {
+    {"crashes", &Report::crashes},
+    {"cuts", &Report::cuts},
+    {"messages lost", &Report::messages_lost},
+    {"pauses", &Report::pauses},
+    {"full disks", &Report::disks_filled},
+    {"transfers", &Report::transfers},
+    {"membership changes", &Report::membership_changes},
+    {"snapshots installed", &Report::snapshots},
+    {"states lost", &Report::states_lost},
+    {"states damaged", &Report::states_damaged},
+    {"states rebuilt", &Report::rebuilds},
+    {"logs damaged", &Report::logs_damaged},
+    {"disks lost", &Report::disks_lost},
+    {"clock jumps", &Report::clock_jumps},
+    {"clocks adrift", &Report::clocks_adrift},
+    {"minorities left broken", &Report::minorities_broken},
 };
 
 class Cluster {
@@ -74,7 +106,11 @@ class Cluster {
   bool LossesMended();
   void StartClients(int count);
   void CheckHistories();
+  // Reads every key that was written once more, so that a lost write at a history's end is seen too.
+  void ReadEverything();
   void Heal();
+  // From now on a put and a get succeed within ten seconds.
+  void MustServe();
   // The state of all stores, for a person.
   std::string Describe();
   void Converge();
@@ -98,6 +134,9 @@ class Cluster {
   void CutSomething();
   void FillDisk();
   void ChangeMembers();
+  void ScheduleClockJump();
+  // Of voters who all know the same members and lack nothing; false if they are not like that.
+  bool BreakMinority();
   // cluster_lost.cc
   void ScheduleLoss();
   void AskToJoin(size_t loss);
@@ -130,7 +169,11 @@ class Cluster {
     bool over = false;  // it was lost again
   };
   std::vector<Loss> losses_;
-  Random loss_random_;  // of its own, so that what is drawn for other faults stays the same
+  // Of their own, so that what is drawn for other faults stays the same.
+  Random loss_random_;
+  Random clock_random_;
+  Random minority_random_;
+  std::set<StoreId> broken_;  // they stay as they are
   Report report_;
 };
 

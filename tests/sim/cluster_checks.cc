@@ -43,8 +43,7 @@ std::string Cluster::Describe() {
   return out;
 }
 
-// All members of the configuration in force reach the same position and state.
-void Cluster::Converge() {
+void Cluster::MustServe() {
   bool served = false;
   bool answered = false;
   WorkloadOptions workload;
@@ -54,8 +53,13 @@ void Cluster::Converge() {
     served = ok;
     answered = true;
   });
-  KVD_CHECK_MSG(Await([&] { return answered; }, std::chrono::seconds(25)), "no answer to the probe");
-  KVD_CHECK_MSG(served, absl::StrCat("the healed cluster does not serve", Describe()));
+  KVD_CHECK_MSG(Await([&] { return answered; }) && served,
+                absl::StrCat("the healed cluster does not serve", Describe()));
+}
+
+// All members of the configuration in force reach the same position and state.
+void Cluster::Converge() {
+  MustServe();
   KVD_CHECK_MSG(Await([this] { return LossesMended(); }, std::chrono::seconds(30)),
                 absl::StrCat("a lost replica's place is not taken", Describe()));
   auto converged = [&] {
@@ -146,6 +150,23 @@ bool Cluster::VerifyOnce() {
                                " differ at index ", v.index.value()));
   }
   return whole;
+}
+
+void Cluster::ReadEverything() {
+  std::set<std::string> keys;
+  for (auto& client : clients_) {
+    for (auto& [key, operations] : client->history()) keys.insert(key);
+  }
+  WorkloadOptions workload;
+  workload.stores = static_cast<int>(stores_.size());
+  clients_.push_back(std::make_unique<SimClient>(&scheduler_, &network_, 9998, workload));
+  SimClient& reader = *clients_.back();
+  reader.Stop();
+  for (const std::string& key : keys) {
+    reader.Read(key);
+    KVD_CHECK_MSG(Await([&] { return reader.idle(); }) && reader.unknown() == 0,
+                  absl::StrCat("the last read of ", key, " has no answer", Describe()));
+  }
 }
 
 void Cluster::CheckHistories() {

@@ -23,6 +23,7 @@ void Cluster::InjectFault() {
       if (!store->running() || !scheduler_.random().Chance(0.4)) continue;
       store->process().loop->PauseUntil(scheduler_.now() +
                                         milliseconds(scheduler_.random().Between(50, 2500)));
+      ++report_.pauses;
       return;
     }
     return;
@@ -36,6 +37,7 @@ void Cluster::InjectFault() {
       leader->process().loop->Post([host = leader->process().host.get(), to = m.replica] {
         (void)host->TransferLeadership(kGroup, to);
       });
+      ++report_.transfers;
       return;
     }
     return;
@@ -67,8 +69,48 @@ void Cluster::StartLater(StoreId id) {
   auto down = random.Chance(0.3) ? random.Between(1, 20) : random.Between(10, 3000);
   scheduler_.After(milliseconds(down), [this, id] {
     SimStore& store = *stores_.at(id);
-    if (!store.running() && store.formatted()) store.Start();
+    if (!store.running() && store.formatted() && !broken_.contains(id)) store.Start();
   });
+}
+
+// In a quarter of the seeds a store's wall clock is set now and then; it must do no harm.
+void Cluster::ScheduleClockJump() {
+  scheduler_.After(milliseconds(clock_random_.Between(200, 4000)), [this] {
+    if (!faulting_) return;
+    auto at = std::next(stores_.begin(), static_cast<ptrdiff_t>(clock_random_.Below(stores_.size())));
+    if (at->second->running()) {
+      auto offset = static_cast<int64_t>(clock_random_.Below(1'200'000)) - 600'000;
+      at->second->process().loop->set_wall_offset_ms(offset);
+      ++report_.clock_jumps;
+    }
+    ScheduleClockJump();
+  });
+}
+
+bool Cluster::BreakMinority() {
+  if (!AllHealthy()) return false;
+  std::vector<raft::Member> voters;
+  std::set<std::string> configurations;
+  for (auto& [id, store] : stores_) {
+    if (!store->running() || !store->core().configuration().Contains(store->core().id())) continue;
+    voters = store->core().configuration().voters;
+    configurations.insert(store->core().configuration().ToString());
+  }
+  // Of a change that some know of, those that stay may not be enough.
+  if (configurations.size() != 1 || voters.size() < 3) return false;
+  for (size_t n = (voters.size() - 1) / 2; n > 0; --n) {
+    size_t at = minority_random_.Below(voters.size());
+    SimStore& store = *stores_.at(voters[at].store);
+    voters.erase(voters.begin() + static_cast<ptrdiff_t>(at));
+    broken_.insert(store.id());
+    if (minority_random_.Chance(0.5)) {
+      if (store.running()) store.Crash();
+    } else {
+      Partition({store.id().value()});
+    }
+  }
+  ++report_.minorities_broken;
+  return true;
 }
 
 // One replica at a time may lack a part of what it acknowledged: then the others have it.

@@ -1,5 +1,5 @@
 // Crashes and delays at the named fault points of the code under test. Each seed has a point of its own
-// for a crash and one for a delay, and a small chance of either anywhere.
+// for a crash and one for a delay, a small chance of either anywhere, and a third of those where few come by.
 #pragma once
 
 #include <array>
@@ -29,9 +29,14 @@ class FaultPoints : public FaultInjector {
   const FaultPointCoverage& coverage() const { return coverage_; }
 
  private:
+  bool IsDue(bool* due);
+
   Random random_;
   bool active_ = false;
   double anywhere_;
+  // Where few come by: whether it is still to happen in this seed.
+  std::array<bool, kFaultPointCount> crash_due_{};
+  std::array<bool, kFaultPointCount> delay_due_{};
   FaultPoint crash_at_;
   FaultPoint delay_at_;
   uint64_t until_crash_;  // times that the point is passed before

@@ -217,6 +217,45 @@ TEST(KeyValueService, SnapshotUnreliableRecoverConcurrentPartitions) {
 }
 
 // A thousand operations of one client in a row, each waiting for the one before.
+// Stands still for a second after each read, before the answer.
+class SlowReader : public FaultInjector {
+ public:
+  void Pass(FaultPoint point) override {
+    if (point != FaultPoint::kReadDone) return;
+    ++reads;
+    if (stands_still) SimLoop::Running()->Skip(std::chrono::seconds(1));
+  }
+  bool stands_still = false;
+  int reads = 0;
+};
+
+// Who may lead by then is for a quorum to say, not for a lease that was.
+TEST(KeyValueService, ALeaseThatRanOutWhileReadingIsNotTrusted) {
+  Cluster cluster(Calm(26));
+  ASSERT_TRUE(Increments(cluster, "n", 1));
+  SlowReader reader;
+  FaultInjector* before = std::exchange(fault_injector, &reader);
+  SimStore& leader = *cluster.Leader();
+  auto answered = [&] {
+    auto good = std::make_shared<bool>(false);
+    service::RequestItem item;
+    item.mutable_get()->set_key("n");
+    cluster.network().endpoints[leader.id().value()].on_request(
+        item, [good](service::ResponseItem answer) { *good = answer.has_get(); });
+    cluster.Await([&] { return *good; }, std::chrono::seconds(3));
+    return *good;
+  };
+  EXPECT_TRUE(answered());
+  EXPECT_EQ(reader.reads, 1);
+  reader.stands_still = true;
+  EXPECT_TRUE(answered());
+  EXPECT_EQ(reader.reads, 3) << "it was not read again";
+  cluster.Partition({leader.id().value()});
+  ASSERT_TRUE(leader.core().IsLeader());
+  EXPECT_FALSE(answered());
+  fault_injector = before;
+}
+
 TEST(KeyValueService, SpeedOfSequentialOperations) {
   Cluster cluster(Calm(27));
   ASSERT_TRUE(Increments(cluster, "n", 1000));

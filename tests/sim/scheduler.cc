@@ -39,7 +39,7 @@ SimLoop::SimLoop(Scheduler* scheduler, double rate, int64_t wall_offset_ms)
 
 MonotonicTime SimLoop::Now() const {
   auto lived = static_cast<double>((scheduler_->now() - born_).count());
-  return born_ + Duration(static_cast<int64_t>(lived * rate_));
+  return born_ + Duration(static_cast<int64_t>(lived * rate_)) + skipped_;
 }
 
 uint64_t SimLoop::WallMillis() const {

@@ -66,6 +66,8 @@ class SimLoop : public Loop {
 
   // Nothing runs until then: a stopped process, a stalled disk under it.
   void PauseUntil(MonotonicTime when) { paused_until_ = when; }
+  // It stood still just now, in the midst of what it does, and goes on: its clock alone tells.
+  void Skip(Duration duration) { skipped_ += duration; }
   void Delay(Duration duration) { PauseUntil(scheduler_->now() + duration); }
 
   // The loop whose task is running, null if none is.
@@ -85,6 +87,7 @@ class SimLoop : public Loop {
   const MonotonicTime born_;
   int64_t wall_offset_ms_;
   MonotonicTime paused_until_ = kLongAgo;
+  Duration skipped_{};
   std::function<void()> on_crash_;
   static SimLoop* running_;
   Random random_;

@@ -1,16 +1,20 @@
-// Runs many seeds. Prints each failing seed with the command that replays it, and which fault points were
-// passed, and hit with a crash and with a delay. Seeds run in processes of their own, so that one that fails
-// does not end the others.
+// Runs many seeds. Prints each failing seed with the command that replays it, how often each kind of fault
+// happened, and which fault points were passed, and hit with a crash and with a delay: over enough seeds each
+// must be. Seeds run in processes of their own, so that one that fails does not end the others.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "tests/sim/cluster.h"
 
 namespace {
@@ -25,46 +29,76 @@ struct Arguments {
   bool stop = false;  // at the first seed that fails
 };
 
-bool Parse(int argc, char** argv, Arguments* a) {
-  for (int i = 1; i < argc; ++i) {
-    std::string flag = argv[i];
-    if (flag == "--stop") {
-      a->stop = true;
-      continue;
-    }
-    if (flag == "--verbose") {
-      a->verbose = true;
-      continue;
-    }
-    if (flag == "--coverage") {
-      a->coverage = true;
-      continue;
-    }
-    if (i + 1 == argc) return false;
-    double n = std::atof(argv[++i]);
-    if (flag == "--seeds") a->seeds = static_cast<uint64_t>(n);
-    else if (flag == "--first") a->first = static_cast<uint64_t>(n);
-    else if (flag == "--minutes") a->minutes = n;
-    else if (flag == "--seconds-simulated") a->seconds_simulated = static_cast<int>(n);
-    else return false;
+// False, with the exit code, if there is nothing to run.
+bool Parse(int argc, char** argv, Arguments* a, int* exit_code) {
+  CLI::App app("Runs simulated clusters under faults, each from a seed.", "soak");
+  app.add_option("--seeds", a->seeds, "How many")->check(CLI::Range(1UL, 1'000'000'000UL));
+  app.add_option("--first", a->first, "The first one")->check(CLI::Range(0UL, 1'000'000'000'000UL));
+  app.add_option("--minutes", a->minutes, "Begin no more after so many")->check(CLI::Range(0.0, 1e9));
+  app.add_option("--seconds-simulated", a->seconds_simulated, "Of each seed, under faults")
+      ->check(CLI::Range(1, 86'400));
+  app.add_flag("--stop", a->stop, "At the first seed that fails");
+  app.add_flag("--verbose", a->verbose, "Say what happened in each seed");
+  app.add_flag("--coverage", a->coverage, "A line for each fault point");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    *exit_code = 2;
+    if (e.get_exit_code() == 0) *exit_code = app.exit(e);
+    else std::fprintf(stderr, "soak: %s\n", e.what());
+    return false;
   }
   return true;
 }
 
-// Of all seeds; in memory that the children share.
-kvd::sim::FaultPointCoverage* SharedCoverage() {
-  void* memory = mmap(nullptr, sizeof(kvd::sim::FaultPointCoverage), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+constexpr size_t kCounters = std::size(kvd::sim::kFaultCounters);
+
+// What happened in all seeds.
+struct Totals {
+  kvd::sim::FaultPointCoverage points;
+  std::array<uint64_t, kCounters> counts{};
+};
+
+// In memory that the children share.
+Totals* SharedTotals() {
+  void* memory = mmap(nullptr, sizeof(Totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) std::abort();
-  return new (memory) kvd::sim::FaultPointCoverage();
+  return new (memory) Totals();
 }
 
-void Add(const kvd::sim::FaultPointCoverage& from, kvd::sim::FaultPointCoverage* to) {
+void Add(const kvd::sim::FaultPointCoverage& from, const kvd::sim::Report& report, Totals* to) {
   for (size_t i = 0; i < kvd::kFaultPointCount; ++i) {
-    to->passed[i] += from.passed[i];
-    to->crashed[i] += from.crashed[i];
-    to->delayed[i] += from.delayed[i];
+    to->points.passed[i] += from.passed[i];
+    to->points.crashed[i] += from.crashed[i];
+    to->points.delayed[i] += from.delayed[i];
   }
+  for (size_t i = 0; i < kCounters; ++i) to->counts[i] += report.*kvd::sim::kFaultCounters[i].count;
+}
+
+// Over this many seeds everything must have happened.
+constexpr uint64_t kCompleteSeeds = 1000;
+
+// What did not happen at all; empty if everything did.
+std::string Missing(const Totals& totals) {
+  std::vector<std::string> missing;
+  for (size_t i = 0; i < kvd::kFaultPointCount; ++i) {
+    const char* name = kvd::kFaultPointNames[i];
+    if (totals.points.passed[i] == 0) missing.push_back(absl::StrCat("'", name, "' passed"));
+    if (totals.points.crashed[i] == 0) missing.push_back(absl::StrCat("a crash at '", name, "'"));
+    if (totals.points.delayed[i] == 0) missing.push_back(absl::StrCat("a delay at '", name, "'"));
+  }
+  for (size_t i = 0; i < kCounters; ++i) {
+    if (totals.counts[i] == 0) missing.push_back(kvd::sim::kFaultCounters[i].name);
+  }
+  return absl::StrJoin(missing, ", ");
+}
+
+void PrintCounts(const Totals& totals) {
+  std::printf("faults:");
+  for (size_t i = 0; i < kCounters; ++i) {
+    std::printf("%s %lu %s", i == 0 ? "" : ",", totals.counts[i], kvd::sim::kFaultCounters[i].name);
+  }
+  std::printf("\n");
 }
 
 void PrintCoverage(const kvd::sim::FaultPointCoverage& coverage, bool all) {
@@ -84,7 +118,7 @@ void PrintCoverage(const kvd::sim::FaultPointCoverage& coverage, bool all) {
 }
 
 // Runs `count` seeds from `first` in a child; the seed that failed, or 0.
-uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a, kvd::sim::FaultPointCoverage* coverage) {
+uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a, Totals* totals) {
   int pipe_ends[2];
   if (pipe(pipe_ends) != 0) std::abort();
   pid_t child = fork();
@@ -96,7 +130,7 @@ uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a, kvd::sim::
       options.duration = std::chrono::seconds(a.seconds_simulated);
       kvd::sim::Cluster cluster(options);
       kvd::sim::Report report = cluster.Run();
-      Add(cluster.coverage(), coverage);
+      Add(cluster.coverage(), report, totals);
       if (a.verbose) std::printf("seed %lu: %s\n", seed, report.ToString().c_str());
     }
     std::fflush(stdout);
@@ -116,21 +150,19 @@ uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a, kvd::sim::
 
 int main(int argc, char** argv) {
   Arguments a;
-  if (!Parse(argc, argv, &a)) {
-    std::fprintf(stderr, "usage: %s [--seeds N] [--first N] [--minutes M] [--seconds-simulated S] [--stop] [--verbose] [--coverage]\n", argv[0]);
-    return 2;
-  }
+  int exit_code = 0;
+  if (!Parse(argc, argv, &a, &exit_code)) return exit_code;
   auto start = std::chrono::steady_clock::now();
   auto elapsed = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  kvd::sim::FaultPointCoverage* coverage = SharedCoverage();
+  Totals* totals = SharedTotals();
   uint64_t failed = 0, done = 0;
   constexpr uint64_t kBlock = 20;
   uint64_t next = a.first;
   while (next < a.first + a.seeds && elapsed() < a.minutes * 60) {
     uint64_t count = std::min(kBlock, a.first + a.seeds - next);
-    uint64_t bad = RunBlock(next, count, a, coverage);
+    uint64_t bad = RunBlock(next, count, a, totals);
     if (bad == 0) {
       done += count;
       next += count;
@@ -147,6 +179,10 @@ int main(int argc, char** argv) {
   std::printf("%lu seeds from %lu, %lu failed, %.1f seeds/s, %.2f hours simulated\n", done, a.first, failed,
               static_cast<double>(done) / elapsed(),
               static_cast<double>(done) * a.seconds_simulated / 3600);
-  PrintCoverage(*coverage, a.coverage);
-  return failed == 0 ? 0 : 1;
+  PrintCounts(*totals);
+  PrintCoverage(totals->points, a.coverage);
+  std::string missing = Missing(*totals);
+  bool complete = done < kCompleteSeeds || missing.empty();
+  if (!complete) std::printf("never happened in %lu seeds: %s\n", done, missing.c_str());
+  return failed == 0 && complete ? 0 : 1;
 }

@@ -142,6 +142,12 @@ void SimClient::Finished(const std::string& key, size_t position,
   timer_ = loop_.After(pause, [this] { Next(); });
 }
 
+void SimClient::Read(const std::string& key) {
+  client::RequestItem item;
+  item.mutable_get()->set_key(key);
+  Run(key, Operation(), std::move(item));
+}
+
 void SimClient::Probe(std::function<void(bool)> done) {
   ProbeUntil(scheduler_->now() + std::chrono::seconds(10), std::move(done));
 }
@@ -153,11 +159,11 @@ void SimClient::ProbeUntil(MonotonicTime end, std::function<void(bool)> done) {
   item.mutable_put()->set_key("probe");
   item.mutable_put()->set_value(Unique());
   std::string value = item.put().value();
-  session_.Submit(std::move(item), loop_.Now() + milliseconds(10'000), [this, value, done, end](auto put) {
+  session_.Submit(std::move(item), loop_.Now() + (end - scheduler_->now()), [this, value, done, end](auto put) {
     if (!put.ok()) return scheduler_->now() < end ? ProbeUntil(end, done) : done(false);
     client::RequestItem get;
     get.mutable_get()->set_key("probe");
-    session_.Submit(std::move(get), loop_.Now() + milliseconds(10'000), [value, done](auto got) {
+    session_.Submit(std::move(get), loop_.Now() + (end - scheduler_->now()), [value, done](auto got) {
       done(got.ok() && got->get().found() && got->get().version().value() == value);
     });
   });

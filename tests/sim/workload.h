@@ -27,7 +27,9 @@ class SimClient {
   void Start();
   void Stop() { stopped_ = true; }
   bool idle() const { return !busy_; }
-  // One write and its read, to show that the cluster serves. `done(ok)`.
+  // Reads a key, once; recorded like all else. Requires: idle.
+  void Read(const std::string& key);
+  // One write and its read within ten seconds, to show that the cluster serves. `done(ok)`.
   void Probe(std::function<void(bool)> done);
 
   // What was done, by key. Unfinished operations count as unknown.

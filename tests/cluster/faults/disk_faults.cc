@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "tests/cluster/damage.h"
+#include "tests/cluster/disk_image.h"
 #include "tests/cluster/faults/fault.h"
-#include "tests/cluster/process.h"
 #include "tests/cluster/replica_state.h"
 #include "tests/cluster/tracer.h"
 
@@ -73,7 +73,10 @@ class DiskFull : public Fault {
   void SetUp(RunSetup* setup) override {
     setup->cluster.flags = {"--write-buffer-mb", "1", "--log-keep-mb", "1"};
     setup->filler_bytes_max = 16 << 10;
-    for (int n = 1; n <= setup->cluster.stores; ++n) MountSmall(setup->directory, n);
+    for (int n = 1; n <= setup->cluster.stores; ++n) {
+      DiskImage(absl::StrCat(setup->directory, "/disk-", n),
+                absl::StrCat(setup->directory, "/store-", n), kDiskBytes);
+    }
   }
   void Inject(FaultCluster& cluster, Random& random) override {
     store_ = AnyStore(cluster, random);
@@ -86,19 +89,6 @@ class DiskFull : public Fault {
 
  private:
   static constexpr uint64_t kDiskBytes = 512 << 20;
-
-  static void MountSmall(const std::string& directory, int n) {
-    std::string image = absl::StrCat(directory, "/disk-", n);
-    std::string data = absl::StrCat(directory, "/store-", n);
-    int fd = open(image.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    KVD_CHECK_MSG(fd >= 0 && ftruncate(fd, kDiskBytes) == 0, image);
-    close(fd);
-    Finished made = RunProgram({"/usr/sbin/mkfs.ext4", "-q", "-F", "-m", "0", image});
-    KVD_CHECK_MSG(made.exit_code == 0, made.output);
-    std::filesystem::create_directory(data);
-    Finished mounted = RunProgram({"/usr/bin/mount", "-o", "loop", image, data});
-    KVD_CHECK_MSG(mounted.exit_code == 0, mounted.output);
-  }
 
   // All but so many bytes.
   void Fill(uint64_t left) {

@@ -58,6 +58,7 @@ int LeaderOrAny(const FaultCluster& cluster, Random& random);
 std::vector<FaultKind> ProcessFaults();
 std::vector<FaultKind> NetworkFaults();
 std::vector<FaultKind> DiskFaults();
+std::vector<FaultKind> PowerFaults();
 std::vector<FaultKind> LimitFaults();
 std::vector<FaultKind> ClientFaults();
 std::vector<FaultKind> MemberFaults();

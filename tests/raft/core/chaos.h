@@ -81,6 +81,8 @@ class Chaos {
   void CheckLeader(ReplicaId id, Node& node);
   void CheckFresh(ReplicaId id, Node& node);
   void Heal();
+  void HealedRound();
+  void StaysCalm(ReplicaId deaf);
   MonotonicTime Now(const Node& node) const;
   ReplicaId Pick();
   ReplicaId PickLeader();
