@@ -162,12 +162,8 @@ void Host::RunTurn() {
       }
       write.removed = group.tombstone_written = group.core->removed();
       for (const EntryPtr& entry : write.entries) {
-        group.log_bytes += entry->Bytes();
+        group.log_size.Add(entry->index, entry->Bytes());
         ++counters_.entries_written;
-        if (group.size_marks.empty() ||
-            group.log_bytes - group.size_marks.back().bytes >= (1 << 20)) {
-          group.size_marks.push_back({entry->index, group.log_bytes});
-        }
       }
       if (!write.entries.empty()) {
         flight.parts.push_back({id, write.entries.back()->index, write.entries.back()->term});
@@ -262,7 +258,7 @@ void Host::Queue(GroupId id, Message message) {
     if (it == group->correspondents.end()) return;
     to = it->second;
   }
-  if (HoldsBack(message, DiskOf(to))) return;
+  if (HoldsBack(message, DiskOf(to), group->core.get())) return;
   message.from_store = options_.store;
   message.disk = disk_;
   message.wall_ms = loop_->WallMillis();
@@ -281,10 +277,10 @@ void Host::FlushMessages() {
 void Host::OnMessages(std::vector<GroupMessage> messages) {
   KVD_FAULT_POINT(kMessagesArrive);
   for (GroupMessage& item : messages) {
-    const Message& m = item.message;
+    Message& m = item.message;
     walls_[m.from_store] = {m.wall_ms, loop_->Now()};
     disks_[m.from_store] = m.disk;
-    if (HoldsBack(m, disk_)) continue;
+    if (HoldsBack(m, disk_, nullptr)) continue;
     Group* group = Find(item.group);
     if (group == nullptr || group->installing || group->tombstone_written) continue;
     group->correspondents[m.from] = m.from_store;

@@ -98,7 +98,7 @@ class Host : public TransportHandler {
   StoreId LeaderStore(GroupId group) const;
   // host_disk.cc
   // The room on this store's disk from now on. Short of it, less log is kept, and no snapshot is taken
-  // in; at kCritical no entries are: the replica lags until there is room.
+  // in; at kCritical no commands are: the replica lags until there is room.
   void SetDisk(DiskState state);
   // What a store told last; its own too.
   DiskState DiskOf(StoreId store) const;
@@ -166,7 +166,9 @@ class Host : public TransportHandler {
   void MaybeTruncate(Group& group);
 
   // host_disk.cc
-  bool HoldsBack(const Message& message, DiskState receiver) const;
+  // Cuts from an append what a store without room does not take in. True if it need not go at all:
+  // nothing is left, and `sender`, null at the receiver, knows already where the logs agree.
+  bool HoldsBack(Message& message, DiskState receiver, const Core* sender) const;
   void NoteTakenIn(uint64_t bytes);
 
   // host_snapshot.cc

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "raft/host.h"
+#include "raft/log_size.h"
 
 namespace kvd::raft {
 
@@ -27,11 +28,6 @@ struct Host::Group : public LogReader {
     ReplicaId from;
     Term term;  // of the leader that sends it; 0: of none
     MonotonicTime progress_at;
-  };
-  // Where in the log a megabyte of entries ends: to bound the log by bytes.
-  struct SizeMark {
-    Index index;
-    uint64_t bytes;  // of the log up to here, since the start of the process
   };
 
   std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override {
@@ -62,8 +58,7 @@ struct Host::Group : public LogReader {
   Receiving receiving;
   std::function<void(absl::Status)> membership_done;
   Index membership_index;
-  uint64_t log_bytes = 0;
-  std::deque<SizeMark> size_marks;
+  LogSize log_size;
 };
 
 }  // namespace kvd::raft
