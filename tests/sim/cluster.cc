@@ -52,7 +52,7 @@ void Cluster::DrawOptions() {
   host.snapshot.resend_after = milliseconds(300);
   store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
   store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
-  store_options_.voters_wanted = static_cast<size_t>(voters_);
+  store_options_.voters_wanted = options_.voters_wanted != 0 ? options_.voters_wanted : static_cast<size_t>(voters_);
   store_options_.group.clients_max = random.Chance(0.3) ? 2 : 1000;
   if (random.Chance(0.2)) store_options_.group.read_mode = raft::ReadMode::kReadIndex;
   if (!options_.faults) return;
