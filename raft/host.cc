@@ -102,7 +102,7 @@ bool Host::HandOver(GroupId id) {
   Index best_match;
   for (const auto& [peer, progress] : core.progress()) {
     bool recent = loop_->Now() - progress.last_contact < milliseconds(500);
-    if (!recent || progress.needs_state || !core.configuration().IsVoter(peer)) continue;
+    if (!recent || !MayHaveState(id, peer) || !core.configuration().IsVoter(peer)) continue;
     if (progress.match() < best_match) continue;
     best = peer;
     best_match = progress.match();
@@ -183,12 +183,8 @@ LogWrite Host::Collect(Group& group, Output& output, InFlightWrite& flight) {
   if (write.entries.empty()) return write;
   write.previous = group.core->log().TermAt(write.entries.front()->index - 1).value_or(Term());
   for (const EntryPtr& entry : write.entries) {
-    group.log_bytes += entry->Bytes();
+    group.log_size.Add(entry->index, entry->Bytes());
     ++counters_.entries_written;
-    if (group.size_marks.empty() ||
-        group.log_bytes - group.size_marks.back().bytes >= (1 << 20)) {
-      group.size_marks.push_back({entry->index, group.log_bytes});
-    }
   }
   flight.parts.push_back({group.id, write.entries.back()->index, write.entries.back()->term});
   return write;
@@ -282,9 +278,10 @@ void Host::Queue(GroupId id, Message message) {
     if (it == group->correspondents.end()) return;
     to = it->second;
   }
-  if (HoldsBack(message, DiskOf(to))) return;
+  if (HoldsBack(message, DiskOf(to), group->core.get())) return;
   message.from_store = options_.store;
   message.disk = disk_;
+  TellOfState(*group, &message);
   message.wall_ms = loop_->WallMillis();
   ++counters_.messages_sent;
   outgoing_[to].push_back({id, std::move(message)});
@@ -301,14 +298,15 @@ void Host::FlushMessages() {
 void Host::OnMessages(std::vector<GroupMessage> messages) {
   KVD_FAULT_POINT(kMessagesArrive);
   for (GroupMessage& item : messages) {
-    const Message& m = item.message;
+    Message& m = item.message;
     walls_[m.from_store] = {m.wall_ms, loop_->Now()};
     disks_[m.from_store] = m.disk;
-    if (HoldsBack(m, disk_)) continue;
+    if (HoldsBack(m, disk_, nullptr)) continue;
     Group* group = Find(item.group);
     if (group == nullptr || group->installing || group->tombstone_written) continue;
     group->correspondents[m.from] = m.from_store;
     group->core->Step(loop_->Now(), m);
+    HearOfState(*group, m);
     Schedule(*group);
     for (const EntryPtr& entry : m.entries) NoteTakenIn(entry->Bytes());
   }

@@ -144,19 +144,14 @@ void Host::MaybeTruncate(Group& group) {
   if (short_of_room) entries_kept = std::min(entries_kept, kEntriesKeptWhenLow);
   if (short_of_room) bytes_kept = std::min(bytes_kept, kBytesKeptWhenLow);
   bool many = log.last_index() - log.start() > 2 * entries_kept;
-  bool large = !group.size_marks.empty() &&
-               group.log_bytes - group.size_marks.front().bytes > 2 * bytes_kept;
+  bool large = group.log_size.Bytes() > 2 * bytes_kept;
   if (!many && !large) return;
-  uint64_t marked = group.size_marks.empty() ? group.log_bytes : group.size_marks.front().bytes;
   Index target = log.start();
   if (many) target = log.last_index() - entries_kept;
-  for (const Group::SizeMark& mark : group.size_marks) {
-    if (!large || group.log_bytes - mark.bytes <= bytes_kept) break;
-    target = std::max(target, mark.index);
-  }
+  if (large) target = std::max(target, group.log_size.PlaceLeaving(bytes_kept));
   // What followers are about to need stays, unless they take too long.
   bool excessive = log.last_index() - log.start() > 10 * entries_kept ||
-                   group.log_bytes - marked > 10 * bytes_kept;
+                   group.log_size.Bytes() > 10 * bytes_kept;
   if (!excessive) target = std::min(target, NeededByFollowers(group));
   // Never past what survives a crash without the log.
   target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),
@@ -168,9 +163,7 @@ void Host::MaybeTruncate(Group& group) {
   SnapshotMeta start{target, *log.TermAt(target), group.core->ConfigurationAt(target)};
   KVD_FAULT_POINT(kBeforeTruncate);
   group.core->Compact(target);
-  while (!group.size_marks.empty() && group.size_marks.front().index <= target) {
-    group.size_marks.pop_front();
-  }
+  group.log_size.CutTo(target);
   LogWrite write;
   write.group = group.id;
   write.truncate = std::move(start);

@@ -6,6 +6,23 @@ namespace kvd::raft {
 
 namespace {
 constexpr Duration kHeardWithin = std::chrono::seconds(1);
+// What a leader found in its log that a store without room still takes in.
+constexpr size_t kSparedBytesMax = 64 << 10;
+
+// How many of an append's entries a store without room takes in all the same: a leader's first one,
+// changes of members, and a little of what the leader found in its log. Without them what all hold
+// already could not be committed, and what is not applied goes on counting as room that is taken.
+size_t Spared(const Message& append) {
+  size_t count = 0;
+  size_t bytes = 0;
+  for (const EntryPtr& entry : append.entries) {
+    if (entry->type == EntryType::kCommand && entry->term == append.term) break;
+    bytes += entry->Bytes();
+    if (bytes > kSparedBytesMax) return 0;
+    ++count;
+  }
+  return count;
+}
 }  // namespace
 
 void Host::SetDisk(DiskState state) {
@@ -32,14 +49,7 @@ uint64_t Host::UnappliedBytes() const {
   for (const auto& [id, group] : groups_) {
     const Core& core = *group->core;
     if (core.applied_index() >= core.log().last_index()) continue;
-    // To a megabyte: from the last mark in what is applied.
-    uint64_t applied = 0;
-    for (auto mark = group->size_marks.rbegin(); mark != group->size_marks.rend(); ++mark) {
-      if (mark->index > core.applied_index()) continue;
-      applied = mark->bytes;
-      break;
-    }
-    bytes += group->log_bytes - std::min(group->log_bytes, applied);
+    bytes += group->log_size.BytesBehind(core.applied_index());
   }
   return bytes;
 }
@@ -73,9 +83,15 @@ ReplicaId Host::CaughtUpVoterWithRoom(GroupId id) const {
   return ReplicaId();
 }
 
-bool Host::HoldsBack(const Message& message, DiskState receiver) const {
-  return receiver == DiskState::kCritical && message.type == MessageType::kAppend &&
-         !message.entries.empty();
+bool Host::HoldsBack(Message& message, DiskState receiver, const Core* sender) const {
+  if (receiver != DiskState::kCritical || message.type != MessageType::kAppend) return false;
+  if (message.entries.empty()) return false;
+  message.entries.resize(Spared(message));
+  if (!message.entries.empty()) return false;
+  if (sender == nullptr) return true;
+  auto peer = sender->progress().find(message.to);
+  return peer == sender->progress().end() || peer->second.state() != Progress::State::kProbe ||
+         message.index <= peer->second.match();
 }
 
 }  // namespace kvd::raft

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "raft/host.h"
+#include "raft/log_size.h"
 
 namespace kvd::raft {
 
@@ -28,11 +29,23 @@ struct Host::Group : public LogReader {
     Term term;  // of the leader that sends it; 0: of none
     MonotonicTime progress_at;
   };
-  // Where in the log a megabyte of entries ends: to bound the log by bytes.
-  struct SizeMark {
-    Index index;
-    uint64_t bytes;  // of the log up to here, since the start of the process
+  // What a follower told last of its state, in the term that it said it in.
+  struct Peer {
+    Term term;
+    MonotonicTime sent_at;  // of what it answered
+    MonotonicTime heard_at;
+    uint64_t asks = 0;  // its life, if it asks for leave
+    bool needs_state = false;
+    bool damaged = false;
   };
+  // Whom this leader lets give its state up, until it has one again.
+  struct Leave {
+    Term term;
+    ReplicaId to;
+    uint64_t life = 0;
+    MonotonicTime given_at;
+  };
+  const Peer* Known(ReplicaId peer) const;
 
   std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override {
     return log_store->Read(id, from, end, bytes_max);
@@ -52,6 +65,12 @@ struct Host::Group : public LogReader {
   bool damage_reported = false;
   // The state is damaged: nothing is applied any more, while the log goes on.
   bool halted = false;
+  // To give up a damaged state: for good once set.
+  bool asks_leave = false;
+  Term leave_term;  // in which it was given
+  // Of a leader.
+  std::map<ReplicaId, Peer> peers;
+  Leave leave;
   // A snapshot is being installed: nothing else may touch the core.
   bool installing = false;
   std::deque<Pending> proposals;
@@ -63,8 +82,7 @@ struct Host::Group : public LogReader {
   Receiving receiving;
   std::function<void(absl::Status)> membership_done;
   Index membership_index;
-  uint64_t log_bytes = 0;
-  std::deque<SizeMark> size_marks;
+  LogSize log_size;
 };
 
 }  // namespace kvd::raft

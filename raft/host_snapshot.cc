@@ -112,6 +112,7 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   KVD_FAULT_POINT(kStateInstalled);
   if (keeps_log) {
     group.core->Restore(loop_->Now(), last.meta, last.term, last.from);
+    group.log_size.CutTo(last.meta.index);
     ++counters_.snapshots_installed;
     LogWrite write;
     write.group = group.id;
@@ -123,7 +124,6 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
     return Acknowledge(from, last, 0, /*reject=*/false, /*installed=*/true);
   }
   group.installing = true;
-  group.size_marks.clear();
   LogWrite write;
   write.group = group.id;
   write.replica = group.core->id();
@@ -139,6 +139,7 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
     KVD_FAULT_POINT(kLogReset);
     group.installing = false;
     group.core->Restore(loop_->Now(), chunk.meta, chunk.term, chunk.from);
+    group.log_size.Begin(chunk.meta.index);
     ++counters_.snapshots_installed;
     KVD_FAULT_POINT(kInstalled);
     Acknowledge(from, chunk, 0, /*reject=*/false, /*installed=*/true);

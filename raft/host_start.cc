@@ -102,7 +102,8 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
   group->log_store = log_store_;
   group->state_machine = state_machine;
   group->tombstone_written = log.removed;
-  for (const EntryPtr& entry : log.entries) group->log_bytes += entry->Bytes();
+  group->log_size.Begin(log.start.index);
+  for (const EntryPtr& entry : log.entries) group->log_size.Add(entry->index, entry->Bytes());
   if (damaged) counters_.entries_damaged += static_cast<uint64_t>(std::count_if(log.entries.begin(), log.entries.end(), IsDamaged));
   InitialState initial;
   initial.hard_state = log.hard_state;

@@ -58,14 +58,17 @@ raft::MembershipChange Membership::ChangeFor(const Promotion& promotion) const {
   const raft::Configuration& configuration = host_->core(group_).configuration();
   raft::MembershipChange change;
   size_t voters = configuration.voters.size();
+  bool replaces_voter = false;
   for (ReplicaId replica : promotion.replaced) {
     if (!configuration.Contains(replica) || SilenceOf(replica) < promotion.silence_min) continue;
     change.remove.push_back(replica);
-    if (configuration.IsVoter(replica)) --voters;
+    replaces_voter = replaces_voter || configuration.IsVoter(replica);
   }
+  // A loss leaves a group of any size as large as it was.
   bool enough = promotion.voters_wanted != 0 && voters >= promotion.voters_wanted;
-  if (!configuration.IsVoter(promotion.learner) && !enough)
+  if (!configuration.IsVoter(promotion.learner) && (replaces_voter || !enough)) {
     change.promote.push_back(promotion.learner);
+  }
   return change;
 }
 

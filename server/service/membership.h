@@ -17,7 +17,7 @@ struct Promotion {
   // Leave in the change that makes the learner vote.
   std::vector<ReplicaId> replaced;
   Duration patience = std::chrono::seconds(60);
-  // If not 0, the learner stays one if there are that many voters without those replaced.
+  // If not 0, the learner stays one if there are that many voters and none of them leaves for it.
   size_t voters_wanted = 0;
   // Of those replaced only the ones that were not heard from for so long leave.
   Duration silence_min = Duration::zero();

@@ -59,7 +59,8 @@ void Cluster::DrawOptions() {
   host.snapshot.resend_after = milliseconds(300);
   store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
   store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
-  store_options_.voters_wanted = static_cast<size_t>(voters_);
+  store_options_.voters_wanted =
+      options_.voters_wanted != 0 ? options_.voters_wanted : static_cast<size_t>(voters_);
   // None, a few rows, all of them.
   constexpr size_t kRowCacheBytes[] = {0, 800, 1 << 20};
   store_options_.group.row_cache_bytes = kRowCacheBytes[options_.seed % 3];
@@ -96,6 +97,7 @@ void Cluster::MakeStore(StoreId id) {
     invariants_.AfterTurn(s);
     invariants_.CheckRows(s);
   };
+  store->on_going_out = [this](SimStore& s) { CheckOthersKeepTheirs(s); };
   store->on_crashed = [this](SimStore& s) {
     ++report_.crashes;
     StartLater(s.id());

@@ -20,6 +20,7 @@ namespace kvd::sim {
 struct ClusterOptions {
   uint64_t seed = 1;
   int voters = 0;              // 0: 3 or 5, by the seed
+  size_t voters_wanted = 0;    // 0: as many
   Duration duration = std::chrono::seconds(10);
   bool faults = true;
   uint64_t log_entries_kept = 0;  // 0: by the seed
@@ -129,6 +130,8 @@ class Cluster {
   void DamageOne();
   void ScheduleDamage();
   void DamageAState();
+  void DamageTwoStates();
+  void CheckOthersKeepTheirs(const SimStore& leaving);
   bool AllHealthy();
   void StartLater(StoreId id);
   void CutSomething();

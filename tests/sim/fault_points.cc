@@ -27,6 +27,8 @@ bool IsRare(FaultPoint point) {
     case FaultPoint::kStateDamaged:
     case FaultPoint::kGoingOut:
     case FaultPoint::kLeaderReady:
+    case FaultPoint::kLostLeadership:
+    case FaultPoint::kMadeWay:
     case FaultPoint::kAllotted:
     case FaultPoint::kLearnerAdded:
     case FaultPoint::kPromoting: return true;

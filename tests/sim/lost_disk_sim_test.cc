@@ -88,6 +88,22 @@ TEST(LostDisk, OneLostDiskAndOneDownWaitForAMajority) {
   }
 }
 
+// Operators make groups larger than stores do by themselves.
+TEST(LostDisk, AGroupWithMoreVotersThanWantedStaysAsLarge) {
+  for (uint64_t seed = 41; seed <= 46; ++seed) {
+    ClusterOptions options = Calm(seed, 5);
+    options.voters_wanted = 3;
+    Cluster cluster(options);
+    cluster.StartClients(2);
+    for (int round = 0; round < 2; ++round) {
+      ASSERT_TRUE(cluster.Await([&] { return cluster.Leader() != nullptr; }));
+      cluster.LoseDisk(cluster.Leader()->core().configuration().voters.front().store);
+      ExpectReplaced(cluster, 5);
+    }
+    cluster.CheckHistories();
+  }
+}
+
 // The leader and the lost one; then the same with the one that was up meanwhile down.
 TEST(LostDisk, RejoinMix) {
   for (uint64_t seed = 31; seed <= 36; ++seed) {
