@@ -102,7 +102,7 @@ bool Host::HandOver(GroupId id) {
   Index best_match;
   for (const auto& [peer, progress] : core.progress()) {
     bool recent = loop_->Now() - progress.last_contact < milliseconds(500);
-    if (!recent || progress.needs_state || !core.configuration().IsVoter(peer)) continue;
+    if (!recent || !MayHaveState(id, peer) || !core.configuration().IsVoter(peer)) continue;
     if (progress.match() < best_match) continue;
     best = peer;
     best_match = progress.match();
@@ -261,6 +261,7 @@ void Host::Queue(GroupId id, Message message) {
   if (HoldsBack(message, DiskOf(to), group->core.get())) return;
   message.from_store = options_.store;
   message.disk = disk_;
+  TellOfState(*group, &message);
   message.wall_ms = loop_->WallMillis();
   ++counters_.messages_sent;
   outgoing_[to].push_back({id, std::move(message)});
@@ -285,6 +286,7 @@ void Host::OnMessages(std::vector<GroupMessage> messages) {
     if (group == nullptr || group->installing || group->tombstone_written) continue;
     group->correspondents[m.from] = m.from_store;
     group->core->Step(loop_->Now(), m);
+    HearOfState(*group, m);
     Schedule(*group);
     for (const EntryPtr& entry : m.entries) NoteTakenIn(entry->Bytes());
   }

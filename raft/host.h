@@ -109,6 +109,14 @@ class Host : public TransportHandler {
   ReplicaId CaughtUpVoterWithRoom(GroupId group) const;
   // Of commands that were taken in here and are not in the state yet.
   uint64_t UnappliedBytes() const;
+  // host_leave.cc
+  // This store's state is known to be damaged: while it leads it lets nobody give up another one.
+  void NoteStateDamaged() { state_damaged_ = true; }
+  // Asks for leave to give up this replica's state, from now on with every answer to the leader. Whether
+  // the leader has given it: then a majority has its state without this replica, or everybody else has.
+  bool AskLeave(GroupId group);
+  // Whether a peer has a state that is not known to be damaged, as far as can be told. Requires: it leads.
+  bool MayHaveState(GroupId group, ReplicaId peer) const;
   // Lower median of the voters' wall clocks, milliseconds since the Unix epoch.
   uint64_t MedianWallMillis(GroupId group) const;
   // Proposals that wait to be applied.
@@ -171,6 +179,12 @@ class Host : public TransportHandler {
   bool HoldsBack(Message& message, DiskState receiver, const Core* sender) const;
   void NoteTakenIn(uint64_t bytes);
 
+  // host_leave.cc
+  void TellOfState(Group& group, Message* m) const;
+  void HearOfState(Group& group, const Message& m);
+  uint64_t LeaveFor(Group& group, const Message& heartbeat) const;
+  bool OthersHaveState(const Group& group, ReplicaId without) const;
+
   // host_snapshot.cc
   void StartSnapshot(Group& group, ReplicaId to);
   void Install(Group& group, StoreId from, const SnapshotChunk& last);
@@ -195,6 +209,7 @@ class Host : public TransportHandler {
   DiskState disk_ = DiskState::kOk;
   std::map<StoreId, DiskState> disks_;  // of the others
   uint64_t turn_bytes_ = 0;             // taken in since the last turn
+  bool state_damaged_ = false;
   std::unique_ptr<Timer> tick_timer_;
   MonotonicTime next_truncate_;
   HostCounters counters_;

@@ -29,6 +29,23 @@ struct Host::Group : public LogReader {
     Term term;  // of the leader that sends it; 0: of none
     MonotonicTime progress_at;
   };
+  // What a follower told last of its state, in the term that it said it in.
+  struct Peer {
+    Term term;
+    MonotonicTime sent_at;  // of what it answered
+    MonotonicTime heard_at;
+    uint64_t asks = 0;  // its life, if it asks for leave
+    bool needs_state = false;
+    bool damaged = false;
+  };
+  // Whom this leader lets give its state up, until it has one again.
+  struct Leave {
+    Term term;
+    ReplicaId to;
+    uint64_t life = 0;
+    MonotonicTime given_at;
+  };
+  const Peer* Known(ReplicaId peer) const;
 
   std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override {
     return log_store->Read(id, from, end, bytes_max);
@@ -48,6 +65,12 @@ struct Host::Group : public LogReader {
   bool damage_reported = false;
   // The state is damaged: nothing is applied any more, while the log goes on.
   bool halted = false;
+  // To give up a damaged state: for good once set.
+  bool asks_leave = false;
+  Term leave_term;  // in which it was given
+  // Of a leader.
+  std::map<ReplicaId, Peer> peers;
+  Leave leave;
   // A snapshot is being installed: nothing else may touch the core.
   bool installing = false;
   std::deque<Pending> proposals;

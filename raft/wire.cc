@@ -90,6 +90,8 @@ void ToWire(const GroupMessage& in, internal::v1::Message* out) {
   out->set_follower_life(m.follower_life);
   out->set_closed_index(m.closed_index.value());
   out->set_needs_state(m.needs_state);
+  out->set_state_damaged(m.state_damaged);
+  out->set_leave(m.leave);
   out->set_transfer(m.transfer);
   out->set_from_store(m.from_store.value());
   out->set_repair(static_cast<uint32_t>(m.repair));
@@ -126,6 +128,8 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   m.follower_life = in->follower_life();
   m.closed_index = Index(in->closed_index());
   m.needs_state = in->needs_state();
+  m.state_damaged = in->state_damaged();
+  m.leave = in->leave();
   m.transfer = in->transfer();
   m.from_store = StoreId(in->from_store());
   m.repair = static_cast<RepairAnswer>(in->repair());

@@ -101,8 +101,7 @@ void Server::Parts::PrepareRebuilder() {
   rebuilder->on_waiting = [](const std::string& damage) {
     spdlog::error(
         "the state is damaged: {}; it can't be rebuilt as long as no other replica leads with a "
-        "state of "
-        "its own",
+        "whole state, or too few others have theirs",
         damage);
   };
   rebuilder->go_out = [this](const std::string& damage) { GoOut(damage); };

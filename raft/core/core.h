@@ -178,6 +178,8 @@ class Core {
   // the sending of the last round that a quorum answered. Never true again in a term in which
   // TimeoutNow was sent.
   bool HoldsLease(MonotonicTime now) const;
+  // Random, one per start; told in every reply to a leader.
+  uint64_t life() const { return life_; }
   // The applied state reflects every write acknowledged before this moment of the own clock.
   MonotonicTime fresh_as_of() const { return fresh_as_of_; }
 

@@ -147,6 +147,10 @@ struct Message {
   Index closed_index;
   // Of a follower's reply: it lost its state and asks for a snapshot.
   bool needs_state = false;
+  // The sender's state is known to be damaged. A follower's reply: its life, if it asks for leave to
+  // give the state up. A heartbeat: the life of the receiver that may. Both are the host's.
+  bool state_damaged = false;
+  uint64_t leave = 0;
   // A vote asked for by the leader itself; overrides its lease.
   bool transfer = false;
   // Sender's wall clock, milliseconds since the Unix epoch. For the state machine's timestamps.

@@ -10,14 +10,15 @@ constexpr Duration kStepInterval = milliseconds(20);
 constexpr Duration kHandOverInterval = std::chrono::seconds(3);
 constexpr Duration kWordInterval = std::chrono::seconds(10);
 
-bool OthersHaveState(const raft::Core& core) {
+bool OthersHaveState(const raft::Host& host, GroupId group) {
+  const raft::Core& core = host.core(group);
   const raft::Configuration& configuration = core.configuration();
   bool alone = configuration.voters.size() == 1 && configuration.IsVoter(core.id());
   if (alone) return false;
   // Who leads has it.
   if (!core.IsLeader()) return true;
   for (const auto& [peer, progress] : core.progress()) {
-    if (configuration.IsVoter(peer) && !progress.needs_state) return true;
+    if (configuration.IsVoter(peer) && host.MayHaveState(group, peer)) return true;
   }
   return false;
 }
@@ -27,6 +28,7 @@ bool OthersHaveState(const raft::Core& core) {
 void Rebuilder::Report(const absl::Status& damage, Duration delay) {
   if (host_ == nullptr) return;
   ++reports_;
+  host_->NoteStateDamaged();
   MonotonicTime at = loop_->Now() + delay;
   not_before_ = damage_.empty() ? at : std::min(not_before_, at);
   if (!damage_.empty()) return;
@@ -45,7 +47,7 @@ void Rebuilder::Stop() {
 bool Rebuilder::Possible() const {
   if (host_ == nullptr || loop_->Now() < forbidden_until_) return false;
   for (GroupId group : host_->groups()) {
-    if (!OthersHaveState(host_->core(group))) return false;
+    if (!OthersHaveState(*host_, group)) return false;
   }
   return true;
 }
@@ -64,10 +66,19 @@ bool Rebuilder::FollowsEverywhere() {
   return follows;
 }
 
+// One replica at a time: what has rotted here may be whole where something else has.
+bool Rebuilder::MayGo() {
+  bool may = true;
+  for (GroupId group : host_->groups()) {
+    if (!host_->core(group).removed()) may = host_->AskLeave(group) && may;
+  }
+  return may;
+}
+
 void Rebuilder::Step() {
   timer_ = loop_->After(kStepInterval, [this] { Step(); });
   if (loop_->Now() < not_before_) return;
-  if (Possible() && FollowsEverywhere()) {
+  if (Possible() && FollowsEverywhere() && MayGo()) {
     KVD_FAULT_POINT(kGoingOut);
     return go_out(damage_);
   }

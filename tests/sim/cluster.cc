@@ -81,6 +81,7 @@ void Cluster::MakeStore(StoreId id) {
     invariants_.Applied(s, entry, r);
   };
   store->after_turn = [this](SimStore& s) { invariants_.AfterTurn(s); };
+  store->on_going_out = [this](SimStore& s) { CheckOthersKeepTheirs(s); };
   store->on_crashed = [this](SimStore& s) {
     ++report_.crashes;
     StartLater(s.id());

@@ -93,6 +93,8 @@ class Cluster {
   void DamageOne();
   void ScheduleDamage();
   void DamageAState();
+  void DamageTwoStates();
+  void CheckOthersKeepTheirs(const SimStore& leaving);
   bool AllHealthy();
   void StartLater(StoreId id);
   void CutSomething();

@@ -1,4 +1,6 @@
 // The second phase: faults have stopped; a simulated cluster converges, and what it did and holds is right.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "tests/sim/cluster.h"
@@ -43,6 +45,16 @@ std::string Cluster::Describe() {
   return out;
 }
 
+// Never so many voters give their states up at once that no majority has one.
+void Cluster::CheckOthersKeepTheirs(const SimStore& leaving) {
+  const auto& voters = leaving.core().configuration().voters;
+  auto out = std::count_if(voters.begin(), voters.end(), [this](const raft::Member& m) {
+    return stores_.contains(m.store) && stores_.at(m.store)->rebuilding();
+  });
+  auto may = std::max<ptrdiff_t>(1, (static_cast<ptrdiff_t>(voters.size()) - 1) / 2);
+  KVD_CHECK_MSG(out <= may, absl::StrCat(out, " voters rebuild their states at once", Describe()));
+}
+
 // All members of the configuration in force reach the same position and state.
 void Cluster::Converge() {
   bool served = false;
@@ -73,6 +85,9 @@ void Cluster::Converge() {
   KVD_CHECK_MSG(Await(converged, std::chrono::seconds(30)),
                 absl::StrCat("the replicas do not converge", Describe()));
   VerifyReplicas();
+  if (!damage_random_.Chance(0.3)) return;
+  DamageTwoStates();
+  VerifyReplicas();
 }
 
 void Cluster::VerifyReplicas() {
@@ -100,17 +115,20 @@ bool Cluster::VerifyOnce() {
   shard::Command command;
   command.kind = shard::CommandKind::kVerify;
   command.verification = scheduler_.random().Next() | 1;
+  Index before = leader->core().log().last_index();
   leader->group().Submit(command, [](const auto&) {});
   std::vector<raft::Member> members = leader->core().configuration().Members();
   std::map<StoreId, uint64_t> starts;
   for (const raft::Member& m : members) starts[m.store] = stores_.at(m.store)->starts();
-  // A sweep or a compaction may meet the damage first, and end the verification with the process.
-  auto decayed = [&](const raft::Member& m) {
-    SimStore& store = *stores_.at(m.store);
-    return !store.running() || !store.StateIsWhole() || store.starts() != starts[m.store];
-  };
   auto found = [&](const raft::Member& m) {
     return stores_.at(m.store)->process().verifier->Find(command.verification);
+  };
+  // A sweep or a compaction may meet the damage first, and end the verification with the process; and a
+  // snapshot that was asked for before may stand for the command.
+  auto decayed = [&](const raft::Member& m) {
+    SimStore& store = *stores_.at(m.store);
+    return !store.running() || !store.StateIsWhole() || store.starts() != starts[m.store] ||
+           (store.core().log().start() > before && found(m) == nullptr);
   };
   auto verified = [&](const raft::Member& m) {
     return !decayed(m) && found(m) != nullptr && found(m)->done;

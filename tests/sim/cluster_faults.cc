@@ -127,6 +127,17 @@ void Cluster::DamageAState() {
   if (store.formatted() && store.DamageState(damage_random_)) ++report_.states_damaged;
 }
 
+// All hold all of it: one of three is enough to rebuild two, one after the other.
+void Cluster::DamageTwoStates() {
+  std::vector<raft::Member> voters = Leader()->core().configuration().voters;
+  if (voters.size() < 3) return;
+  uint64_t first = damage_random_.Below(voters.size());
+  for (uint64_t i : {first, first + 1}) {
+    SimStore& store = *stores_.at(voters[i % voters.size()].store);
+    if (store.DamageState(damage_random_)) ++report_.states_damaged;
+  }
+}
+
 void Cluster::CutSomething() {
   Random& random = scheduler_.random();
   ++report_.cuts;

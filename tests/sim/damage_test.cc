@@ -128,6 +128,49 @@ TEST_F(StateDamage, WhatNobodyReadsIsFoundByAVerification) {
   ExpectRebuilt(follower);
 }
 
+// All find theirs at the same time. One after the other is given up, and the third one keeps its own.
+TEST_F(StateDamage, TwoAtOnceAreRebuiltOneAfterTheOther) {
+  std::vector<SimStore*> damaged;
+  for (auto& [id, store] : cluster_.stores()) {
+    if (store.get() != cluster_.Leader()) damaged.push_back(store.get());
+  }
+  Damage(*damaged[0], "key7", Rot::kFlippedBit);
+  Damage(*damaged[1], "key8", Rot::kUnreadable);
+  cluster_.VerifyReplicas();
+  for (SimStore* store : damaged) {
+    EXPECT_EQ(store->rebuilds(), 1u);
+    EXPECT_EQ(Read(*store, "key7").value_or("error"), "value");
+    EXPECT_EQ(Read(*store, "key8").value_or("error"), "value");
+  }
+}
+
+// The leader's as well: it hands over to the one that is whole.
+TEST_F(StateDamage, OfALeaderAndAFollowerAtOnce) {
+  SimStore& leader = *cluster_.Leader();
+  SimStore& follower = Follower();
+  Damage(leader, "key7", Rot::kUnreadable);
+  Damage(follower, "key8", Rot::kFlippedBit);
+  cluster_.VerifyReplicas();
+  EXPECT_EQ(leader.rebuilds() + follower.rebuilds(), 2u);
+  for (auto& [id, store] : cluster_.stores()) {
+    EXPECT_EQ(Read(*store, "key7").value_or("error"), "value");
+    EXPECT_EQ(Read(*store, "key8").value_or("error"), "value");
+  }
+}
+
+// Each has a good copy of what the others lack: none is given up.
+TEST_F(StateDamage, WhereAllAreDamagedAllStay) {
+  int i = 7;
+  for (auto& [id, store] : cluster_.stores()) {
+    store->engine().HoldCompactions();
+    Damage(*store, "key" + std::to_string(i), Rot::kFlippedBit);
+    (void)Read(*store, "key" + std::to_string(i++));
+  }
+  cluster_.Elapse(std::chrono::seconds(20));
+  for (auto& [id, store] : cluster_.stores()) EXPECT_EQ(store->rebuilds(), 0u);
+  EXPECT_TRUE(Put("more", "value"));
+}
+
 TEST_F(StateDamage, ALeaderDoesNotSpreadIt) {
   SimStore& leader = *cluster_.Leader();
   SimStore& other = Follower();

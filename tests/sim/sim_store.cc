@@ -93,6 +93,8 @@ void SimStore::Start() {
   p.rebuilder = std::make_unique<shard::Rebuilder>(p.loop.get(), p.host.get());
   p.rebuilder->go_out = [this](const std::string&) {
     condemned_ = true;
+    rebuilding_ = true;
+    if (on_going_out) on_going_out(*this);
     throw SimCrash();
   };
   p.verifier->on_damage = [&p](const absl::Status& damage) {
@@ -162,6 +164,7 @@ void SimStore::Crash() {
   KVD_CHECK(running());
   last_at_crash_ = core().log().last_index();
   lost_state_ = core().NeedsState();
+  rebuilding_ = rebuilding();
   network_->endpoints.erase(id_.value());
   process_->log_store->Crash(scheduler_->random());
   process_.reset();
@@ -172,6 +175,7 @@ void SimStore::LoseState() {
   if (running()) Crash();
   engine_ = storage::MemoryEngine();
   condemned_ = false;
+  rebuilding_ = false;
   lost_state_ = true;
 }
 
@@ -203,6 +207,7 @@ void SimStore::Lose() {
   log_disk_ = LogDisk();
   engine_ = storage::MemoryEngine();
   condemned_ = false;
+  rebuilding_ = false;
 }
 
 }  // namespace kvd::sim

@@ -95,6 +95,8 @@ class SimStore {
   // Nothing of the state on the disk has decayed unnoticed, or waits to be given up.
   bool StateIsWhole() const { return engine_.damaged().empty() && !condemned_; }
   uint64_t rebuilds() const { return rebuilds_; }
+  // Whether it gave its state up by itself and has none yet.
+  bool rebuilding() const { return rebuilding_ && !(running() && !condemned_ && !core().NeedsState()); }
   // The disks are gone too: this store is no more, see Cluster::LoseDisk.
   void Lose();
   // What is stored at these places of the log can't be read any more; a running process finds out when
@@ -115,6 +117,7 @@ class SimStore {
   std::function<void(SimStore&, const raft::Entry&, const shard::CommandResult&)> on_applied;
   std::function<void(SimStore&)> after_turn;
   std::function<void(SimStore&)> on_crashed;  // by itself, at a fault point
+  std::function<void(SimStore&)> on_going_out;  // it gives its state up
   uint64_t starts() const { return starts_; }
   // End of its log when it crashed last.
   Index last_at_crash() const { return last_at_crash_; }
@@ -139,6 +142,7 @@ class SimStore {
   // On the disk: the state is to be given up at the next start.
   bool condemned_ = false;
   uint64_t rebuilds_ = 0;
+  bool rebuilding_ = false;
 };
 
 }  // namespace kvd::sim
