@@ -95,7 +95,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   if (!ChecksumMatches(text)) {
     return absl::DataLossError("KVD is damaged; restore it, or empty the directory and let the store join anew");
   }
-  uint64_t format = 0, cluster = 0, store = 0, replica = 0, lost = 0;
+  uint64_t format = 0, cluster = 0, store = 0, replica = 0, lost = 0, rejoins = 0;
   std::string name, value, state;
   std::istringstream in(text);
   while (in >> name >> value) {
@@ -107,6 +107,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
     else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity.nonce);
     else if (name == "lost")
       ok = absl::SimpleAtoi(value, &lost);
+    else if (name == "rejoins") ok = absl::SimpleAtoi(value, &rejoins);
     else if (name == "state") state = value;
     if (!ok) return absl::DataLossError(absl::StrCat("KVD: ", name, " ", Printable(value), " is no number"));
   }
@@ -126,6 +127,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   identity.store = StoreId(store);
   identity.replica = ReplicaId(replica);
   identity.lost = StoreId(lost);
+  identity.rejoins = rejoins != 0;
   bool named = identity.cluster && identity.store && identity.replica;
   bool joining = identity.state == State::kJoining && identity.nonce != 0;
   bool member = identity.state == State::kBootstrapping || identity.state == State::kReady;
@@ -135,6 +137,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
 
 std::string FormatIdentity(const StoreIdentity& identity) {
   std::string lost = identity.lost ? absl::StrCat("\nlost ", identity.lost.value()) : "";
+  if (identity.rejoins) lost += "\nrejoins 1";
   std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(),
                                   "\nstore ", identity.store.value(), "\nreplica ",
                                   identity.replica.value(), "\nnonce ", identity.nonce, lost,

@@ -30,6 +30,7 @@ StoreIdentity AfterLoss(const StoreIdentity& lost, uint64_t nonce) {
   next.state = StoreIdentity::State::kJoining;
   next.cluster = lost.cluster;
   next.nonce = nonce;
+  next.rejoins = true;
   next.lost = lost.store ? lost.store : lost.lost;
   return next;
 }
@@ -47,7 +48,7 @@ bool DataDirectory::HoldsLost() const {
 
 absl::Status DataDirectory::BeginAgain(const StoreIdentity& was, uint64_t nonce) {
   // Without a KVD file nobody can tell whose lost/ is.
-  if (!was.lost && identity_.state != StoreIdentity::State::kNew) {
+  if (!was.lost && !was.rejoins && identity_.state != StoreIdentity::State::kNew) {
     // Left by an earlier loss that is over.
     absl::Status dropped = DropLost();
     if (!dropped.ok()) return dropped;

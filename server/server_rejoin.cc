@@ -111,7 +111,7 @@ void Server::Parts::KeepPeers() {
 // Once a second: an admitted replica has all that was set aside of the lost one, and more.
 void Server::Parts::FinishRejoin() {
   const StoreIdentity& identity = directory->identity();
-  if (finishing_rejoin || !(identity.lost || holds_lost)) return;
+  if (finishing_rejoin || !(identity.lost || identity.rejoins || holds_lost)) return;
   const raft::Core& core = host->core(kFirstGroup);
   if (core.applied_index() == Index() || !Admitted()) return;
   finishing_rejoin = true;
@@ -122,6 +122,7 @@ void Server::Parts::FinishRejoin() {
       StoreIdentity identity = directory->identity();
       StoreId lost = identity.lost;
       identity.lost = StoreId();
+      identity.rejoins = false;
       absl::Status status = dropped.ok() ? directory->Save(identity) : dropped;
       if (!status.ok()) return spdlog::error("{}", std::string(status.message()));
       holds_lost = false;

@@ -139,7 +139,7 @@ absl::Status Server::Parts::JoinCluster() {
         "--data-dir ", options.data_dir, " was joining a cluster: give --join HOST:PORT again"));
   }
   StoreIdentity identity = directory->identity();
-  bool again = identity.lost || directory->HoldsLost();
+  bool again = identity.lost || identity.rejoins || directory->HoldsLost();
   auto now = [] { return std::chrono::steady_clock::now(); };
   auto deadline = now() + std::chrono::seconds(60);
   // Who had this address may have ended just now.

@@ -135,6 +135,29 @@ TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
   EXPECT_FALSE((*opened)->HoldsLost());
 }
 
+// KVD, PEERS and the log were lost together: which store it was nobody knows, and what is left of it is
+// kept all the same until its successor is admitted.
+TEST_F(DataDirectoryTest, WhatIsLeftOfAnUnknownReplicaIsKeptUntilAnotherIsAdmitted) {
+  namespace fs = std::filesystem;
+  fs::create_directories(Directory() + "/data");
+  std::ofstream(Directory() + "/data/state") << "a member's";
+  {
+    auto opened = DataDirectory::Open(Directory());
+    ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(StoreIdentity(), 42).ok() && (*opened)->SetAside().ok());
+    StoreIdentity joined = (*opened)->identity();
+    EXPECT_FALSE(joined.lost);
+    joined.cluster = ClusterId(1);
+    joined.store = StoreId(4);
+    joined.replica = ReplicaId(5);
+    joined.state = StoreIdentity::State::kReady;
+    ASSERT_TRUE((*opened)->Save(joined).ok());
+  }
+  auto opened = DataDirectory::Open(Directory());
+  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain((*opened)->identity(), 43).ok() && (*opened)->SetAside().ok());
+  EXPECT_TRUE(fs::exists(Directory() + "/lost/data/state"));
+  EXPECT_EQ((*opened)->identity().lost, StoreId(4));
+}
+
 Peers Three() {
   Peers peers{ClusterId(7), StoreId(2), ReplicaId(5), {}};
   peers.members.push_back({ReplicaId(1), StoreId(1), false, "a:1"});
