@@ -111,8 +111,7 @@ void Server::Parts::MakeServices() {
   service::Admission::Options admitting;
   admitting.cluster = identity.cluster;
   admitting.voters_wanted = options.voters;
-  admitting.silence_min =
-      std::max<Duration>(admitting.silence_min, 2 * milliseconds(options.election_timeout_ms));
+  admitting.silence_min = service::SilenceMin(milliseconds(options.election_timeout_ms));
   admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(),
                                                    admitting);
   admission->on_replacing = [](const raft::Member& newcomer, const std::vector<raft::Member>& lost) {
