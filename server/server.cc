@@ -266,6 +266,8 @@ void Server::Stop() {
   p.loop->Stop();
   p.thread.join();
   p.loop->Drain();
+  // A compaction that was asked for may have minutes before it.
+  CancelCompactions(p.log_store.get(), p.engine.get());
   // Their jobs use both databases.
   p.worker->Stop();
   p.reclaim_worker->Stop();
