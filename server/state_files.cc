@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 constexpr char kNote[] = "DAMAGED";
 constexpr char kState[] = "data";
 constexpr char kOld[] = "data.damaged";
+constexpr char kKept[] = "KEPT";
 constexpr char kRecord[] = "REBUILDS";
 constexpr size_t kTimesKept = 20;
 
@@ -111,7 +112,19 @@ bool StateFiles::HasOld() const {
   return fs::exists(Path(kOld), error);
 }
 
-void StateFiles::RemoveOld() const { (void)RemoveAll(Path(kOld)); }
+absl::Status StateFiles::KeepOld() const {
+  if (!HasOld() || KeepsOld()) return absl::OkStatus();
+  return ReplaceFile(Path(kOld), kKept, "the state that took its place carries damage too\n");
+}
+
+bool StateFiles::KeepsOld() const {
+  std::error_code error;
+  return fs::exists(absl::StrCat(Path(kOld), "/", kKept), error);
+}
+
+void StateFiles::RemoveOld() const {
+  if (!KeepsOld()) (void)RemoveAll(Path(kOld));
+}
 
 StateFiles::Record StateFiles::Rebuilds(uint64_t now_s) const {
   Times times = Load(Path(kRecord));
