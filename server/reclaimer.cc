@@ -146,6 +146,11 @@ class ReclaimJob : public Job {
 
 }  // namespace
 
+void CancelCompactions(raft::RocksLogStore* log, storage::RocksEngine* engine) {
+  engine->db()->DisableManualCompaction();
+  log->db()->DisableManualCompaction();
+}
+
 void Reclaimer::Want() {
   engine_->ReleaseFiles();
   wanted_ = loop_->Now();

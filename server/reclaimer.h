@@ -15,6 +15,9 @@
 
 namespace kvd::server {
 
+// Ends what a pass compacts, and what it goes on to; before its worker is waited for. Thread-safe.
+void CancelCompactions(raft::RocksLogStore* log, storage::RocksEngine* engine);
+
 class Reclaimer {
  public:
   // All given outlive the worker's jobs. Compactions leave more than `floor_bytes`, so that deletes

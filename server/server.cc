@@ -112,8 +112,7 @@ void Server::Parts::MakeServices() {
   service::Admission::Options admitting;
   admitting.cluster = identity.cluster;
   admitting.voters_wanted = options.voters;
-  admitting.silence_min =
-      std::max<Duration>(admitting.silence_min, 2 * milliseconds(options.election_timeout_ms));
+  admitting.silence_min = service::SilenceMin(milliseconds(options.election_timeout_ms));
   admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(),
                                                    admitting);
   admission->on_replacing = [](const raft::Member& newcomer, const std::vector<raft::Member>& lost) {
@@ -268,6 +267,8 @@ void Server::Stop() {
   p.loop->Stop();
   p.thread.join();
   p.loop->Drain();
+  // A compaction that was asked for may have minutes before it.
+  CancelCompactions(p.log_store.get(), p.engine.get());
   // Their jobs use both databases.
   p.worker->Stop();
   p.reclaim_worker->Stop();

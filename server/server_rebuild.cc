@@ -89,7 +89,7 @@ void Server::Parts::PrepareRebuilder() {
   StateFiles files(directory->path());
   StateFiles::Record record = files.Rebuilds(loop->WallMillis() / 1000);
   rebuilds = record.total;
-  old_state_kept = files.HasOld();
+  old_state_kept = files.HasOld() && !files.KeepsOld();
   if (record.last_hour >= kRebuildsAnHourMax) rebuilder->Forbid(std::chrono::hours(1));
   rebuilder->on_damage = [this](const std::string& damage) {
     spdlog::error("the state is damaged: {}; {}", damage,
@@ -105,6 +105,11 @@ void Server::Parts::PrepareRebuilder() {
         damage);
   };
   rebuilder->go_out = [this](const std::string& damage) { GoOut(damage); };
+  group->on_damaged_snapshot = [files] {
+    spdlog::error("the state that the others sent has values that match no checksum; what was given up here "
+                  "may have them right: data.damaged is kept, for you to look into and to remove");
+    return files.KeepOld();
+  };
   verifier->on_damage = [this](const absl::Status& damage) {
     rebuilder->Report(damage, shard::kVerifiedDamageDelay);
   };

@@ -35,6 +35,9 @@ void Die(const std::string& why) {
 // they need is missing for data; and so many where data has to wait for them.
 constexpr uint64_t kOverdueFiles = 12;
 constexpr uint64_t kLaggingFiles = 32;
+// For joining. A leader may have heard late of an end, or be a new one.
+constexpr Duration kJoinFor = std::chrono::seconds(60);
+constexpr Duration kTakenBeyondSilence = std::chrono::seconds(8);
 
 storage::CompactionLoad Backlog(rocksdb::DB* db) {
   storage::CompactionLoad load;
@@ -131,7 +134,7 @@ absl::Status Server::Parts::PrepareIdentity() {
   return absl::OkStatus();
 }
 
-// Asks the named stores in turn for a store id. For a minute, since a whole cluster may be starting
+// Asks the named stores in turn for a store id. For a minute or more, since a whole cluster may be starting
 // at once; a store that lost its log waits for as long as the others have no majority.
 absl::Status Server::Parts::JoinCluster() {
   if (seeds.empty()) {
@@ -141,9 +144,10 @@ absl::Status Server::Parts::JoinCluster() {
   StoreIdentity identity = directory->identity();
   bool again = identity.lost || identity.rejoins || directory->HoldsLost();
   auto now = [] { return std::chrono::steady_clock::now(); };
-  auto deadline = now() + std::chrono::seconds(60);
-  // Who had this address may have ended just now.
-  auto taken_until = now() + std::chrono::seconds(10);
+  // Who had this address may have ended just now: a leader takes it for gone after that silence.
+  auto taken_until = now() + kTakenBeyondSilence +
+                     service::SilenceMin(milliseconds(options.election_timeout_ms));
+  auto deadline = std::max(taken_until, now() + kJoinFor);
   std::string last;
   for (size_t i = 0; again || now() < deadline; ++i) {
     if (ToldToEnd()) return absl::CancelledError("told to end while joining");
@@ -176,7 +180,7 @@ absl::Status Server::Parts::JoinCluster() {
     if (i % 10 == 0) spdlog::warn("--join {}; trying again", last);
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
-  return absl::UnavailableError(absl::StrCat("--join: no store of the cluster answered for 60 s; last: ", last));
+  return absl::UnavailableError(absl::StrCat("--join: no store of the cluster let it in in time; last: ", last));
 }
 
 absl::Status Server::Parts::OpenStorage() {

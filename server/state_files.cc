@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr char kNote[] = "DAMAGED";
 constexpr char kState[] = "data";
 constexpr char kOld[] = "data.damaged";
+constexpr char kKept[] = "KEPT";
 constexpr char kRecord[] = "REBUILDS";
 constexpr char kChecksum[] = "checksum ";
 
@@ -131,7 +132,19 @@ bool StateFiles::HasOld() const {
   return fs::exists(Path(kOld), error);
 }
 
-void StateFiles::RemoveOld() const { (void)RemoveAll(Path(kOld)); }
+absl::Status StateFiles::KeepOld() const {
+  if (!HasOld() || KeepsOld()) return absl::OkStatus();
+  return ReplaceFile(Path(kOld), kKept, "the state that took its place carries damage too\n");
+}
+
+bool StateFiles::KeepsOld() const {
+  std::error_code error;
+  return fs::exists(absl::StrCat(Path(kOld), "/", kKept), error);
+}
+
+void StateFiles::RemoveOld() const {
+  if (!KeepsOld()) (void)RemoveAll(Path(kOld));
+}
 
 StateFiles::Record StateFiles::Rebuilds(uint64_t now_s) const {
   RebuildTimes times = Load(Path(kRecord));

@@ -3,6 +3,7 @@
 //
 //   DAMAGED        the state in data/ is to be given up; the text says why
 //   data.damaged/  a state that was given up, until another one is whole in its place; one at most
+//   data.damaged/KEPT  what took its place was damaged as well: it stays, for an operator to look into
 //   REBUILDS       how many were ever given up, and when the last ones were (Unix seconds)
 //
 // Blocks on the disk. Owned by the server; one thread at a time.
@@ -46,7 +47,10 @@ class StateFiles {
   // whole. With `others_have_it` it is not kept where the disk has no room for another beside it.
   absl::Status SetAside(uint64_t now_s, bool others_have_it) const;
   bool HasOld() const;
-  // Removes data.damaged/; what can't be removed stays.
+  // Durably notes that data.damaged/, if there is one, is not removed by the store itself any more.
+  absl::Status KeepOld() const;
+  bool KeepsOld() const;
+  // Removes data.damaged/, unless it is kept; what can't be removed stays.
   void RemoveOld() const;
 
   struct Record {

@@ -32,6 +32,10 @@ bool IsAdmitted(const shard::GroupMeta& meta, const raft::Configuration& configu
   return configuration.IsLearner(member.replica) && configuration.voters.size() >= voters_wanted;
 }
 
+Duration SilenceMin(Duration election_timeout) {
+  return std::max<Duration>(std::chrono::seconds(2), 2 * election_timeout);
+}
+
 StoreId Admission::StoreOf(uint64_t nonce) const {
   for (const auto& [id, record] : group_->meta().stores) {
     if (record.nonce == nonce) return id;

@@ -35,14 +35,16 @@ bool IsAdmitted(const shard::GroupMeta& meta, const raft::Configuration& configu
                 const raft::Member& member, const std::string& address, StoreId lost,
                 size_t voters_wanted);
 
+// A replica's place is taken only once the leader has not heard from it for so long.
+Duration SilenceMin(Duration election_timeout);
+
 class Admission {
  public:
   struct Options {
     ClusterId cluster;
     // A joining store is made a voter while there are fewer than this; else it stays a learner.
     size_t voters_wanted = 3;
-    // A replica's place is taken only once the leader has not heard from it for so long.
-    Duration silence_min = std::chrono::seconds(2);
+    Duration silence_min = SilenceMin(Duration::zero());
   };
   using Done = std::function<void(absl::StatusOr<raft::Member>)>;
 

@@ -115,6 +115,9 @@ class DataGroup : public raft::StateMachine {
   // Called when nothing more can be applied and nobody can help: the state can't be written, or is
   // damaged and nobody else has it. The default ends the process.
   std::function<void(const absl::Status&)> on_fatal;
+  // Before a state with values that match no checksum is taken in from another replica: what this
+  // one had may have them right. If it fails, the state is not taken in.
+  std::function<absl::Status()> on_damaged_snapshot;
   // Told of every applied command: for checkers and metrics.
   std::function<void(const raft::Entry&, const CommandResult&)> on_applied;
 

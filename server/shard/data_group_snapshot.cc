@@ -100,6 +100,9 @@ class GroupSnapshotStage : public raft::SnapshotStage {
   }
 
   bool complete() const { return complete_; }
+  // Whether all values match their checksums; what does not came as its sender had it, since nobody
+  // else had it whole.
+  bool whole() const { return whole_; }
   // What the records say. Requires: complete().
   const GroupMeta& meta() const { return meta_; }
   std::unique_ptr<storage::Staging> TakePairs() { return std::move(pairs_); }
@@ -114,6 +117,7 @@ class GroupSnapshotStage : public raft::SnapshotStage {
     if (version && (!storage::UserKeyOf(key) || !storage::DecodeVersion(value))) {
       return absl::DataLossError("a version in a snapshot is malformed");
     }
+    whole_ = whole_ && (!version || storage::CheckVersion(key, value).ok());
     return absl::OkStatus();
   }
 
@@ -133,6 +137,7 @@ class GroupSnapshotStage : public raft::SnapshotStage {
   const ReplicaId replica_;
   GroupMeta meta_;
   bool complete_ = false;
+  bool whole_ = true;
 };
 
 }  // namespace
@@ -161,6 +166,10 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   bool same_members = position.configuration.voters.empty() || position.configuration == meta.configuration;
   if (position.index != meta.index || position.term != meta.term || !same_members) {
     return absl::DataLossError("the snapshot's content is of another position than announced");
+  }
+  if (!staged.whole() && on_damaged_snapshot) {
+    absl::Status kept = on_damaged_snapshot();
+    if (!kept.ok()) return kept;
   }
   row_cache_.Clear();
   absl::Status ingested = engine_->Ingest(staged.TakePairs());

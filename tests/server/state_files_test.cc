@@ -75,6 +75,20 @@ TEST_F(StateFilesTest, TheFirstOneIsKeptUntilAnotherIsWhole) {
   ExpectGivenUp("first");
 }
 
+// What took its place was no better.
+TEST_F(StateFilesTest, AnOldStateThatMayBeNeededIsNotRemoved) {
+  ASSERT_TRUE(files_.KeepOld().ok());
+  EXPECT_FALSE(files_.HasOld());
+  Put("data.damaged", "first");
+  ASSERT_TRUE(files_.KeepOld().ok());
+  EXPECT_TRUE(files_.KeepsOld());
+  files_.RemoveOld();
+  Put("data", "second");
+  ASSERT_TRUE(files_.Condemn("why").ok());
+  ASSERT_TRUE(files_.SetAside(1000, true).ok());
+  ExpectGivenUp("first");
+}
+
 TEST_F(StateFilesTest, ANoteCanBeTakenBack) {
   Put("data", "all there is");
   ASSERT_TRUE(files_.Condemn("why").ok());

@@ -93,6 +93,32 @@ class StateHashTest : public testing::TestWithParam<bool> {
         std::move(filter), [&] { return all_levels || random.Chance(0.5); });
   }
 
+  // The state goes to another replica as a snapshot.
+  absl::Status Send(storage::Engine& target, std::function<absl::Status()> on_damaged) {
+    GroupMeta meta;
+    meta.replica = ReplicaId(1);
+    meta.applied.index = Index(40);
+    meta.clock = kClock;
+    auto batch = engine_->NewBatch();
+    meta.StoreApplied(*batch, kGroup);
+    EXPECT_TRUE(engine_->Write(*batch).ok());
+    DataGroupOptions options;
+    options.snapshot_chunk_bytes = 300;
+    auto from = DataGroup::Open(engine_.get(), kGroup, options);
+    auto to = DataGroup::Open(&target, kGroup, options);
+    EXPECT_TRUE(from.ok() && to.ok() && (*to)->Wipe(ReplicaId(2)).ok());
+    (*to)->on_damaged_snapshot = std::move(on_damaged);
+    auto reader = (*from)->TakeSnapshot();
+    auto stage = (*to)->StageSnapshot();
+    for (uint64_t i = 0;; ++i) {
+      auto chunk = (*reader)->Read(i);
+      if (!chunk.ok()) return chunk.status();
+      EXPECT_TRUE((*stage)->Add(chunk->data).ok());
+      if (chunk->last) break;
+    }
+    return (*to)->InstallSnapshot(*std::move(stage), (*reader)->meta(), ReplicaId(2));
+  }
+
   StateTotals Hash() { return HashOf(*engine_); }
   static StateTotals HashOf(const storage::View& view) {
     auto totals = HashState(view, kGroup, kSafePoint, kClock);
@@ -188,31 +214,28 @@ TEST_P(StateHashTest, DamageIsCountedWhereverItLies) {
 TEST_P(StateHashTest, AnInstalledSnapshotHasTheSame) {
   Random random(5);
   Fill(random);
-  GroupMeta meta;
-  meta.replica = ReplicaId(1);
-  meta.applied.index = Index(40);
-  meta.clock = kClock;
-  auto batch = engine_->NewBatch();
-  meta.StoreApplied(*batch, kGroup);
-  ASSERT_TRUE(engine_->Write(*batch).ok());
-  DataGroupOptions options;
-  options.snapshot_chunk_bytes = 300;
-  auto from = DataGroup::Open(engine_.get(), kGroup, options);
-  ASSERT_TRUE(from.ok()) << from.status();
   auto target = NewEngine("target");
-  auto to = DataGroup::Open(target.get(), kGroup, options);
-  ASSERT_TRUE((*to)->Wipe(ReplicaId(2)).ok());
-  auto reader = (*from)->TakeSnapshot();
-  auto stage = (*to)->StageSnapshot();
-  for (uint64_t i = 0;; ++i) {
-    auto chunk = (*reader)->Read(i);
-    ASSERT_TRUE(chunk.ok() && (*stage)->Add(chunk->data).ok());
-    if (chunk->last) break;
-  }
-  absl::Status installed =
-      (*to)->InstallSnapshot(*std::move(stage), (*reader)->meta(), ReplicaId(2));
+  absl::Status installed = Send(*target, [] { return absl::InternalError("it is whole"); });
   ASSERT_TRUE(installed.ok()) << installed;
   EXPECT_EQ(HashOf(*target).hash, Hash().hash);
+}
+
+// Nobody has it whole: whoever takes it in keeps what it had before.
+TEST_P(StateHashTest, ASnapshotWithDamageIsToldOfBeforeItIsTakenIn) {
+  std::string value = Value("key", VersionKind::kValue, 0, "value");
+  value.back() ^= 1;
+  Put(storage::VersionKey(kGroup, "key", Timestamp(900)), value);
+  auto target = NewEngine("target");
+  EXPECT_TRUE(absl::IsUnavailable(Send(*target, [] { return absl::UnavailableError("no room"); })));
+  EXPECT_EQ(HashOf(*target).damaged, 0u);
+  int told = 0;
+  absl::Status installed = Send(*target, [&told] {
+    ++told;
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(installed.ok()) << installed;
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(HashOf(*target).damaged, 1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, StateHashTest, testing::Bool(),
