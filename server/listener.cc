@@ -87,7 +87,7 @@ int RaiseDescriptorLimit() {
 
 }  // namespace
 
-void ApplyLimits(grpc::ServerBuilder& builder) {
+void ApplyLimits(grpc::ServerBuilder& builder, const ListenerPatience& patience) {
   using L = ListenerLimits;
   builder.SetMaxReceiveMessageSize(static_cast<int>(L::kReceiveBytesMax));
   // What is sent is bounded where it is made: pages, items, entries.
@@ -97,11 +97,11 @@ void ApplyLimits(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, L::kHandshakeMillisMax);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, L::kPingMillisMin);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, L::kPingStrikesMax);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, L::kKeepaliveMillis);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, L::kKeepaliveTimeoutMillis);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, L::kIdleMillisMax);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, patience.keepalive_millis);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, patience.keepalive_timeout_millis);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, patience.idle_millis_max);
   grpc::ResourceQuota quota("kvd");
-  quota.Resize(L::kMemoryBytes);
+  quota.Resize(patience.memory_bytes);
   builder.SetResourceQuota(quota);
 }
 

@@ -1,6 +1,5 @@
 // The gRPC port: the socket that it listens on, and what a client may cost. A bad client is refused,
-// cut off, or bounded; the others are served on. Who may connect at all is for the network, or for
-// mutual TLS, to say.
+// cut off, or bounded; the others are served on. Who may connect at all is for the network to say.
 #pragma once
 
 #include <atomic>
@@ -21,7 +20,7 @@ struct ListenerLimits {
   // One message; a larger one is RESOURCE_EXHAUSTED. A pipeline's message may carry a request at its
   // limit, a Raft message an entry with the envelope that makes it one.
   static constexpr size_t kReceiveBytesMax = kMessageBytesMax + (8 << 20);
-  // All header fields of a call; more is RESOURCE_EXHAUSTED. Ours carry none of their own.
+  // The header fields of a call, in one frame; more is RESOURCE_EXHAUSTED. Ours carry none of their own.
   static constexpr int kMetadataBytesMax = 16 << 10;
   // Calls under way on one connection. Well-behaved clients hold further ones back; what comes all
   // the same is refused.
@@ -48,8 +47,16 @@ struct ListenerLimits {
   static constexpr int kDescriptorsForFiles = 1536;
 };
 
-// Sets all of the above but the last, which is Listener's.
-void ApplyLimits(grpc::ServerBuilder& builder);
+// Those that a test may want smaller, to see what comes of them.
+struct ListenerPatience {
+  int keepalive_millis = ListenerLimits::kKeepaliveMillis;
+  int keepalive_timeout_millis = ListenerLimits::kKeepaliveTimeoutMillis;
+  int idle_millis_max = ListenerLimits::kIdleMillisMax;
+  size_t memory_bytes = ListenerLimits::kMemoryBytes;
+};
+
+// Sets all of the above but the descriptors, which are Listener's.
+void ApplyLimits(grpc::ServerBuilder& builder, const ListenerPatience& patience = {});
 
 // Why `address` (HOST:PORT) can't be listened on, found out by trying.
 std::string WhyNotBound(const std::string& address);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace kvd {
@@ -30,6 +31,12 @@ uint32_t ReadBigEndian(const std::string& bytes, size_t at, size_t count) {
 // HPACK, a literal that is not indexed, with a new name (RFC 7541, 6.2.2); both below 127 bytes.
 std::string Literal(const std::string& name, const std::string& value) {
   return std::string(1, '\0') + static_cast<char>(name.size()) + name + static_cast<char>(value.size()) + value;
+}
+
+std::string RequestHeaders(const std::string& path) {
+  return Literal(":method", "POST") + Literal(":scheme", "http") + Literal(":path", path) +
+         Literal(":authority", "localhost") + Literal("te", "trailers") +
+         Literal("content-type", "application/grpc");
 }
 
 }  // namespace
@@ -74,11 +81,16 @@ bool RawConnection::Greet(uint32_t window) {
          SendFrame(kSettings, kAck, 0, "");
 }
 
+std::string RawConnection::HeaderField(const std::string& name, const std::string& value) {
+  return Literal(name, value);
+}
+
 bool RawConnection::OpenCall(uint32_t stream, const std::string& path) {
-  std::string headers = Literal(":method", "POST") + Literal(":scheme", "http") + Literal(":path", path) +
-                        Literal(":authority", "localhost") + Literal("te", "trailers") +
-                        Literal("content-type", "application/grpc");
-  return SendFrame(kHeaders, kEndHeaders, stream, headers);
+  return SendFrame(kHeaders, kEndHeaders, stream, RequestHeaders(path));
+}
+
+bool RawConnection::BeginHeaders(uint32_t stream, const std::string& path) {
+  return SendFrame(kHeaders, 0, stream, RequestHeaders(path));
 }
 
 bool RawConnection::SendMessage(uint32_t stream, const std::string& message) {
@@ -90,7 +102,8 @@ bool RawConnection::Fill(size_t bytes, int seconds) {
   while (received_.size() < bytes) {
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     pollfd readable = {fd_, POLLIN, 0};
-    if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) return false;
+    int wait = static_cast<int>(std::max<int64_t>(left.count(), 0));
+    if (poll(&readable, 1, wait) <= 0) return false;
     char buffer[16 << 10];
     ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
     if (n <= 0) return false;

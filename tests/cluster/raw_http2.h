@@ -9,7 +9,8 @@ namespace kvd {
 
 class RawConnection {
  public:
-  enum FrameType : uint8_t { kData = 0, kHeaders = 1, kReset = 3, kSettings = 4, kPing = 6, kGoAway = 7 };
+  enum FrameType : uint8_t { kData = 0, kHeaders = 1, kReset = 3, kSettings = 4, kPing = 6, kGoAway = 7,
+                             kContinuation = 9 };
   struct Frame {
     uint8_t type = 0;
     uint8_t flags = 0;
@@ -33,6 +34,10 @@ class RawConnection {
   bool Greet(uint32_t window = 65535);
   // Headers of a gRPC call; stream ids are odd and rise.
   bool OpenCall(uint32_t stream, const std::string& path);
+  // The same without their end: continuations of it have to follow.
+  bool BeginHeaders(uint32_t stream, const std::string& path);
+  // One field, to go on with; both below 127 bytes.
+  static std::string HeaderField(const std::string& name, const std::string& value);
   // One message of a call, which it ends.
   bool SendMessage(uint32_t stream, const std::string& message);
 
