@@ -1,5 +1,6 @@
 // The gRPC port: the socket that it listens on, and what a client may cost. A bad client is refused,
 // cut off, or bounded; the others are served on. Who may connect at all is for the network to say.
+#pragma once
 
 #include <atomic>
 #include <memory>
