@@ -18,7 +18,7 @@ constexpr Duration kPauseMax = std::chrono::seconds(10);
 // With enough room for so long.
 constexpr Duration kRestAfter = std::chrono::seconds(2);
 // Where what was flushed can't be compacted, it waits in memory rather than in ever more files.
-constexpr uint64_t kFlushedFilesMax = 12;
+constexpr uint64_t kFlushedFilesMax = 100;
 constexpr uint64_t kFlushLeavesBytes = 4 << 20;
 
 uint64_t Property(rocksdb::DB* db, const char* name) {

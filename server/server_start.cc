@@ -33,8 +33,8 @@ void Die(const std::string& why) {
 
 // So many flushed files wait where compactions are overdue, perhaps because they have no room: then what
 // they need is missing for data; and so many where data has to wait for them.
-constexpr uint64_t kOverdueFiles = 12;
-constexpr uint64_t kLaggingFiles = 32;
+constexpr uint64_t kOverdueFiles = 100;
+constexpr uint64_t kLaggingFiles = 150;  // from 200 on RocksDB would hold up the loop
 // For joining. A leader may have heard late of an end, or be a new one.
 constexpr Duration kJoinFor = std::chrono::seconds(60);
 constexpr Duration kTakenBeyondSilence = std::chrono::seconds(8);
