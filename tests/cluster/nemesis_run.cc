@@ -71,12 +71,28 @@ class OneRun {
   void OneTime(RecordedLoad& load) {
     ++report_.times;
     fault_->Inject(*cluster_, random_);
-    Wait(random_.Between(options_.fault->hold_ms_min, options_.fault->hold_ms_max));
+    uint64_t hold_ms = random_.Between(options_.fault->hold_ms_min, options_.fault->hold_ms_max);
+    if (options_.fault->nothing_commits) {
+      HoldWithoutCommits(load, hold_ms);
+    } else {
+      Wait(hold_ms);
+    }
     fault_->Heal(*cluster_, random_);
     cluster_->Note("healed");
     absl::Status recovered = cluster_->Recover();
     if (!recovered.ok()) return cluster_->AddProblem(std::string(recovered.message()));
     AwaitProgress(load, "healing");
+  }
+
+  void HoldWithoutCommits(const RecordedLoad& load, uint64_t hold_ms) {
+    // Answers that were on their way still come.
+    constexpr uint64_t kUnderWayMs = 200;
+    Wait(kUnderWayMs);
+    uint64_t before = load.writes();
+    Wait(hold_ms - kUnderWayMs);
+    if (load.writes() == before) return;
+    cluster_->AddProblem(absl::StrCat(load.writes() - before,
+                                      " writes were acknowledged without a majority"));
   }
 
   void AwaitProgress(const RecordedLoad& load, const std::string& since) {

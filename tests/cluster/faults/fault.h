@@ -41,6 +41,8 @@ struct FaultKind {
   uint64_t hold_ms_min;
   uint64_t hold_ms_max;
   std::unique_ptr<Fault> (*make)();
+  // No store reaches a majority while it is held: nothing may be acknowledged.
+  bool nothing_commits = false;
 };
 
 // Every kind that there is, in the order of the list.

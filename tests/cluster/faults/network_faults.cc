@@ -175,7 +175,7 @@ std::vector<FaultKind> NetworkFaults() {
       {"isolate-leader", "the leader reaches clients only (nft)",
        "writes go on; it serves no stale read", true, 500, 6000, MakeFault<IsolateLeader>},
       {"cut-all", "no store reaches another (nft)", "nothing is acknowledged until healed", false,
-       500, 6000, MakeFault<CutEverything>},
+       500, 6000, MakeFault<CutEverything>, /*nothing_commits=*/true},
       {"swizzle", "links are cut one by one, healed in another order (nft)",
        "writes go on once healed", false, 0, 2000, MakeFault<Swizzle>},
       {"loss", "2 to 25 % of incoming packets of every store are lost (iptables)",
