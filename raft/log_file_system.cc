@@ -3,6 +3,8 @@
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
+#include "raft/watched_files.h"
+
 namespace kvd::raft {
 namespace {
 
@@ -21,9 +23,9 @@ class LogFileSystem : public rocksdb::FileSystemWrapper {
 
 }  // namespace
 
-rocksdb::Env* LogEnv() {
-  static rocksdb::Env* const env = rocksdb::NewCompositeEnv(std::make_shared<LogFileSystem>()).release();
-  return env;
+std::unique_ptr<rocksdb::Env> NewLogEnv(std::function<void(const std::string&)> on_failed) {
+  return rocksdb::NewCompositeEnv(
+      WatchWrites(std::make_shared<LogFileSystem>(), std::move(on_failed)));
 }
 
 }  // namespace kvd::raft

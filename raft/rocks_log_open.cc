@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "raft/durable_file.h"
+#include "raft/log_file_system.h"
 #include "raft/log_recovery.h"
 #include "raft/rocks_log_options.h"
 #include "raft/rocks_log_store.h"
@@ -50,7 +51,11 @@ class Opener {
  public:
   Opener(std::string directory, const std::function<void(const std::string&)>& on_fatal,
          const LogRoom& room)
-      : directory_(std::move(directory)), options_(LogOptions(directory_, on_fatal, room)) {}
+      : directory_(std::move(directory)) {
+    opened_.env = NewLogEnv(
+        [on_fatal](const std::string& what) { on_fatal(absl::StrCat("the Raft log: ", what)); });
+    options_ = LogOptions(directory_, opened_.env.get(), on_fatal, room);
+  }
 
   absl::StatusOr<OpenedLog> Run() {
     absl::Status status = FinishReplacing();
@@ -249,8 +254,8 @@ class Opener {
   }
 
   const std::string directory_;
-  rocksdb::Options options_;
   OpenedLog opened_;
+  rocksdb::Options options_;
   std::map<GroupId, FoundLog> found_;
   bool damaged_ = false;
   std::string why_;

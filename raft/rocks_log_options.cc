@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "raft/durable_file.h"
-#include "raft/log_file_system.h"
 
 namespace kvd::raft {
 namespace {
@@ -35,12 +34,12 @@ class ErrorListener : public rocksdb::EventListener {
 
 }  // namespace
 
-rocksdb::Options LogOptions(const std::string& directory,
+rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
                             const std::function<void(const std::string&)>& on_fatal,
                             const LogRoom& room) {
   rocksdb::Options options;
   options.create_if_missing = true;
-  options.env = LogEnv();
+  options.env = env;
   // A torn tail is what a crash leaves: it is cut before. Whatever else is damaged is not skipped.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
   options.recycle_log_file_num = 0;

@@ -13,7 +13,7 @@ namespace kvd::raft {
 
 // For the database in `directory`. `on_fatal`, which must not return, is told, on any thread, when a
 // flush or compaction met a full disk or damage; of damage a note is left first.
-rocksdb::Options LogOptions(const std::string& directory,
+rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
                             const std::function<void(const std::string&)>& on_fatal,
                             const LogRoom& room);
 

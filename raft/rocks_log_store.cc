@@ -2,6 +2,7 @@
 
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -25,7 +26,8 @@ std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
 }  // namespace
 
 RocksLogStore::RocksLogStore(OpenedLog opened, std::function<void(const std::string&)> on_fatal)
-    : db_(std::move(opened.db)),
+    : env_(std::move(opened.env)),
+      db_(std::move(opened.db)),
       side_file_(std::move(opened.side_file)),
       on_fatal_(std::move(on_fatal)),
       opening_report_(std::move(opened.report)),

@@ -19,6 +19,7 @@
 
 namespace rocksdb {
 class DB;
+class Env;
 class EventListener;
 class SstFileManager;
 class WriteBatch;
@@ -51,6 +52,7 @@ struct LogStoreStats {
 
 // A log store's files, opened and read.
 struct OpenedLog {
+  std::unique_ptr<rocksdb::Env> env;  // the database's
   std::unique_ptr<rocksdb::DB> db;
   std::unique_ptr<SideFile> side_file;
   std::map<GroupId, GroupRecord> records;
@@ -119,6 +121,7 @@ class RocksLogStore : public LogStore {
   void AddTo(rocksdb::WriteBatch& batch, const LogWrite& write);
   void AddEntries(rocksdb::WriteBatch& batch, const LogWrite& write, GroupRecord& stored);
 
+  const std::unique_ptr<rocksdb::Env> env_;
   const std::unique_ptr<rocksdb::DB> db_;
   const std::unique_ptr<SideFile> side_file_;
   const std::function<void(const std::string&)> on_fatal_;

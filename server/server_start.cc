@@ -211,6 +211,7 @@ absl::Status Server::Parts::OpenEngine() {
     return safe_point.ok() ? *safe_point : Timestamp();
   };
   engine_options.on_full_disk = Die;
+  engine_options.on_failed_write = [](const std::string& what) { Die(absl::StrCat("storage: ", what)); };
   auto opened = storage::RocksEngine::Open(directory->data_path(), engine_options);
   if (!opened.ok()) return opened.status();
   engine = *std::move(opened);

@@ -3,6 +3,7 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
@@ -11,6 +12,7 @@
 
 #include "absl/strings/numbers.h"
 #include "proto/check.h"
+#include "raft/watched_files.h"
 #include "server/storage/rocks_adapters.h"
 #include "server/storage/rocks_staging.h"
 
@@ -55,6 +57,11 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   engine->filter_factory_ = std::make_shared<FilterFactory>(options);
   rocksdb::Options rocks;
   rocks.create_if_missing = true;
+  if (options.on_failed_write) {
+    engine->env_ = rocksdb::NewCompositeEnv(
+        raft::WatchWrites(rocksdb::FileSystem::Default(), options.on_failed_write));
+    rocks.env = engine->env_.get();
+  }
   rocks.max_bgerror_resume_count = 0;
   rocks.paranoid_checks = true;
   rocks.write_buffer_size = options.write_buffer_bytes;

@@ -11,6 +11,7 @@
 #include "server/storage/engine.h"
 
 namespace rocksdb {
+class Env;
 class DB;
 class Iterator;
 class Cache;
@@ -31,6 +32,9 @@ struct RocksEngineOptions {
   // Told, on any thread, that a flush or compaction found the disk full: nothing is flushed from
   // there.
   std::function<void(const std::string&)> on_full_disk;
+  // Told, on any thread, that a write or sync failed for another reason: what is on the disk can no
+  // longer be known.
+  std::function<void(const std::string&)> on_failed_write;
 };
 
 class RocksEngine : public Engine {
@@ -74,6 +78,7 @@ class RocksEngine : public Engine {
   const std::string directory_;
   const size_t file_bytes_;
   std::shared_ptr<FilterFactory> filter_factory_;
+  std::unique_ptr<rocksdb::Env> env_;  // null: the usual one
   std::unique_ptr<rocksdb::DB> db_;
   // Kept for the next look-up of one key, and how often was written since. Of the owning loop.
   mutable std::unique_ptr<rocksdb::Iterator> look_up_;

@@ -75,7 +75,7 @@ class FailingDiskTest : public testing::Test {
   }
 
   FailingDisk disk_;
-  MiniCluster cluster_{3, {"--block-cache-mb", "1"}};
+  MiniCluster cluster_{3, {"--block-cache-mb", "1", "--write-buffer-mb", "1"}};
 };
 
 TEST_F(FailingDiskTest, AStateThatCannotBeReadIsRebuilt) {
@@ -120,6 +120,31 @@ TEST_F(FailingDiskTest, AStoreWhoseSyncFailsEndsWithOneLineAndComesBackWhole) {
     std::string log = cluster_.Log(victim).substr(before);
     EXPECT_EQ(ClosingLines(log).size(), 1u) << log;
     EXPECT_THAT(log, HasSubstr("Input/output error"));
+    disk_.Mend();
+    ASSERT_TRUE(cluster_.Start(victim)) << cluster_.Log(victim);
+    ExpectWhole();
+  }
+}
+
+TEST_F(FailingDiskTest, AStoreWhoseWriteFailsEndsWithOneLineAndComesBackWhole) {
+  int victim = cluster_.Leader() % 3 + 1;
+  auto client = cluster_.Connect(std::chrono::seconds(20));
+  // The log's own files, then what a flush writes.
+  for (const char* part : {"/raft/", "/data/"}) {
+    size_t before = cluster_.Log(victim).size();
+    disk_.Fail('w', cluster_.DataDir(victim) + part);
+    int i = 0;
+    ASSERT_TRUE(MiniCluster::Await([&] {
+      for (int n = 0; n < 20; ++n, i = (i + 1) % kKeys) {
+        (void)client->Put(absl::StrCat("key", i), ValueOf(i));
+      }
+      return !ClosingLines(cluster_.Log(victim).substr(before)).empty();
+    })) << part;
+    cluster_.Kill(victim);  // it has ended by itself
+    std::string log = cluster_.Log(victim).substr(before);
+    EXPECT_EQ(ClosingLines(log).size(), 1u) << log;
+    EXPECT_THAT(log, HasSubstr("Input/output error"));
+    EXPECT_THAT(log, HasSubstr(part));
     disk_.Mend();
     ASSERT_TRUE(cluster_.Start(victim)) << cluster_.Log(victim);
     ExpectWhole();
