@@ -173,12 +173,10 @@ void Cluster::DamageAState() {
 void Cluster::DamageTwoStates() {
   std::vector<raft::Member> voters = Leader()->core().configuration().voters;
   if (voters.size() < 3) return;
-  // What decayed before and is dead by now is in nobody's hash, but in a snapshot; and what was found
-  // damaged is given up even if it has been collected since.
+  // What decayed before and is dead by now is in nobody's hash, but in a snapshot.
   for (const raft::Member& m : voters) {
     SimStore& store = *stores_.at(m.store);
     if (!store.running() || !store.StateIsWhole()) return;
-    if (!store.process().rebuilder->damage().empty()) return;
   }
   uint64_t first = damage_random_.Below(voters.size());
   for (uint64_t i : {first, first + 1}) {

@@ -93,7 +93,11 @@ class SimStore {
   // could. It finds out when it reads there.
   bool DamageState(Random& random);
   // Nothing of the state on the disk has decayed unnoticed, or waits to be given up.
-  bool StateIsWhole() const { return engine_.damaged().empty() && !condemned_; }
+  // What was found damaged is given up even if it has been collected since.
+  bool StateIsWhole() const {
+    bool found = running() && !process_->rebuilder->damage().empty();
+    return engine_.damaged().empty() && !condemned_ && !found;
+  }
   uint64_t rebuilds() const { return rebuilds_; }
   // Whether it gave its state up by itself and has none yet.
   bool rebuilding() const { return rebuilding_ && !(running() && !condemned_ && !core().NeedsState()); }
