@@ -5,6 +5,7 @@
 #include <rocksdb/table.h>
 
 #include "absl/strings/str_cat.h"
+#include "raft/buffer_size.h"
 #include "raft/durable_file.h"
 
 namespace kvd::raft {
@@ -48,7 +49,7 @@ rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
   options.paranoid_checks = true;
   options.compression = rocksdb::kNoCompression;
   // Most of the log is forgotten before it is flushed, and recent entries are in the host's memory.
-  options.write_buffer_size = kLogBufferBytes;
+  options.write_buffer_size = StaggeredBufferBytes(kLogBufferBytes);
   options.max_write_buffer_number = 3;
   // Small files, so that many hold nothing but what was cut off.
   options.target_file_size_base = kLogBufferBytes;

@@ -12,6 +12,7 @@
 
 #include "absl/strings/numbers.h"
 #include "proto/check.h"
+#include "raft/buffer_size.h"
 #include "raft/watched_files.h"
 #include "server/storage/rocks_adapters.h"
 #include "server/storage/rocks_staging.h"
@@ -64,7 +65,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   }
   rocks.max_bgerror_resume_count = 0;
   rocks.paranoid_checks = true;
-  rocks.write_buffer_size = options.write_buffer_bytes;
+  rocks.write_buffer_size = raft::StaggeredBufferBytes(options.write_buffer_bytes);
   rocks.max_write_buffer_number = 3;
   rocks.target_file_size_base = options.file_bytes;
   rocks.max_background_jobs = 2;
