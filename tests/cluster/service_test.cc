@@ -5,6 +5,7 @@
 #include <future>
 #include <thread>
 
+#include "client/src/cluster_client.h"
 #include "client/src/grpc_network.h"
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -24,6 +25,11 @@ class ServiceTest : public testing::Test {
 
   ServiceTest() {
     follower_ = cluster_->Leader() % 3 + 1;
+    // One that was just started answers before it has heard of a leader.
+    EXPECT_TRUE(MiniCluster::Await([&] {
+      auto status = client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster_->Address(follower_));
+      return status.ok() && status->groups_size() > 0 && status->groups(0).leader_store_id() != 0;
+    }));
     channel_ = grpc::CreateChannel(cluster_->Address(follower_), grpc::InsecureChannelCredentials());
     kv_ = v1::Kv::NewStub(channel_);
   }
