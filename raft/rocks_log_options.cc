@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "raft/buffer_size.h"
 #include "raft/durable_file.h"
+#include "raft/spare_time.h"
 
 namespace kvd::raft {
 namespace {
@@ -62,6 +63,7 @@ rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
   options.sst_file_manager = room.file_manager;
   options.listeners = {std::make_shared<ErrorListener>(directory, on_fatal)};
   if (room.listener != nullptr) options.listeners.push_back(room.listener);
+  if (auto spare_time = NewSpareTimeListener()) options.listeners.push_back(std::move(spare_time));
   options.max_log_file_size = 1 << 20;
   options.max_open_files = 256;
   rocksdb::BlockBasedTableOptions table;

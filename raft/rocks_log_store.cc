@@ -12,6 +12,7 @@
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "raft/side_file.h"
+#include "raft/spare_time.h"
 
 namespace kvd::raft {
 namespace {
@@ -42,6 +43,8 @@ RocksLogStore::~RocksLogStore() {
   }
   wake_.NotifyOne();
   writer_.join();
+  Hurry hurry;
+  (void)db_->Close();
 }
 
 absl::StatusOr<std::vector<GroupLog>> RocksLogStore::Load() { return std::move(loaded_); }

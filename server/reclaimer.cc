@@ -8,6 +8,8 @@
 #include <functional>
 #include <utility>
 
+#include "raft/spare_time.h"
+
 namespace kvd::server {
 namespace {
 
@@ -85,6 +87,7 @@ class ReclaimJob : public Job {
   }
 
  private:
+  const raft::Hurry hurry_;  // deletes wait for the room that this makes
   struct Range {
     rocksdb::DB* db;
     std::string first, last;

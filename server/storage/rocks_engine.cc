@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "proto/check.h"
 #include "raft/buffer_size.h"
+#include "raft/spare_time.h"
 #include "raft/watched_files.h"
 #include "server/storage/rocks_adapters.h"
 #include "server/storage/rocks_staging.h"
@@ -100,6 +101,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
     rocks.sst_file_manager = options.compaction_room->file_manager();
     rocks.listeners.push_back(options.compaction_room->listener());
   }
+  if (auto spare_time = raft::NewSpareTimeListener()) rocks.listeners.push_back(std::move(spare_time));
   rocksdb::DB* raw = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
   if (!opened.ok()) return ConvertOpen(opened);
@@ -116,6 +118,7 @@ RocksEngine::RocksEngine(std::string directory, size_t file_bytes)
     : directory_(std::move(directory)), file_bytes_(file_bytes) {}
 
 RocksEngine::~RocksEngine() {
+  raft::Hurry hurry;
   look_up_.reset();
   if (db_ != nullptr) db_->Close();
 }
@@ -159,6 +162,7 @@ absl::StatusOr<std::optional<std::string>> RocksEngine::GetPersisted(std::string
 }
 
 absl::Status RocksEngine::Flush() {
+  raft::Hurry hurry;
   look_up_.reset();
   return Convert(db_->Flush(rocksdb::FlushOptions()));
 }
@@ -191,6 +195,7 @@ absl::Status RocksEngine::MakeWay(std::string_view begin, std::string_view end) 
 }
 
 absl::Status RocksEngine::Ingest(std::unique_ptr<Staging> staging) {
+  raft::Hurry hurry;
   look_up_.reset();
   auto& staged = static_cast<RocksStaging&>(*staging);
   absl::Status status = staged.Finish();
@@ -208,6 +213,7 @@ absl::Status RocksEngine::Ingest(std::unique_ptr<Staging> staging) {
 void RocksEngine::ReleaseFiles() { look_up_.reset(); }
 
 absl::Status RocksEngine::CompactAll() {
+  raft::Hurry hurry;
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
   return Convert(db_->CompactRange(options, nullptr, nullptr));
