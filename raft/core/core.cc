@@ -94,9 +94,9 @@ void Core::Campaign(MonotonicTime now) {
 }
 
 void Core::ResetElectionTimer() {
-  auto min = options_.election_timeout_min.count();
-  election_deadline_ = now_ + Duration(min + static_cast<int64_t>(random_.Below(
-                                                 static_cast<uint64_t>(min))));
+  Duration min = options_.election_timeout_min;
+  auto spread = static_cast<uint64_t>(min.count()) / 2;
+  election_deadline_ = now_ + min + Duration(static_cast<int64_t>(random_.Below(spread)));
 }
 
 void Core::BecomeFollower(Term term, ReplicaId leader) {

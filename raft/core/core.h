@@ -23,8 +23,9 @@
 namespace kvd::raft {
 
 struct CoreOptions {
-  // A follower that hears nothing for a random time in [min, 2 * min) asks for votes. Also how long
-  // a leader leads without hearing from a quorum.
+  // A follower that hears nothing for a random time in [min, 1.5 * min) asks for votes: far enough apart for
+  // others to answer in between, and no longer without a leader than that takes. Also how long a leader leads
+  // without hearing from a quorum.
   Duration election_timeout_min = milliseconds(600);
   Duration heartbeat_interval = milliseconds(100);
   // A lease holds this long from the sending of the round that a quorum answered. Shorter than
