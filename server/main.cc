@@ -54,6 +54,18 @@ void AddFlags(CLI::App& app, kvd::server::ServerOptions& o) {
   app.add_option("--voters", o.voters, "A joining store votes while there are fewer voters than this")->capture_default_str();
 }
 
+// A negative number would be taken for a very large one.
+void RefuseNegative(CLI::App& app) {
+  CLI::Validator check(
+      [](const std::string& value) {
+        return value.rfind('-', 0) == 0 ? value + ", must be 0 or more" : std::string();
+      },
+      "");
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_type_name() == "UINT") option->check(check);
+  }
+}
+
 // A message as the inside of a JSON string.
 class JsonMessage : public spdlog::custom_flag_formatter {
  public:
@@ -110,6 +122,7 @@ int main(int argc, char** argv) {
   app.set_config("--config", "", "TOML file with any of these flags, without the dashes");
   app.allow_config_extras(CLI::config_extras_mode::error);
   AddFlags(app, options);
+  RefuseNegative(app);
   app.add_option("--log-level", log_level, "trace, debug, info, warn or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}))
       ->capture_default_str();

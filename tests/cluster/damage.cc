@@ -27,6 +27,7 @@ void Overwrite(const std::string& path, size_t at, const std::string& bytes) {
 const std::vector<FileKind>& FileKinds() {
   static const std::vector<FileKind> kinds = {
       {"KVD", "", "KVD", "KVD"},
+      {"PEERS", "", "PEERS", "PEERS"},
       {"raft WAL", "raft", "", ".log"},
       {"raft SST", "raft", "", ".sst"},
       {"raft MANIFEST", "raft", "MANIFEST-", ""},

@@ -177,6 +177,9 @@ TEST(Startup, WrongFlagsNameFlagValueAndRange) {
   result = run({"--heartbeat-ms", "1"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.output, HasSubstr("--heartbeat-ms 1 is out of range: 10 to 10000"));
+  result = run({"--row-cache-mb", "-1"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, HasSubstr("--row-cache-mb: -1, must be 0 or more"));
   result = run({"--disk-low-water-mb", "97"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.output, HasSubstr("--disk-low-water-mb 97 is less than --write-buffer-mb 16 and the log may have "
