@@ -17,6 +17,7 @@
 #include "raft/watched_files.h"
 #include "server/storage/rocks_adapters.h"
 #include "server/storage/rocks_staging.h"
+#include "server/storage/tree_memtable.h"
 
 namespace kvd::storage {
 namespace {
@@ -81,6 +82,8 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.max_open_files = 1024;
   rocks.bytes_per_sync = 1 << 20;
   rocks.prefix_extractor = std::make_shared<MvccPrefix>();
+  rocks.memtable_factory = NewTreeMemtableFactory();
+  rocks.allow_concurrent_memtable_write = false;  // it has one writer, the loop
   rocks.memtable_prefix_bloom_size_ratio = 0.05;
   rocks.compaction_filter_factory = engine->filter_factory_;
   rocksdb::BlockBasedTableOptions table;
