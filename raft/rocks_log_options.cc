@@ -55,6 +55,7 @@ rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
   // Small files, so that many hold nothing but what was cut off.
   options.target_file_size_base = kLogBufferBytes;
   options.max_total_wal_size = 256 << 20;
+  options.bytes_per_sync = 512 << 10;  // a flush must not hold up the syncs of the log for long
   options.max_background_jobs = 2;
   // Compactions that have no room must not slow down the deletes that make some.
   options.level0_slowdown_writes_trigger = 200;
