@@ -95,7 +95,7 @@ void Core::Campaign(MonotonicTime now) {
 
 void Core::ResetElectionTimer() {
   Duration min = options_.election_timeout_min;
-  auto spread = static_cast<uint64_t>(min.count()) / 2;
+  auto spread = static_cast<uint64_t>(min.count()) / 3;
   election_deadline_ = now_ + min + Duration(static_cast<int64_t>(random_.Below(spread)));
 }
 

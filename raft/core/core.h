@@ -23,7 +23,7 @@
 namespace kvd::raft {
 
 struct CoreOptions {
-  // A follower that hears nothing for a random time in [min, 1.5 * min) asks for votes: far enough apart for
+  // A follower that hears nothing for a random time in [min, 4/3 of min) asks for votes: far enough apart for
   // others to answer in between, and no longer without a leader than that takes. Also how long a leader leads
   // without hearing from a quorum.
   Duration election_timeout_min = milliseconds(600);
