@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "tests/cluster/process.h"
 #include "tests/cluster/fault_cluster.h"
 
 namespace kvd {
@@ -25,6 +26,10 @@ bool HasTakenPlace(const v1::MembersResponse& members, uint64_t store, uint64_t 
 
 absl::Status FaultCluster::Recover() {
   Poll();
+  // What the fault ended may not be gone yet.
+  for (int n = 1; n <= size(); ++n) {
+    if (Running(n) && (IsEnding(Pid(n)) || !LastWords(n).empty())) AwaitEnd(n, 30);
+  }
   for (int n = 1; n <= size(); ++n) {
     absl::Status started = Start(n);
     if (!started.ok() && MayEndWithOneLine(n) && LastWords(n).size() == 1) {

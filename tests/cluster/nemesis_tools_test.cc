@@ -251,6 +251,20 @@ TEST(Tracer, TheNthSyncKills) {
   EXPECT_EQ(std::filesystem::file_size(path), 5u);
 }
 
+TEST(Process, IsEndingOnceItIsKilled) {
+  ScratchDirectory scratch;
+  pid_t pid = Spawn({"/bin/sleep", "60"}, scratch.path() + "/out");
+  EXPECT_FALSE(IsEnding(pid));
+  // Stopped first, so that there is always something between the signal and the end.
+  kill(pid, SIGSTOP);
+  EXPECT_FALSE(IsEnding(pid));
+  kill(pid, SIGKILL);
+  EXPECT_TRUE(IsEnding(pid));
+  int status = 0;
+  waitpid(pid, &status, 0);
+  EXPECT_EQ(ExitCode(status), -SIGKILL);
+}
+
 TEST(ControlGroup, MemoryBeyondTheLimitKills) {
   SKIP_WITHOUT_SANDBOX();
   ControlGroup group(absl::StrCat("kvd-test-", getpid()));

@@ -19,6 +19,9 @@ pid_t Spawn(const std::vector<std::string>& words, const std::string& output_pat
 // The exit code of a status that waitpid gave; minus the signal if one ended the program.
 int ExitCode(int wait_status);
 
+// Whether a child that was not waited for yet has ended, or was killed and has yet to go.
+bool IsEnding(pid_t pid);
+
 struct Finished {
   int exit_code = -1;
   std::string output;  // standard output and error together
