@@ -359,6 +359,11 @@ StoreId Host::LeaderStore(GroupId id) const {
   return group->core->configuration().StoreOf(group->core->leader());
 }
 
+bool Host::MayBeReplayed(GroupId id, Index index) const {
+  const Group* group = Find(id);
+  return group != nullptr && index <= group->log_end_at_start;
+}
+
 size_t Host::pending_proposals(GroupId id) const {
   const Group* group = Find(id);
   return group == nullptr ? 0 : group->proposals.size();

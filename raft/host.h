@@ -119,6 +119,8 @@ class Host : public TransportHandler {
   bool MayHaveState(GroupId group, ReplicaId peer) const;
   // Lower median of the voters' wall clocks, milliseconds since the Unix epoch.
   uint64_t MedianWallMillis(GroupId group) const;
+  // Whether an entry was in the log when this host started, so that it is perhaps not applied for the first time.
+  bool MayBeReplayed(GroupId group, Index index) const;
   // Proposals that wait to be applied.
   size_t pending_proposals(GroupId group) const;
   const HostCounters& counters() const { return counters_; }

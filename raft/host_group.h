@@ -62,6 +62,7 @@ struct Host::Group : public LogReader {
   bool led = false;
   Term led_term;
   bool tombstone_written = false;
+  Index log_end_at_start;
   bool damage_reported = false;
   // The state is damaged: nothing is applied any more, while the log goes on.
   bool halted = false;

@@ -103,6 +103,7 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
   group->state_machine = state_machine;
   group->tombstone_written = log.removed;
   group->log_size.Begin(log.start.index);
+  group->log_end_at_start = log.start.index + log.entries.size();
   for (const EntryPtr& entry : log.entries) group->log_size.Add(entry->index, entry->Bytes());
   if (damaged) counters_.entries_damaged += static_cast<uint64_t>(std::count_if(log.entries.begin(), log.entries.end(), IsDamaged));
   InitialState initial;

@@ -417,6 +417,26 @@ TEST(KeyValueService, OverwrittenLargeValuesAreDropped) {
   FAIL() << "no seed with a short retention";
 }
 
+// A store's wall clock is an hour ahead of the others': what it verifies is still new.
+TEST(KeyValueService, AVerificationBeginsWhereAWallClockIsAhead) {
+  Cluster cluster(Calm(71));
+  SimStore* leader = cluster.Leader();
+  for (auto& [id, store] : cluster.stores()) {
+    if (store.get() != leader) store->process().loop->set_wall_offset_ms(3'600'000);
+    if (store.get() != leader) break;
+  }
+  shard::Command command;
+  command.kind = shard::CommandKind::kVerify;
+  command.verification = 5;
+  leader->group().Submit(std::move(command), [](const auto& result) { EXPECT_TRUE(result.ok()); });
+  EXPECT_TRUE(cluster.Await([&] {
+    return std::all_of(cluster.stores().begin(), cluster.stores().end(), [](const auto& item) {
+      const auto* found = item.second->process().verifier->Find(5);
+      return found != nullptr && found->done;
+    });
+  }));
+}
+
 // A key's time to live ends in an idle group too, since the clock is logged.
 TEST(KeyValueService, ExpiryNeedsNoWrites) {
   Cluster cluster(Calm(70));
