@@ -30,9 +30,13 @@ void DieWithParent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 // Mounts that are seen by nobody else: process ids as they are in here, and namespaces' names.
 void MountOwn() {
-  // In a chroot "/" is no mount point; whoever made it has cut its mounts off from others.
-  bool cut_off = mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 || errno == EINVAL;
-  if (!cut_off) Give("private mounts");
+  // In a chroot "/" is no mount point, which ip wants it to be: the same is mounted once more, and entered.
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    bool entered = errno == EINVAL && mount("/", "/mnt", nullptr, MS_BIND | MS_REC, nullptr) == 0 &&
+                   chroot("/mnt") == 0 && chdir("/") == 0 &&
+                   mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    if (!entered) Give("private mounts");
+  }
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) Give("/proc");
   mkdir("/run/netns", 0755);
   if (mount("tmpfs", "/run/netns", "tmpfs", 0, "size=1m") != 0) Give("/run/netns");
