@@ -31,6 +31,15 @@ done
 for number in "$rounds" "$seconds" "$tries" "$port_base"; do
   [[ $number =~ ^[1-9][0-9]*$ ]] || { echo "$0: $number is no whole number above 0" >&2; exit 2; }
 done
+wanted() { [[ "$1" =~ $cells ]]; }
+check_cells() { # before anything is started
+  local name names=("get, 64" "stale get, 64" "rocksdb scan, 8" "put, 1" "put, 64" "put, 256" "put, 1000" "YCSB-"{A..F}", 64"
+    "scan 100 rows, 8" "Pipeline put, 256" "Pipeline get, 256" "redis put, 64" "leader killed")
+  for name in "${names[@]}"; do wanted "$name" && return; done
+  echo "$0: --only '$cells' matches no cell; there are:$(printf ' "%s"' "${names[@]}")" >&2
+  exit 2
+}
+check_cells
 if [ $build = 1 ]; then
   deploy/install-packages.sh bench
   cmake --preset tests >/dev/null
@@ -88,7 +97,6 @@ until_quiet() { # cell, side, command...
   for ((try = 1; try <= tries; ++try)); do "$@" | record "$cell" "$side" && break; done
   return 0
 }
-wanted() { [[ "$1" =~ $cells ]]; }
 cell() { # name, workload, in flight, kvd target
   wanted "$1" || return 0
   local arguments=(--workload "$2" --in-flight "$3" --seconds "$seconds")
