@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "proto/limits.h"
 #include "raft/grpc_transport.h"
@@ -7,10 +9,25 @@ namespace kvd::raft {
 
 namespace pb = internal::v1;
 
+std::string HandOver(StoreId from, pb::MessageBatch* batch, TransportHandler* handler) {
+  std::vector<GroupMessage> messages(static_cast<size_t>(batch->messages_size()));
+  for (int i = 0; i < batch->messages_size(); ++i) {
+    GroupMessage& message = messages[static_cast<size_t>(i)];
+    if (!FromWire(batch->mutable_messages(i), &message)) return "malformed message";
+    if (message.message.from_store != from) return "a message of another store";
+  }
+  handler->OnMessages(std::move(messages));
+  for (const auto& ack : batch->snapshot_acks()) handler->OnAck(FromWire(ack));
+  return "";
+}
+
 std::string GrpcTransportService::Refusal(const pb::Hello& hello) const {
-  if (hello.protocol() != 1) return absl::StrCat("unknown protocol version ", hello.protocol());
-  if (ClusterId(hello.cluster_id()) != cluster_) {
-    return absl::StrCat("this store belongs to cluster ", cluster_.value(), ", store ",
+  if (hello.protocol() != kTransportProtocol) {
+    return absl::StrCat("protocol version ", hello.protocol(), " between stores, this one speaks ",
+                        kTransportProtocol);
+  }
+  if (ClusterId(hello.cluster_id()) != transport_->cluster()) {
+    return absl::StrCat("this store belongs to cluster ", transport_->cluster().value(), ", store ",
                         hello.store_id(), " at ", hello.address(), " to cluster ",
                         hello.cluster_id());
   }
@@ -18,73 +35,57 @@ std::string GrpcTransportService::Refusal(const pb::Hello& hello) const {
   return "";
 }
 
-// An incoming stream of messages; owns itself, gone when the stream has ended.
-class GrpcTransportService::MessageStream : public CqTag {
+// A stream of messages that a peer opened.
+class GrpcTransportService::IncomingLink : public MessageLink {
  public:
-  explicit MessageStream(GrpcTransportService* owner) : owner_(owner), reader_(&context_) {
-    owner_->service_.RequestMessages(&context_, &reader_, owner_->queue_, owner_->queue_, this);
+  explicit IncomingLink(GrpcTransportService* owner)
+      : MessageLink(owner->loop_), owner_(owner), stream_(&context_) {
+    owner_->links_.insert(this);
   }
+  ~IncomingLink() override { owner_->links_.erase(this); }
 
-  void Proceed(bool ok) override {
-    if (state_ == State::kFinished || (state_ == State::kAwaiting && !ok)) {
-      delete this;
-      return;
-    }
-    if (state_ == State::kAwaiting) {
-      if (!owner_->stopped_) new MessageStream(owner_);
-      state_ = State::kReading;
-    } else if (!ok) {
-      return Finish(grpc::Status::OK);
-    } else if (std::string why = Take(); !why.empty()) {
-      return Finish(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, why));
-    }
-    batch_.Clear();
-    reader_.Read(&batch_, this);
+  void Await() {
+    owner_->service_.RequestMessages(&context_, &stream_, owner_->queue_, owner_->queue_,
+                                     CqOnce::Make([this, self = shared_from_this()](bool ok) {
+                                       if (!ok) return;
+                                       if (!owner_->stopped_) Accept(owner_);
+                                       Begin(&stream_, &stream_);
+                                     }));
+  }
+  static void Accept(GrpcTransportService* owner) {
+    std::make_shared<IncomingLink>(owner)->Await();
   }
 
  private:
-  enum class State { kAwaiting, kReading, kFinished };
-
-  std::string Take() {
+  std::string Take(Batch* batch) override {
     if (!from_) {
-      std::string why = owner_->Refusal(batch_.hello());
+      std::string why = owner_->Refusal(batch->hello());
       if (!why.empty()) return why;
-      from_ = StoreId(batch_.hello().store_id());
-      owner_->on_hello_(from_, batch_.hello().address());
-    }
-    std::vector<GroupMessage> messages(static_cast<size_t>(batch_.messages_size()));
-    for (int i = 0; i < batch_.messages_size(); ++i) {
-      if (!FromWire(batch_.mutable_messages(i), &messages[static_cast<size_t>(i)])) {
-        return "malformed message";
-      }
-      if (messages[static_cast<size_t>(i)].message.from_store != from_) return "a message of another store";
+      from_ = StoreId(batch->hello().store_id());
+      owner_->on_hello_(from_, batch->hello().address());
+      if (!owner_->stopped_) set_outbox(owner_->transport_->Attach(from_, this));
     }
     if (owner_->stopped_) return "the store is stopping";
-    owner_->handler_->OnMessages(std::move(messages));
-    for (const auto& ack : batch_.snapshot_acks()) owner_->handler_->OnAck(FromWire(ack));
-    return "";
+    return HandOver(from_, batch, owner_->handler_);
   }
-
-  void Finish(const grpc::Status& status) {
-    state_ = State::kFinished;
-    if (status.ok()) {
-      reader_.Finish(pb::StreamEnd(), status, this);
-    } else {
-      reader_.FinishWithError(status, this);
-    }
+  void Cancel() override { context_.TryCancel(); }
+  void Ended(const std::string& why) override {
+    if (from_) owner_->transport_->Detach(from_, this);
+    set_outbox(nullptr);
+    grpc::Status status =
+        why.empty() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, why);
+    stream_.Finish(status, CqOnce::Make([self = shared_from_this()](bool) {}));
   }
 
   GrpcTransportService* const owner_;
   grpc::ServerContext context_;
-  grpc::ServerAsyncReader<pb::StreamEnd, pb::MessageBatch> reader_;
-  pb::MessageBatch batch_;
-  State state_ = State::kAwaiting;
+  grpc::ServerAsyncReaderWriter<Batch, Batch> stream_;
   StoreId from_;  // 0 until it has said hello
 };
 
-class GrpcTransportService::ChunkStream : public CqTag {
+class GrpcTransportService::IncomingChunks : public CqTag {
  public:
-  explicit ChunkStream(GrpcTransportService* owner) : owner_(owner), reader_(&context_) {
+  explicit IncomingChunks(GrpcTransportService* owner) : owner_(owner), reader_(&context_) {
     owner_->service_.RequestSnapshots(&context_, &reader_, owner_->queue_, owner_->queue_, this);
   }
 
@@ -94,7 +95,7 @@ class GrpcTransportService::ChunkStream : public CqTag {
       return;
     }
     if (state_ == State::kAwaiting) {
-      if (!owner_->stopped_) new ChunkStream(owner_);
+      if (!owner_->stopped_) new IncomingChunks(owner_);
       state_ = State::kReading;
     } else if (!ok || !Take()) {
       state_ = State::kFinished;
@@ -129,8 +130,13 @@ class GrpcTransportService::ChunkStream : public CqTag {
 
 void GrpcTransportService::Start(grpc::ServerCompletionQueue* queue) {
   queue_ = queue;
-  new MessageStream(this);
-  new ChunkStream(this);
+  IncomingLink::Accept(this);
+  new IncomingChunks(this);
+}
+
+void GrpcTransportService::Stop() {
+  stopped_ = true;
+  for (IncomingLink* link : std::set<IncomingLink*>(links_)) link->PutOffNoRead();
 }
 
 }  // namespace kvd::raft

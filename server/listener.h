@@ -17,9 +17,8 @@ namespace kvd::server {
 
 // Fixed, since clients and other stores rely on them.
 struct ListenerLimits {
-  // One message; a larger one is RESOURCE_EXHAUSTED. A pipeline's message may carry a request at its
-  // limit, a Raft message an entry with the envelope that makes it one.
-  static constexpr size_t kReceiveBytesMax = kMessageBytesMax + (8 << 20);
+  // One message; a larger one is RESOURCE_EXHAUSTED.
+  static constexpr size_t kReceiveBytesMax = kStoreReceiveBytesMax;
   // The header fields of a call, in one frame; more is RESOURCE_EXHAUSTED. Ours carry none of their own.
   static constexpr int kMetadataBytesMax = 16 << 10;
   // Calls under way on one connection. Well-behaved clients hold further ones back; what comes all

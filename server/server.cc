@@ -132,7 +132,7 @@ void Server::Parts::MakeServices() {
           [this] { return DirectoryBytes(directory->raft_path()); }, verifier.get(),
           rebuilder.get(), [this](v1::StatusResponse* out) { FillDisk(out); }});
   raft_service = std::make_unique<raft::GrpcTransportService>(
-      identity.cluster, hosts.get(),
+      loop.get(), transport.get(), hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
   health = std::make_unique<service::HealthService>(std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
   reflection = std::make_unique<service::ReflectionService>(std::vector<std::string>{
@@ -176,6 +176,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   host.log_bytes_kept = options.log_keep_mb << 20;
   p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
                                             p.transport.get(), host);
+  p.transport->set_handler(p.hosts.get());
   p.host = p.hosts->HostOf(kFirstGroup);
   p.host->on_unrepairable = [](GroupId group, Index index) {
     spdlog::critical("entry {} of group {} is damaged here, may have been committed, and no replica can give it: "

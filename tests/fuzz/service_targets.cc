@@ -206,7 +206,7 @@ class CheckingHandler : public raft::TransportHandler {
 internal::v1::Hello TakeHello(Reader& r) {
   uint8_t kind = r.Byte();
   internal::v1::Hello hello;
-  hello.set_protocol(kind % 8 == 0 ? kind : 1);
+  hello.set_protocol(kind % 8 == 0 ? kind : raft::kTransportProtocol);
   hello.set_cluster_id(kind % 8 == 1 ? kind : sim::kCluster.value());
   hello.set_store_id(kind % 8 == 2 ? 0 : 1 + kind % 3);
   hello.set_address(kind % 8 == 3 ? std::string(r.Byte() * 8, 'a') : "any:1");
@@ -230,8 +230,11 @@ std::string TakeStreamMessage(Reader& r, bool batch) {
 KVD_FUZZ_TARGET(transport_streams) {
   InProcess server;
   CheckingHandler handler;
+  raft::GrpcTransport transport(server.loop(), {sim::kCluster, StoreId(9), "any:9"},
+                                [](StoreId) { return std::string(); });
+  transport.set_handler(&handler);
   raft::GrpcTransportService service(
-      sim::kCluster, &handler,
+      server.loop(), &transport, &handler,
       [&](StoreId store, const std::string& address) { handler.OnHello(store, address); });
   server.Build({service.service()});
   service.Start(server.queue());

@@ -1,0 +1,85 @@
+// A bidirectional stream of message batches between two stores: what the end that opened it and the
+// end that accepted it do alike. Lives on its loop, kept alive by the operations under way.
+//
+// When the next batch is read matters. gRPC 1.51 follows a read at once with a WINDOW_UPDATE, a
+// system call that wakes the peer for nothing, unless one has left with a batch sent since the last
+// one came. So the next read is begun behind the answer to what has come, unless more is on its way
+// already.
+#pragma once
+
+#include <grpcpp/support/async_stream.h>
+
+#include <memory>
+#include <string>
+
+#include "kvd/internal/v1/raft.pb.h"
+#include "raft/message_outbox.h"
+#include "raft/runtime/cq_loop.h"
+
+namespace kvd::raft {
+
+class MessageLink : public std::enable_shared_from_this<MessageLink> {
+ public:
+  virtual ~MessageLink() = default;
+
+  bool open() const { return open_; }
+  // Sends what waits, unless a batch is on its way: then it follows that. Now, not at the end of
+  // the turn: the receiver works while this store does the rest of it.
+  void Flush();
+  // A read that was put off is begun, and none is put off from now on: a stream ends with one that
+  // fails.
+  void PutOffNoRead();
+
+ protected:
+  using Batch = internal::v1::MessageBatch;
+
+  explicit MessageLink(Loop* loop) : loop_(loop) {}
+
+  // What Flush sends; null: nothing. Outlives its use.
+  void set_outbox(MessageOutbox* outbox) { outbox_ = outbox; }
+  // The stream is open: reads it, and sends. Both outlive the call to Ended.
+  void Begin(grpc::internal::AsyncReaderInterface<Batch>* reader,
+             grpc::internal::AsyncWriterInterface<Batch>* writer);
+  // Begins nothing any more; `why` if the peer is to be refused. Ended follows.
+  void End(std::string why);
+
+  // Empty, or why the stream must end. The batch may be taken to pieces.
+  virtual std::string Take(Batch* batch) = 0;
+  // Adds what the first batch of the stream says.
+  virtual void AddGreeting(Batch*) {}
+  // Makes what is under way fail soon.
+  virtual void Cancel() = 0;
+  // Once, when nothing is under way any more.
+  virtual void Ended(const std::string& why) = 0;
+
+ private:
+  void Read();
+  void OnRead(bool ok);
+  void ReadWhenAnswered(bool asked);
+  void Write();
+  void OnWritten(bool ok);
+  void EndIfIdle();
+  uint64_t Unanswered() const { return sent_ - told_; }
+
+  Loop* const loop_;
+  MessageOutbox* outbox_ = nullptr;
+  grpc::internal::AsyncReaderInterface<Batch>* reader_ = nullptr;
+  grpc::internal::AsyncWriterInterface<Batch>* writer_ = nullptr;
+  bool open_ = false;
+  bool ended_ = false;
+  bool reading_ = false;
+  bool writing_ = false;
+  std::shared_ptr<MessageLink>
+      put_off_;  // itself, while a read is put off and perhaps nothing is under way
+  bool put_off_no_read_ = false;
+  std::string why_;  // it ends
+  Batch incoming_;
+  Batch outgoing_;
+  uint64_t sent_ = 0;      // batches
+  uint64_t received_ = 0;  // batches
+  uint64_t told_ = 0;      // how many of those sent the peer had received when it wrote last
+  MonotonicTime read_began_;
+  std::unique_ptr<Timer> latest_read_;
+};
+
+}  // namespace kvd::raft

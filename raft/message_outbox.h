@@ -1,0 +1,36 @@
+// What waits to be sent to one store, in batches. Lives on its loop.
+#pragma once
+
+#include <deque>
+
+#include "kvd/internal/v1/raft.pb.h"
+#include "raft/transport.h"
+
+namespace kvd::raft {
+
+class MessageOutbox {
+ public:
+  // What would wait beyond `bytes_max` is dropped, as Raft allows.
+  explicit MessageOutbox(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  void Add(const GroupMessage& message);
+  void Add(const SnapshotAck& ack);
+  bool empty() const { return batches_.empty(); }
+  // The oldest batch, of at most about 4 MiB or one message. Requires: !empty().
+  internal::v1::MessageBatch Next();
+  void Clear();
+
+ private:
+  struct Batch {
+    internal::v1::MessageBatch batch;
+    size_t bytes = 0;
+  };
+  // Null: dropped.
+  internal::v1::MessageBatch* RoomFor(size_t bytes);
+
+  const size_t bytes_max_;
+  std::deque<Batch> batches_;
+  size_t bytes_ = 0;  // about
+};
+
+}  // namespace kvd::raft

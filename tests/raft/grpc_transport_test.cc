@@ -1,0 +1,321 @@
+// Messages between stores over gRPC on loopback: both directions share a stream, whoever opened it;
+// what arrives is whole and in order; what is not a peer's is refused; what breaks is opened again.
+#include "raft/grpc_transport.h"
+
+#include <grpcpp/server_builder.h>
+
+#include <atomic>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace kvd::raft {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr ClusterId kCluster(77);
+
+GroupMessage MessageOf(StoreId from, uint64_t number, MessageType type) {
+  GroupMessage m;
+  m.group = GroupId(1);
+  m.message.type = type;
+  m.message.from = ReplicaId(from.value());
+  m.message.to = ReplicaId(9);
+  m.message.term = Term(1);
+  m.message.round = number;
+  m.message.from_store = from;
+  return m;
+}
+
+// A store that keeps what arrives, and answers each heartbeat.
+class Node : public TransportHandler {
+ public:
+  Node(uint64_t id, ClusterId cluster = kCluster, uint64_t says_it_is = 0)
+      : id_(id), cluster_(cluster), says_(says_it_is == 0 ? id : says_it_is) {
+    Start(0);
+  }
+  ~Node() override { Stop(); }
+
+  void Start(int port) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::InsecureServerCredentials(),
+                             &port_);
+    auto queue = builder.AddCompletionQueue();
+    grpc::ServerCompletionQueue* server_queue = queue.get();
+    loop_ = std::make_unique<CqLoop>(std::move(queue));
+    GrpcTransportOptions options{cluster_, id_, absl::StrCat("127.0.0.1:", port)};
+    options.reconnect_after = milliseconds(20);
+    transport_ = std::make_unique<GrpcTransport>(loop_.get(), options, [this](StoreId to) {
+      auto it = addresses_.find(to);
+      return it == addresses_.end() ? std::string() : it->second;
+    });
+    transport_->set_handler(this);
+    service_ = std::make_unique<GrpcTransportService>(
+        loop_.get(), transport_.get(), this,
+        [this](StoreId store, const std::string&) { greeted_ = store.value(); });
+    builder.RegisterService(service_->service());
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+    service_->Start(server_queue);
+    thread_ = std::thread([this] { loop_->Run(); });
+  }
+  void Stop() {
+    if (!thread_.joinable()) return;
+    OnLoop([this] {
+      service_->Stop();
+      transport_->Stop();
+    });
+    server_->Shutdown(std::chrono::system_clock::now() + milliseconds(300));
+    loop_->Stop();
+    thread_.join();
+    loop_->Drain();
+    service_.reset();
+    transport_.reset();
+    loop_.reset();
+  }
+  void OnLoop(Task task) {
+    std::promise<void> done;
+    loop_->Post([&] {
+      task();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void Knows(Node& other) {
+    OnLoop([&] { addresses_[other.id_] = absl::StrCat("127.0.0.1:", other.port_); });
+  }
+  void Send(Node& to, uint64_t number, MessageType type = MessageType::kHeartbeat) {
+    OnLoop([&] { SendNow(to.id_, number, type); });
+  }
+  void SendNow(StoreId to, uint64_t number, MessageType type) {
+    std::vector<GroupMessage> messages;
+    messages.push_back(MessageOf(says_, number, type));
+    transport_->Send(to, std::move(messages));
+  }
+
+  void OnMessages(std::vector<GroupMessage> messages) override {
+    if (!turn_posted_) {
+      turn_posted_ = true;
+      loop_->Post([this] { Turn(); });
+    }
+    for (GroupMessage& m : messages) {
+      bool answer = answers && m.message.type == MessageType::kHeartbeat;
+      if (answer) to_answer_.emplace_back(m.message.from_store, m.message.round);
+      std::lock_guard<std::mutex> lock(mutex_);
+      numbers_.push_back(m.message.round);
+    }
+  }
+  void OnChunk(StoreId, SnapshotChunk) override {}
+  void OnAck(SnapshotAck) override { ++acks; }
+
+  std::vector<uint64_t> numbers() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return numbers_;
+  }
+  bool AwaitNumber(uint64_t number) {
+    return Await([&] {
+      auto all = numbers();
+      return std::find(all.begin(), all.end(), number) != all.end();
+    });
+  }
+  static bool Await(const std::function<bool()>& condition) {
+    auto end = std::chrono::steady_clock::now() + seconds(30);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return true;
+  }
+  int port() const { return port_; }
+  StoreId id() const { return id_; }
+  GrpcTransport& transport() { return *transport_; }
+  // Whether it was ever told of a stream that this store opened.
+  uint64_t greeted() const { return greeted_; }
+
+  bool answers = true;
+  std::atomic<int> acks{0};
+  std::atomic<int> turns{0};
+  Duration turn_takes{};
+
+ private:
+  void Turn() {
+    turn_posted_ = false;
+    ++turns;
+    std::this_thread::sleep_for(turn_takes);
+    for (auto& [store, number] : to_answer_) SendNow(store, number, MessageType::kHeartbeatReply);
+    to_answer_.clear();
+  }
+
+  const StoreId id_;
+  const ClusterId cluster_;
+  const StoreId says_;
+  int port_ = 0;
+  std::unique_ptr<CqLoop> loop_;
+  std::unique_ptr<GrpcTransport> transport_;
+  std::unique_ptr<GrpcTransportService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::thread thread_;
+  std::map<StoreId, std::string> addresses_;  // of the loop
+  std::vector<std::pair<StoreId, uint64_t>> to_answer_;
+  bool turn_posted_ = false;
+  std::atomic<uint64_t> greeted_{0};
+  std::mutex mutex_;
+  std::vector<uint64_t> numbers_;
+};
+
+std::vector<uint64_t> Range(uint64_t begin, uint64_t end) {
+  std::vector<uint64_t> all;
+  for (uint64_t i = begin; i < end; ++i) all.push_back(i);
+  return all;
+}
+
+TEST(GrpcTransportTest, AnAnswerComesOnTheStreamThatAsked) {
+  Node a(1), b(2);
+  a.Knows(b);  // and b does not know where a is
+  a.Send(b, 5);
+  EXPECT_TRUE(b.AwaitNumber(5));
+  EXPECT_TRUE(a.AwaitNumber(5));
+  EXPECT_EQ(b.greeted(), 1u);
+  EXPECT_EQ(a.greeted(), 0u);
+}
+
+TEST(GrpcTransportTest, WhoDidNotOpenTheStreamSendsOnItUnasked) {
+  Node a(1), b(2);
+  a.Knows(b);
+  b.answers = false;
+  a.Send(b, 5);
+  ASSERT_TRUE(b.AwaitNumber(5));
+  for (uint64_t i = 100; i < 110; ++i) {
+    b.Send(a, i, MessageType::kHeartbeatReply);
+    EXPECT_TRUE(a.AwaitNumber(i));
+  }
+  b.OnLoop([&] { b.transport().SendAck(a.id(), SnapshotAck{}); });
+  EXPECT_TRUE(Node::Await([&] { return a.acks == 1; }));
+}
+
+TEST(GrpcTransportTest, AllArrivesInOrderInBothDirections) {
+  Node a(1), b(2);
+  a.Knows(b);
+  constexpr uint64_t kCount = 3000;
+  for (uint64_t i = 0; i < kCount; ++i) a.Send(b, i);
+  EXPECT_TRUE(a.AwaitNumber(kCount - 1));
+  EXPECT_EQ(b.numbers(), Range(0, kCount));
+  EXPECT_EQ(a.numbers(), Range(0, kCount));
+}
+
+TEST(GrpcTransportTest, OneAtATimeGoesOnForLong) {
+  Node a(1), b(2);
+  a.Knows(b);
+  for (uint64_t i = 0; i < 500; ++i) {
+    a.Send(b, i);
+    ASSERT_TRUE(a.AwaitNumber(i)) << i;
+  }
+}
+
+TEST(GrpcTransportTest, BothOpenOneAtOnce) {
+  for (int round = 0; round < 8; ++round) {
+    Node a(1), b(2);
+    a.Knows(b);
+    b.Knows(a);
+    std::thread other([&] { b.Send(a, 1000); });
+    a.Send(b, 2000);
+    other.join();
+    EXPECT_TRUE(a.AwaitNumber(2000));
+    EXPECT_TRUE(b.AwaitNumber(1000));
+    a.Send(b, 3000);
+    b.Send(a, 4000);
+    EXPECT_TRUE(a.AwaitNumber(3000));
+    EXPECT_TRUE(b.AwaitNumber(4000));
+  }
+}
+
+// A receiver that is slow takes in what has come meanwhile before its next turn: it does not fall
+// behind one batch a turn.
+TEST(GrpcTransportTest, ASlowReceiverTakesAllThatCame) {
+  for (bool answers : {true, false}) {
+    Node a(1), b(2);
+    a.Knows(b);
+    a.Send(b, 0);
+    ASSERT_TRUE(a.AwaitNumber(0));
+    b.OnLoop([&] {
+      b.turn_takes = milliseconds(20);
+      b.answers = answers;
+    });
+    constexpr uint64_t kCount = 400;
+    for (uint64_t i = 1; i < kCount; ++i) a.Send(b, i);
+    ASSERT_TRUE(b.AwaitNumber(kCount - 1));
+    EXPECT_EQ(b.numbers(), Range(0, kCount));
+    EXPECT_LT(b.turns, static_cast<int>(kCount) / 4) << answers;
+  }
+}
+
+TEST(GrpcTransportTest, AStreamThatBreaksIsOpenedAgain) {
+  Node a(1), b(2);
+  a.Knows(b);
+  a.Send(b, 1);
+  ASSERT_TRUE(a.AwaitNumber(1));
+  int port = b.port();
+  b.Stop();
+  b.Start(port);
+  // What is sent before a notices is lost.
+  uint64_t number = 100;
+  EXPECT_TRUE(Node::Await([&] {
+    a.Send(b, ++number);
+    auto all = a.numbers();
+    return all.size() > 1;
+  }));
+}
+
+TEST(GrpcTransportTest, WhenTheOpenerGoesTheOtherOpensOne) {
+  Node b(2);
+  int port;
+  {
+    Node a(1);
+    port = a.port();
+    a.Knows(b);
+    b.Knows(a);
+    a.Send(b, 1);
+    ASSERT_TRUE(a.AwaitNumber(1));
+  }
+  Node a(1);
+  a.Stop();
+  a.Start(port);
+  uint64_t number = 100;
+  EXPECT_TRUE(Node::Await([&] {
+    b.Send(a, ++number);
+    return !a.numbers().empty() && b.numbers().size() > 1;
+  }));
+  EXPECT_EQ(a.greeted(), 2u);
+}
+
+TEST(GrpcTransportTest, AnotherClustersStoreIsRefused) {
+  Node a(1, ClusterId(78)), b(2), c(3);
+  a.Knows(b);
+  c.Knows(b);
+  for (uint64_t i = 1; i < 4; ++i) a.Send(b, i);
+  c.Send(b, 9);
+  ASSERT_TRUE(b.AwaitNumber(9));
+  EXPECT_EQ(b.numbers(), Range(9, 10));
+  EXPECT_EQ(b.greeted(), 3u);
+}
+
+TEST(GrpcTransportTest, MessagesInAnothersNameAreRefusedFromEitherEnd) {
+  Node a(1), liar(2, kCluster, /*says_it_is=*/3), b(4);
+  a.Knows(liar);
+  b.Knows(a);
+  a.Send(liar, 1);
+  ASSERT_TRUE(liar.AwaitNumber(1));
+  liar.Knows(b);
+  liar.Send(b, 2);
+  b.Send(a, 9);
+  ASSERT_TRUE(a.AwaitNumber(9));
+  EXPECT_EQ(a.numbers(), Range(9, 10));
+  EXPECT_EQ(b.numbers(), Range(9, 10));  // a's answer
+}
+
+}  // namespace
+}  // namespace kvd::raft
