@@ -10,6 +10,11 @@
 
 namespace kvd::raft {
 
+namespace {
+// While so few commands are waited for, how soon each is answered matters more than what that costs.
+constexpr size_t kAwaitedMax = 16;
+}  // namespace
+
 Host::Host(Loop* loop, LogStore* log_store, Transport* transport, const HostOptions& options)
     : loop_(loop), log_store_(log_store), transport_(transport), options_(options) {
   next_truncate_ = loop_->Now() + options_.truncate_interval;
@@ -35,6 +40,7 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
     return index.status();
   }
   ++counters_.proposals;
+  ++proposals_waiting_;
   group->proposals.push_back({*index, group->core->term(), std::move(proposal)});
   Schedule(*group);
   NoteTakenIn(bytes);
@@ -169,6 +175,7 @@ void Host::RunTurn() {
     CheckMembershipDone(*group);
   }
   if (after_turn) after_turn();
+  loop_->ExpectSoon(proposals_waiting_ > 0 && proposals_waiting_ <= kAwaitedMax);
 }
 
 LogWrite Host::Collect(Group& group, Output& output, InFlightWrite& flight) {

@@ -202,6 +202,7 @@ class Host : public TransportHandler {
 
   std::map<GroupId, std::unique_ptr<Group>> groups_;
   std::vector<GroupId> dirty_;
+  size_t proposals_waiting_ = 0;  // of all groups
   bool turn_scheduled_ = false;
   std::deque<InFlightWrite> writes_in_flight_;
   std::map<StoreId, std::vector<GroupMessage>> outgoing_;

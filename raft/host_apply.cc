@@ -23,6 +23,7 @@ void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) 
     while (!group.proposals.empty() && group.proposals.front().index <= entry->index) {
       Group::Pending pending = std::move(group.proposals.front());
       group.proposals.pop_front();
+      --proposals_waiting_;
       bool applied = pending.index == entry->index && pending.term == entry->term;
       if (applied) mine = pending.proposal.get();
       finished.emplace_back(std::move(pending.proposal), applied);
@@ -104,6 +105,7 @@ void Host::FailProposals(Group& group) {
   // In the log of the old term they may still be committed by a new leader.
   std::deque<Group::Pending> proposals;
   proposals.swap(group.proposals);
+  proposals_waiting_ -= proposals.size();
   for (Group::Pending& pending : proposals) {
     pending.proposal->Finish(OutcomeUnknownError("leadership was lost before the command was committed"));
   }

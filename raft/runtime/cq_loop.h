@@ -2,17 +2,18 @@
 // and posted tasks run one after the other without a hand-off.
 #pragma once
 
+#include <grpcpp/alarm.h>
+#include <grpcpp/completion_queue.h>
+
 #include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
 #include <thread>
 
-#include <grpcpp/alarm.h>
-#include <grpcpp/completion_queue.h>
-
 #include "raft/runtime/loop.h"
 #include "raft/runtime/mutex.h"
+#include "raft/runtime/patience.h"
 
 namespace kvd {
 
@@ -62,6 +63,7 @@ class CqLoop : public Loop {
   uint64_t WallMillis() const override;
   void Post(Task task) override;
   Random& random() override { return random_; }
+  void ExpectSoon(bool expected) override { expected_ = expected; }
 
  private:
   class CqTimer;
@@ -76,6 +78,8 @@ class CqLoop : public Loop {
 
   void RunDueTimers();
   void RunPosted();
+  // The next event, or none within `wait`.
+  bool Next(Duration wait, void** tag, bool* ok);
   // Whether the caller must now Wake: nobody else has.
   bool MustWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -90,11 +94,14 @@ class CqLoop : public Loop {
   uint64_t next_timer_ = 1;
   std::map<std::pair<MonotonicTime, uint64_t>, Task> timers_;
   std::deque<Task> local_;
+  bool expected_ = false;
+  Patience patience_;
 
   // From other threads.
   Mutex mutex_;
   std::deque<Task> posted_ ABSL_GUARDED_BY(mutex_);
-  bool waking_ ABSL_GUARDED_BY(mutex_) = false;  // an alarm is set, or about to be, and not yet seen
+  bool waking_ ABSL_GUARDED_BY(mutex_) =
+      false;                     // an alarm is set, or about to be, and not yet seen
   std::atomic<int> setting_{0};  // how many raised waking_ and are not done with the alarm
   grpc::Alarm alarm_;            // belongs to whoever raised waking_
   Wakeup wakeup_;
