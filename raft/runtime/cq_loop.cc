@@ -27,7 +27,7 @@ gpr_timespec FromNow(Duration d) {
 constexpr int kEventsPerTurn = 256;
 
 // How long a loop looks for what is expected before it sleeps: a sync of a good disk.
-constexpr Duration kLookFor = std::chrono::microseconds(300);
+constexpr Duration kLookFor = std::chrono::microseconds(500);
 
 }  // namespace
 
