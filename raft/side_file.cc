@@ -102,7 +102,7 @@ void SideFile::WriteCell(char* cell, size_t cell_bytes, std::string_view payload
   writer.Fixed32(static_cast<uint32_t>(payload.size()));
   writer.Fixed32(Crc32c(payload));
   writer.Raw(payload);
-  std::memcpy(cell, bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), cell);
 }
 
 void SideFile::NoteGroup(GroupId group, const GroupRecord& record) {

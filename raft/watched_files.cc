@@ -55,8 +55,8 @@ class WatchedFile : public rocksdb::FSWritableFileOwnerWrapper {
 
 class WatchedFileSystem : public rocksdb::FileSystemWrapper {
  public:
-  WatchedFileSystem(std::shared_ptr<rocksdb::FileSystem> base, OnFailed on_failed)
-      : FileSystemWrapper(std::move(base)), on_failed_(std::move(on_failed)) {}
+  WatchedFileSystem(const std::shared_ptr<rocksdb::FileSystem>& base, OnFailed on_failed)
+      : FileSystemWrapper(base), on_failed_(std::move(on_failed)) {}
   const char* Name() const override { return "kvd.WatchedFileSystem"; }
 
   IOStatus NewWritableFile(const std::string& name, const FileOptions& options,

@@ -131,6 +131,7 @@ void Server::Parts::MakeServices() {
           kVersion, [this] { return DirectoryBytes(directory->data_path()); },
           [this] { return DirectoryBytes(directory->raft_path()); }, verifier.get(),
           rebuilder.get(), [this](v1::StatusResponse* out) { FillDisk(out); }});
+  transport->set_handler(hosts.get());
   raft_service = std::make_unique<raft::GrpcTransportService>(
       loop.get(), transport.get(), hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
@@ -176,7 +177,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   host.log_bytes_kept = options.log_keep_mb << 20;
   p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
                                             p.transport.get(), host);
-  p.transport->set_handler(p.hosts.get());
   p.host = p.hosts->HostOf(kFirstGroup);
   p.host->on_unrepairable = [](GroupId group, Index index) {
     spdlog::critical("entry {} of group {} is damaged here, may have been committed, and no replica can give it: "

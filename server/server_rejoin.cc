@@ -115,7 +115,7 @@ void Server::Parts::FinishRejoin() {
   const raft::Core& core = host->core(kFirstGroup);
   if (core.applied_index() == Index() || !Admitted()) return;
   finishing_rejoin = true;
-  worker->Run(std::make_unique<DropLostJob>(directory.get(), [this](absl::Status dropped) {
+  worker->Run(std::make_unique<DropLostJob>(directory.get(), [this](const absl::Status& dropped) {
     loop->Post([this, dropped] {
       if (stopping) return;
       finishing_rejoin = false;

@@ -249,7 +249,7 @@ absl::Status Server::Parts::StartGroup() {
     write.hard_state = raft::HardState();
     std::vector<raft::LogWrite> writes;
     writes.push_back(std::move(write));
-    log_store->WriteNow(std::move(writes));
+    log_store->WriteNow(writes);
     logs->push_back(std::move(log));
   }
   for (raft::GroupLog& log : *logs) {
