@@ -19,7 +19,9 @@ using OnFailed = std::function<void(const std::string&)>;
 class WatchedFile : public rocksdb::FSWritableFileOwnerWrapper {
  public:
   WatchedFile(std::unique_ptr<FSWritableFile> file, std::string name, const OnFailed* on_failed)
-      : FSWritableFileOwnerWrapper(std::move(file)), name_(std::move(name)), on_failed_(on_failed) {}
+      : FSWritableFileOwnerWrapper(std::move(file)),
+        name_(std::move(name)),
+        on_failed_(on_failed) {}
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* dbg) override {
     return Told("writing", target()->Append(data, options, dbg));
@@ -85,9 +87,10 @@ class WatchedFileSystem : public rocksdb::FileSystemWrapper {
 
 }  // namespace
 
-std::shared_ptr<rocksdb::FileSystem> WatchWrites(std::shared_ptr<rocksdb::FileSystem> base,
-                                                 std::function<void(const std::string&)> on_failed) {
-  return std::make_shared<WatchedFileSystem>(std::move(base), std::move(on_failed));
+std::shared_ptr<rocksdb::FileSystem> WatchWrites(
+    const std::shared_ptr<rocksdb::FileSystem>& base,
+    std::function<void(const std::string&)> on_failed) {
+  return std::make_shared<WatchedFileSystem>(base, std::move(on_failed));
 }
 
 }  // namespace kvd::raft
