@@ -136,10 +136,16 @@ MessageOutbox* GrpcTransport::Attach(StoreId store, MessageLink* link) {
 }
 
 void GrpcTransport::Detach(StoreId store, MessageLink* link) {
-  Peer& peer = PeerOf(store);
-  if (peer.incoming != link) return;
+  auto it = peers_.find(store);
+  if (it == peers_.end() || it->second->incoming != link) return;
+  Peer& peer = *it->second;
   peer.incoming = nullptr;
-  if (OpenLink(peer) == nullptr) peer.outbox.Clear();
+  // Whoever greets is remembered no longer than needed: it may be no store at all.
+  if (peer.stub == nullptr) {
+    peers_.erase(it);
+  } else if (OpenLink(peer) == nullptr) {
+    peer.outbox.Clear();
+  }
 }
 
 void GrpcTransport::Send(StoreId to, std::vector<GroupMessage> messages) {

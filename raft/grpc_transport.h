@@ -47,7 +47,7 @@ class GrpcTransport : public Transport {
   // A stream that the peer opened, to be sent on as well, and what is sent on it. The newest one
   // counts.
   MessageOutbox* Attach(StoreId peer, MessageLink* link);
-  // Does nothing if another one was attached since.
+  // Does nothing if another one was attached since. The link uses its outbox no more.
   void Detach(StoreId peer, MessageLink* link);
 
   ClusterId cluster() const { return options_.cluster; }

@@ -70,8 +70,8 @@ class GrpcTransportService::IncomingLink : public MessageLink {
   }
   void Cancel() override { context_.TryCancel(); }
   void Ended(const std::string& why) override {
-    if (from_) owner_->transport_->Detach(from_, this);
     set_outbox(nullptr);
+    if (from_) owner_->transport_->Detach(from_, this);
     grpc::Status status =
         why.empty() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, why);
     stream_.Finish(status, CqOnce::Make([self = shared_from_this()](bool) {}));

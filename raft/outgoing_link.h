@@ -39,15 +39,16 @@ class OutgoingLink : public MessageLink {
       Flush();
     }));
   }
+  // Perhaps from within a call to `take`.
   void Stop() {
+    stopped_ = true;
     set_outbox(nullptr);
-    take_ = [](internal::v1::MessageBatch*) { return "stopped"; };
-    ended_ = nullptr;
+    PutOffNoRead();
     context_.TryCancel();
   }
 
  private:
-  std::string Take(Batch* batch) override { return take_(batch); }
+  std::string Take(Batch* batch) override { return stopped_ ? "stopped" : take_(batch); }
   void AddGreeting(Batch* batch) override { *batch->mutable_hello() = hello_; }
   void Cancel() override { context_.TryCancel(); }
   void Ended(const std::string&) override {
@@ -56,15 +57,16 @@ class OutgoingLink : public MessageLink {
   }
   void Finish() {
     stream_->Finish(&status_, CqOnce::Make([this, self = shared_from_this()](bool) {
-      if (ended_) ended_();
+      if (!stopped_) ended_();
     }));
   }
 
   grpc::CompletionQueue* const queue_;
   const std::shared_ptr<Stub> stub_;
   const internal::v1::Hello hello_;
-  TakeCallback take_;
-  std::function<void()> ended_;
+  const TakeCallback take_;
+  const std::function<void()> ended_;
+  bool stopped_ = false;
   grpc::ClientContext context_;
   // After the context, in whose call it lives.
   std::unique_ptr<grpc::ClientAsyncReaderWriter<Batch, Batch>> stream_;

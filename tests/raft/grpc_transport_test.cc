@@ -2,9 +2,13 @@
 // what arrives is whole and in order; what is not a peer's is refused; what breaks is opened again.
 #include "raft/grpc_transport.h"
 
+#include <grpcpp/create_channel.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <atomic>
+#include <condition_variable>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -34,10 +38,7 @@ GroupMessage MessageOf(StoreId from, uint64_t number, MessageType type) {
 // A store that keeps what arrives, and answers each heartbeat.
 class Node : public TransportHandler {
  public:
-  Node(uint64_t id, ClusterId cluster = kCluster, uint64_t says_it_is = 0)
-      : id_(id), cluster_(cluster), says_(says_it_is == 0 ? id : says_it_is) {
-    Start(0);
-  }
+  explicit Node(uint64_t id) : id_(id), says_(id) { Start(0); }
   ~Node() override { Stop(); }
 
   void Start(int port) {
@@ -47,7 +48,7 @@ class Node : public TransportHandler {
     auto queue = builder.AddCompletionQueue();
     grpc::ServerCompletionQueue* server_queue = queue.get();
     loop_ = std::make_unique<CqLoop>(std::move(queue));
-    GrpcTransportOptions options{cluster_, id_, absl::StrCat("127.0.0.1:", port)};
+    GrpcTransportOptions options{kCluster, id_, absl::StrCat("127.0.0.1:", port)};
     options.reconnect_after = milliseconds(20);
     transport_ = std::make_unique<GrpcTransport>(loop_.get(), options, [this](StoreId to) {
       auto it = addresses_.find(to);
@@ -105,54 +106,67 @@ class Node : public TransportHandler {
     for (GroupMessage& m : messages) {
       bool answer = answers && m.message.type == MessageType::kHeartbeat;
       if (answer) to_answer_.emplace_back(m.message.from_store, m.message.round);
-      std::lock_guard<std::mutex> lock(mutex_);
-      numbers_.push_back(m.message.round);
+      Note([&] { numbers_.push_back(m.message.round); });
     }
   }
   void OnChunk(StoreId, SnapshotChunk) override {}
-  void OnAck(SnapshotAck) override { ++acks; }
+  void OnAck(SnapshotAck) override {
+    Note([this] { ++acks_; });
+  }
 
   std::vector<uint64_t> numbers() {
     std::lock_guard<std::mutex> lock(mutex_);
     return numbers_;
   }
   bool AwaitNumber(uint64_t number) {
-    return Await([&] {
-      auto all = numbers();
-      return std::find(all.begin(), all.end(), number) != all.end();
-    });
+    return Await([&] { return Holds(number); });
   }
-  static bool Await(const std::function<bool()>& condition) {
-    auto end = std::chrono::steady_clock::now() + seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(milliseconds(2));
+  bool AwaitAck() {
+    return Await([&] { return acks_ > 0; });
+  }
+  // Sends with growing numbers, which may be lost, until one is answered.
+  bool SendUntilAnswered(Node& to, uint64_t number) {
+    for (int i = 0; i < 1000; ++i) {
+      Send(to, number + static_cast<uint64_t>(i));
+      if (Await([&] { return !numbers_.empty() && numbers_.back() >= number; }, milliseconds(30))) {
+        return true;
+      }
     }
-    return true;
+    return false;
   }
   int port() const { return port_; }
   StoreId id() const { return id_; }
   GrpcTransport& transport() { return *transport_; }
-  // Whether it was ever told of a stream that this store opened.
+  // Who opened a stream to this store last.
   uint64_t greeted() const { return greeted_; }
+  int turns() const { return turns_; }
 
-  bool answers = true;
-  std::atomic<int> acks{0};
-  std::atomic<int> turns{0};
-  Duration turn_takes{};
+  bool answers = true;  // of the loop
+  // In whose name it sends; of the loop.
+  void set_says(StoreId store) { says_ = store; }
 
  private:
+  bool Holds(uint64_t number) const {
+    return std::find(numbers_.begin(), numbers_.end(), number) != numbers_.end();
+  }
+  void Note(const std::function<void()>& change) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    change();
+    changed_.notify_all();
+  }
+  bool Await(const std::function<bool()>& condition, Duration limit = seconds(30)) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, limit, condition);
+  }
   void Turn() {
     turn_posted_ = false;
-    ++turns;
-    std::this_thread::sleep_for(turn_takes);
+    ++turns_;
     for (auto& [store, number] : to_answer_) SendNow(store, number, MessageType::kHeartbeatReply);
     to_answer_.clear();
   }
 
   const StoreId id_;
-  const ClusterId cluster_;
-  const StoreId says_;
+  StoreId says_;
   int port_ = 0;
   std::unique_ptr<CqLoop> loop_;
   std::unique_ptr<GrpcTransport> transport_;
@@ -163,8 +177,11 @@ class Node : public TransportHandler {
   std::vector<std::pair<StoreId, uint64_t>> to_answer_;
   bool turn_posted_ = false;
   std::atomic<uint64_t> greeted_{0};
+  std::atomic<int> turns_{0};
   std::mutex mutex_;
-  std::vector<uint64_t> numbers_;
+  std::condition_variable changed_;
+  std::vector<uint64_t> numbers_;  // guarded by mutex_
+  int acks_ = 0;                   // guarded by mutex_
 };
 
 std::vector<uint64_t> Range(uint64_t begin, uint64_t end) {
@@ -194,7 +211,7 @@ TEST(GrpcTransportTest, WhoDidNotOpenTheStreamSendsOnItUnasked) {
     EXPECT_TRUE(a.AwaitNumber(i));
   }
   b.OnLoop([&] { b.transport().SendAck(a.id(), SnapshotAck{}); });
-  EXPECT_TRUE(Node::Await([&] { return a.acks == 1; }));
+  EXPECT_TRUE(a.AwaitAck());
 }
 
 TEST(GrpcTransportTest, AllArrivesInOrderInBothDirections) {
@@ -241,15 +258,15 @@ TEST(GrpcTransportTest, ASlowReceiverTakesAllThatCame) {
     a.Knows(b);
     a.Send(b, 0);
     ASSERT_TRUE(a.AwaitNumber(0));
-    b.OnLoop([&] {
-      b.turn_takes = milliseconds(20);
-      b.answers = answers;
-    });
     constexpr uint64_t kCount = 400;
-    for (uint64_t i = 1; i < kCount; ++i) a.Send(b, i);
+    // b's loop is held up while all is sent.
+    b.OnLoop([&] {
+      b.answers = answers;
+      for (uint64_t i = 1; i < kCount; ++i) a.Send(b, i);
+    });
     ASSERT_TRUE(b.AwaitNumber(kCount - 1));
     EXPECT_EQ(b.numbers(), Range(0, kCount));
-    EXPECT_LT(b.turns, static_cast<int>(kCount) / 4) << answers;
+    EXPECT_LT(b.turns(), static_cast<int>(kCount) / 4) << answers;
   }
 }
 
@@ -261,13 +278,7 @@ TEST(GrpcTransportTest, AStreamThatBreaksIsOpenedAgain) {
   int port = b.port();
   b.Stop();
   b.Start(port);
-  // What is sent before a notices is lost.
-  uint64_t number = 100;
-  EXPECT_TRUE(Node::Await([&] {
-    a.Send(b, ++number);
-    auto all = a.numbers();
-    return all.size() > 1;
-  }));
+  EXPECT_TRUE(a.SendUntilAnswered(b, 100));
 }
 
 TEST(GrpcTransportTest, WhenTheOpenerGoesTheOtherOpensOne) {
@@ -284,37 +295,60 @@ TEST(GrpcTransportTest, WhenTheOpenerGoesTheOtherOpensOne) {
   Node a(1);
   a.Stop();
   a.Start(port);
-  uint64_t number = 100;
-  EXPECT_TRUE(Node::Await([&] {
-    b.Send(a, ++number);
-    return !a.numbers().empty() && b.numbers().size() > 1;
-  }));
+  EXPECT_TRUE(b.SendUntilAnswered(a, 100));
   EXPECT_EQ(a.greeted(), 2u);
 }
 
-TEST(GrpcTransportTest, AnotherClustersStoreIsRefused) {
-  Node a(1, ClusterId(78)), b(2), c(3);
-  a.Knows(b);
-  c.Knows(b);
-  for (uint64_t i = 1; i < 4; ++i) a.Send(b, i);
-  c.Send(b, 9);
-  ASSERT_TRUE(b.AwaitNumber(9));
-  EXPECT_EQ(b.numbers(), Range(9, 10));
-  EXPECT_EQ(b.greeted(), 3u);
+// What a store answers to a stream that begins so.
+grpc::Status Greet(Node& store, uint64_t cluster, uint64_t id, uint32_t protocol) {
+  auto channel = grpc::CreateChannel(absl::StrCat("127.0.0.1:", store.port()),
+                                     grpc::InsecureChannelCredentials());
+  auto stub = internal::v1::RaftTransport::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + seconds(30));
+  auto stream = stub->Messages(&context);
+  internal::v1::MessageBatch batch;
+  batch.mutable_hello()->set_cluster_id(cluster);
+  batch.mutable_hello()->set_store_id(id);
+  batch.mutable_hello()->set_protocol(protocol);
+  stream->Write(batch);
+  EXPECT_FALSE(stream->Read(&batch));
+  return stream->Finish();
 }
 
+TEST(GrpcTransportTest, WhoIsNoStoreOfTheClusterIsToldWhy) {
+  Node b(2);
+  grpc::Status status = Greet(b, 78, 1, kTransportProtocol);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(status.error_message(), "this store belongs to cluster 77, store 1 at  to cluster 78");
+  status = Greet(b, 77, 1, 1);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(status.error_message(), "protocol version 1 between stores, this one speaks 2");
+  EXPECT_EQ(Greet(b, 77, 0, kTransportProtocol).error_message(), "malformed hello");
+  EXPECT_EQ(b.greeted(), 0u);
+}
+
+// What is said on one stream keeps its order: once the truth has come, the lie would have.
 TEST(GrpcTransportTest, MessagesInAnothersNameAreRefusedFromEitherEnd) {
-  Node a(1), liar(2, kCluster, /*says_it_is=*/3), b(4);
+  Node a(1), liar(2), b(4);
   a.Knows(liar);
-  b.Knows(a);
+  liar.Knows(b);
+  liar.OnLoop([&] {
+    liar.answers = false;
+    liar.set_says(StoreId(3));
+  });
   a.Send(liar, 1);
   ASSERT_TRUE(liar.AwaitNumber(1));
-  liar.Knows(b);
+  liar.Send(a, 2);
   liar.Send(b, 2);
-  b.Send(a, 9);
-  ASSERT_TRUE(a.AwaitNumber(9));
-  EXPECT_EQ(a.numbers(), Range(9, 10));
-  EXPECT_EQ(b.numbers(), Range(9, 10));  // a's answer
+  liar.OnLoop([&] {
+    liar.answers = true;
+    liar.set_says(liar.id());
+  });
+  EXPECT_TRUE(a.SendUntilAnswered(liar, 100));
+  EXPECT_TRUE(liar.SendUntilAnswered(b, 100));
+  for (uint64_t number : a.numbers()) EXPECT_GE(number, 100u);
+  for (uint64_t number : b.numbers()) EXPECT_GE(number, 100u);
 }
 
 }  // namespace
