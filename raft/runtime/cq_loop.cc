@@ -26,7 +26,7 @@ gpr_timespec FromNow(Duration d) {
 // How many network events are taken before posted work gets its turn.
 constexpr int kEventsPerTurn = 256;
 
-// How long a loop looks for what is expected before it sleeps: a sync of a good disk.
+// How long a loop looks for what is expected before it sleeps: a round with syncs of good disks.
 constexpr Duration kLookFor = std::chrono::microseconds(500);
 
 }  // namespace
@@ -126,8 +126,8 @@ void CqLoop::RunPosted() {
   for (Task& task : tasks) task();
 }
 
-// To be woken takes time: on an idle processor, a virtual one above all, as long as a small write
-// to disk. Whoever else can run does so meanwhile.
+// To be woken takes time: some 30 us on an idle virtual processor, more if it was idle for long.
+// Whoever else can run does so meanwhile.
 bool CqLoop::Next(Duration wait, void** tag, bool* ok) {
   if (expected_ && wait > Duration::zero() && patience_.Try()) {
     auto began = Now();

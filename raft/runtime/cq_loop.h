@@ -100,8 +100,8 @@ class CqLoop : public Loop {
   // From other threads.
   Mutex mutex_;
   std::deque<Task> posted_ ABSL_GUARDED_BY(mutex_);
-  bool waking_ ABSL_GUARDED_BY(mutex_) =
-      false;                     // an alarm is set, or about to be, and not yet seen
+  // An alarm is set, or about to be, and not yet seen.
+  bool waking_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<int> setting_{0};  // how many raised waking_ and are not done with the alarm
   grpc::Alarm alarm_;            // belongs to whoever raised waking_
   Wakeup wakeup_;
