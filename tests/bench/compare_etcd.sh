@@ -31,25 +31,10 @@ done
 for number in "$rounds" "$seconds" "$tries" "$port_base"; do
   [[ $number =~ ^[1-9][0-9]*$ ]] || { echo "$0: $number is no whole number above 0" >&2; exit 2; }
 done
-wanted() { [[ "$1" =~ $cells ]]; }
-check_cells() { # before anything is started
-  local name names=("get, 64" "stale get, 64" "rocksdb scan, 8" "put, 1" "put, 64" "put, 256" "put, 1000" "YCSB-"{A..F}", 64"
-    "scan 100 rows, 8" "Pipeline put, 256" "Pipeline get, 256" "redis put, 64" "leader killed")
-  for name in "${names[@]}"; do wanted "$name" && return; done
-  echo "$0: --only '$cells' matches no cell; there are:$(printf ' "%s"' "${names[@]}")" >&2
-  exit 2
-}
-check_cells
-if [ $build = 1 ]; then
-  deploy/install-packages.sh bench
-  cmake --preset tests >/dev/null
-  cmake --build --preset tests --target kvd kvctl kvbench micro
-fi
 bin=$PWD/.build/tests/bin bench=$PWD/.build/tests/tests/bench/kvbench micro=$PWD/.build/tests/tests/bench/micro
 mkdir -p "$out"
 out=$(cd "$out" && pwd) data=$out/data
 rm -rf "$data"
-[ $add = 1 ] || rm -f "$out/results"
 mkdir -p "$data"
 . tests/bench/cluster.sh
 etcd_pids=() redis_pid=
@@ -96,6 +81,10 @@ until_quiet() { # cell, side, command...
   shift 2
   for ((try = 1; try <= tries; ++try)); do "$@" | record "$cell" "$side" && break; done
   return 0
+}
+wanted() { # or only named, while names are gathered
+  [ $naming = 0 ] || { names+=("$1"); return 1; }
+  [[ "$1" =~ $cells ]]
 }
 cell() { # name, workload, in flight, kvd target
   wanted "$1" || return 0
@@ -156,10 +145,7 @@ begin_anew() { # both, with the same keys and nothing else
   await 60 etcd_healthy
 }
 
-start_redis
-for ((round = 1; round <= rounds; ++round)); do
-  echo "Round $round of $rounds: 100,000 keys of 256 B into both, then the cells in turn"
-  begin_anew
+all_cells() {
   cell "get, 64" get 64 kvd
   cell "stale get, 64" stale-get 64 kvd
   against_rocksdb
@@ -173,5 +159,25 @@ for ((round = 1; round <= rounds; ++round)); do
   cell "Pipeline get, 256" get 256 kvd-pipeline
   against_redis
   failover
+}
+
+naming=1 names=()
+all_cells
+naming=0
+printf '%s\n' "${names[@]}" | grep -qE -- "$cells" || {
+  echo "$0: --only '$cells' matches no cell; there are:$(printf ' "%s"' "${names[@]}")" >&2
+  exit 2
+}
+if [ $build = 1 ]; then
+  deploy/install-packages.sh bench
+  cmake --preset tests >/dev/null
+  cmake --build --preset tests --target kvd kvctl kvbench micro
+fi
+[ $add = 1 ] || rm -f "$out/results"
+start_redis
+for ((round = 1; round <= rounds; ++round)); do
+  echo "Round $round of $rounds: 100,000 keys of 256 B into both, then the cells in turn"
+  begin_anew
+  all_cells
 done
 python3 tests/bench/table.py print "$out/results"
