@@ -26,11 +26,11 @@ class BackgroundThreads {
   // On the thread itself, around a job.
   void Begin(Pool pool, bool lags) {
     MutexLock lock(&mutex_);
-    // A job that is given up ends without a word.
-    bool waits = waiting_[pool].erase(gettid()) != 0;
+    // Whatever the thread's policy is: a job that is given up ends without a word, and a thread begins with
+    // the policy of the one that started it.
+    waiting_[pool].erase(gettid());
     bool wait = !lags && hurries_ == 0;
-    if (wait != waits && !SetPolicy(gettid(), wait ? SCHED_IDLE : SCHED_OTHER)) wait = false;
-    if (wait) waiting_[pool].insert(gettid());
+    if (SetPolicy(gettid(), wait ? SCHED_IDLE : SCHED_OTHER) && wait) waiting_[pool].insert(gettid());
   }
   void End(Pool pool) {
     MutexLock lock(&mutex_);

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <memory>
+#include <thread>
 
 #include "gtest/gtest.h"
 
@@ -81,6 +82,18 @@ TEST_F(SpareTimeTest, AJobBehindOneThatWasGivenUpBeginsAnew) {
   Seal(2);
   listener_->OnFlushBegin(nullptr, flush_);
   EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+}
+
+// RocksDB starts the threads of a pool when it has their first job: from within a flush, perhaps.
+TEST_F(SpareTimeTest, AJobOnAThreadThatIsBornWaitingBeginsAnew) {
+  listener_->OnFlushBegin(nullptr, flush_);
+  std::thread([this] {
+    EXPECT_EQ(sched_getscheduler(0), SCHED_IDLE);
+    Seal(kBuffersMax);
+    listener_->OnCompactionBegin(nullptr, compaction_);
+    EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+    listener_->OnCompactionCompleted(nullptr, compaction_);
+  }).join();
 }
 
 }  // namespace
