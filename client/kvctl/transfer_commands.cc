@@ -68,7 +68,7 @@ class Importer {
       if (!failure_.ok()) return false;
       open_.insert(line);
     }
-    client_->AsyncPut(key, value, {}, [this, line](absl::StatusOr<WriteResult> result) {
+    client_->AsyncPut(key, value, {}, [this, line](const absl::StatusOr<WriteResult>& result) {
       MutexLock lock(&mutex_);
       if (result.ok()) {
         open_.erase(line);

@@ -1,6 +1,7 @@
 #include "client/kvctl/verdict.h"
 
 #include <map>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -28,18 +29,26 @@ std::string OwnFault(const VerifiedReplica& r, uint64_t index) {
                       r.answer.damage().empty() ? "" : "; " + Escape(r.answer.damage(0)));
 }
 
-// The hash that most replicas have; 0 replicas if no two agree.
-std::pair<uint64_t, int> Majority(const std::vector<VerifiedReplica>& replicas) {
-  std::map<uint64_t, int> votes;
+// What most replicas answer; null if no two agree.
+const Answer* Majority(const std::vector<VerifiedReplica>& replicas) {
+  std::map<uint64_t, std::vector<const Answer*>> votes;
   for (const VerifiedReplica& r : replicas) {
-    if (r.Counts()) ++votes[r.answer.hash()];
+    if (r.Counts()) votes[r.answer.hash()].push_back(&r.answer);
   }
-  std::pair<uint64_t, int> best{0, 0};
-  for (const auto& [hash, count] : votes) {
-    if (count > best.second) best = {hash, count};
+  const std::vector<const Answer*>* most = nullptr;
+  for (const auto& [hash, answers] : votes) {
+    if (most == nullptr || answers.size() > most->size()) most = &answers;
   }
-  if (votes.size() > 1 && best.second == 1) best.second = 0;
-  return best;
+  if (most == nullptr || (votes.size() > 1 && most->size() == 1)) return nullptr;
+  return most->front();
+}
+
+std::string BesideMost(const Answer& answer, const Answer* most) {
+  if (most == nullptr) return "differs: no two replicas agree";
+  if (answer.hash() == most->hash()) return "ok";
+  return absl::StrFormat(
+      "differs: hash %016x, most have %016x; %d keys and %d versions, most have %d and %d",
+      answer.hash(), most->hash(), answer.keys(), answer.versions(), most->keys(), most->versions());
 }
 
 std::string Json(const VerifiedReplica& r, uint64_t index) {
@@ -60,24 +69,10 @@ std::string Json(const VerifiedReplica& r, uint64_t index) {
 }  // namespace
 
 void Judge(std::vector<VerifiedReplica>* replicas, uint64_t index) {
-  auto [hash, agree] = Majority(*replicas);
-  const Answer* common = nullptr;
-  for (const VerifiedReplica& r : *replicas) {
-    if (r.Counts() && r.answer.hash() == hash) common = &r.answer;
-  }
+  const Answer* most = Majority(*replicas);
   for (VerifiedReplica& r : *replicas) {
     r.verdict = OwnFault(r, index);
-    if (!r.verdict.empty() || r.answer.hash() == hash) {
-      if (r.verdict.empty() && agree == 0) r.verdict = "differs: no two replicas agree";
-      if (r.verdict.empty()) r.verdict = "ok";
-      continue;
-    }
-    r.verdict = agree == 0 ? std::string("differs: no two replicas agree")
-                           : absl::StrFormat(
-                                 "differs: hash %016x, most have %016x; %d keys and %d versions, "
-                                 "most have %d and %d",
-                                 r.answer.hash(), hash, r.answer.keys(), r.answer.versions(),
-                                 common->keys(), common->versions());
+    if (r.verdict.empty()) r.verdict = BesideMost(r.answer, most);
   }
 }
 

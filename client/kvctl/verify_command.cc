@@ -34,6 +34,7 @@ void Poll(client::ClusterClient& cluster, const v1::GetVerificationRequest& requ
 
 void ShowProgress(const std::vector<VerifiedReplica>& replicas) {
   std::vector<std::string> parts;
+  parts.reserve(replicas.size());
   for (const VerifiedReplica& r : replicas) {
     parts.push_back(absl::StrCat("store ", r.store, ": ",
                                  r.settled ? "finished" : HumanBytes(r.answer.bytes())));

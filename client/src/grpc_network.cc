@@ -3,7 +3,6 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/support/channel_arguments.h>
 
-#include "absl/strings/str_cat.h"
 #include "proto/error.h"
 #include "proto/limits.h"
 
@@ -29,8 +28,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
 // Kept alive by the operations under way.
 class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
  public:
-  Stream(CqLoop* loop, std::string address, std::shared_ptr<grpc::Channel> channel)
-      : loop_(loop), address_(std::move(address)), stub_(v1::Kv::NewStub(channel)) {}
+  Stream(CqLoop* loop, const std::shared_ptr<grpc::Channel>& channel)
+      : loop_(loop), stub_(v1::Kv::NewStub(channel)) {}
 
   bool closed() const { return closed_; }
 
@@ -63,8 +62,8 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
       bool sent = it->second.sent;
       // Retries to a peer that takes nothing would heap up copies of it.
       if (!sent) std::erase_if(waiting_, [id](const RequestItem& item) { return item.id() == id; });
-      Finish(id, sent ? OutcomeUnknownError(absl::StrCat(address_, " did not answer in time"))
-                      : absl::UnavailableError(absl::StrCat(address_, " can't be reached")));
+      Finish(id, sent ? OutcomeUnknownError("did not answer in time")
+                      : absl::UnavailableError("can't be reached"));
     });
     waiting_.push_back(std::move(item));
     if (established_ && !writing_) Write();
@@ -142,9 +141,8 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
   void FailAll() {
     std::vector<uint64_t> ids;
     for (const auto& [id, pending] : pending_) ids.push_back(id);
-    std::string why = absl::StrCat(address_, ": ", status_.error_message().empty()
-                                                       ? "the connection was closed"
-                                                       : status_.error_message());
+    std::string why = status_.error_message();
+    if (why.empty()) why = "the connection was closed";
     for (uint64_t id : ids) {
       if (!pending_.contains(id)) continue;
       Finish(id, pending_.at(id).sent ? OutcomeUnknownError(why) : absl::UnavailableError(why));
@@ -152,7 +150,6 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
   }
 
   CqLoop* const loop_;
-  const std::string address_;
   const std::unique_ptr<v1::Kv::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::PipelineRequest, v1::PipelineResponse>> stream_;
@@ -195,7 +192,7 @@ void GrpcNetwork::Call(const std::string& address, RequestItem item, Duration ti
   if (stopped_) return done(absl::UnavailableError("the client is stopping"));
   auto& stream = streams_[address];
   if (stream == nullptr || stream->closed()) {
-    stream = std::make_shared<Stream>(loop_, address, ChannelTo(address));
+    stream = std::make_shared<Stream>(loop_, ChannelTo(address));
     stream->Start();
   }
   stream->Call(std::move(item), timeout, std::move(done));

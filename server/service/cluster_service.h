@@ -50,9 +50,9 @@ class ClusterService {
   void Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer);
   // cluster_verification.cc
   void StartVerification(v1::StartVerificationRequest* request,
-                         Answer<v1::StartVerificationResponse> answer);
+                         const Answer<v1::StartVerificationResponse>& answer);
   void GetVerification(v1::GetVerificationRequest* request,
-                       Answer<v1::GetVerificationResponse> answer);
+                       const Answer<v1::GetVerificationResponse>& answer);
 
   void FillGroup(v1::GroupStatus* out) const;
   void AwaitLeader(StoreId wanted, MonotonicTime deadline,

@@ -6,7 +6,7 @@
 namespace kvd::service {
 
 void ClusterService::StartVerification(v1::StartVerificationRequest* request,
-                                       Answer<v1::StartVerificationResponse> answer) {
+                                       const Answer<v1::StartVerificationResponse>& answer) {
   if (Forwarded(request, answer, [](auto* stub, auto* context, const auto& r, auto* queue) {
         return stub->AsyncStartVerification(context, r, queue);
       })) {
@@ -28,7 +28,7 @@ void ClusterService::StartVerification(v1::StartVerificationRequest* request,
 }
 
 void ClusterService::GetVerification(v1::GetVerificationRequest* request,
-                                     Answer<v1::GetVerificationResponse> answer) {
+                                     const Answer<v1::GetVerificationResponse>& answer) {
   using Response = v1::GetVerificationResponse;
   Response response;
   Index applied = group_->meta().applied.index;

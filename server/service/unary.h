@@ -80,13 +80,13 @@ class UnaryCall : public CqTag {
 // give one only for methods that change nothing, since without room the answer is an error.
 template <class Request, class Response, class Accept, class Handle>
 void Serve(int ahead, const bool* stopped, Accept accept, Handle handle,
-           std::shared_ptr<AnswerBudget> budget = nullptr) {
+           const std::shared_ptr<AnswerBudget>& budget = nullptr) {
   using Call = UnaryCall<Request, Response>;
   auto method = std::make_shared<typename Call::Method>();
   method->accept = std::move(accept);
   method->handle = std::move(handle);
   method->stopped = stopped;
-  method->budget = std::move(budget);
+  method->budget = budget;
   for (int i = 0; i < ahead; ++i) new Call(method);
 }
 
