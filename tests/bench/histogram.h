@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -26,7 +27,7 @@ class Histogram {
 
   // The least duration that a share `q` of all are within; 0 if there is none.
   uint64_t At(double q) const {
-    auto wanted = static_cast<uint64_t>(q * static_cast<double>(count_) + 0.5);
+    auto wanted = static_cast<uint64_t>(std::llround(q * static_cast<double>(count_)));
     uint64_t seen = 0;
     for (size_t i = 0; i < counts_.size(); ++i) {
       seen += counts_[i];
@@ -41,7 +42,7 @@ class Histogram {
 
   static size_t ClassOf(uint64_t nanos) {
     if (nanos < (1u << kSubBits)) return static_cast<size_t>(nanos);
-    int shift = std::bit_width(nanos) - 1 - kSubBits;
+    int shift = static_cast<int>(std::bit_width(nanos)) - 1 - kSubBits;
     return (static_cast<size_t>(shift + 1) << kSubBits) +
            ((nanos >> shift) & ((1u << kSubBits) - 1));
   }

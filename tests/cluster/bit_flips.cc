@@ -229,6 +229,7 @@ std::map<std::string, Row> DoFlips(const Arguments& a, const Pristine& pristine,
     }
   };
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(a.jobs));
   for (int job = 0; job < a.jobs; ++job) threads.emplace_back(work, job, kvd::FreePortPair());
   for (std::thread& thread : threads) thread.join();
   return table;

@@ -55,6 +55,7 @@ TEST_F(OneStore, LimitsAreNamed) {
               HasSubstr("value is 8388609 bytes, the limit is 8388608"));
   EXPECT_THAT(message(client->DeleteRange("b", "a").status()), HasSubstr("is not below end"));
   std::vector<Operation> many;
+  many.reserve(1025);
   for (int i = 0; i < 1025; ++i) many.push_back(Operation::Put("k" + std::to_string(i), "v"));
   EXPECT_THAT(message(client->Batch(many).status()), HasSubstr("1025 operations, the limit is 1024"));
   EXPECT_THAT(message(client->Batch({Operation::Put("a", "1"), Operation::Delete("a")}).status()),

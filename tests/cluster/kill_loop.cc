@@ -131,6 +131,7 @@ class Runner {
       dup2(ends[1], STDOUT_FILENO);
       dup2(errors, STDERR_FILENO);
       std::vector<char*> argv;
+      argv.reserve(words.size() + 1);
       for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
       argv.push_back(nullptr);
       execv(argv[0], argv.data());

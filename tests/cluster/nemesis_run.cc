@@ -131,7 +131,7 @@ class OneRun {
     if (absl::IsFailedPrecondition(equal) && cluster_->Recover().ok())
       equal = CompareReplicas(*cluster_);
     if (!equal.ok()) cluster_->AddProblem(absl::StrCat("replicas: ", std::string(equal.message())));
-    if (options_.fault->quorum_stays && report_.longest_gap_ms > kProgressSeconds * 1000) {
+    if (options_.fault->quorum_stays && report_.longest_gap_ms > int64_t{kProgressSeconds} * 1000) {
       cluster_->AddProblem(absl::StrCat("no write was acknowledged for ", report_.longest_gap_ms,
                                         " ms, though a healthy quorum was there"));
     }

@@ -31,6 +31,7 @@ pid_t Spawn(const std::vector<std::string>& words, const std::string& output_pat
   dup2(out, 1);
   dup2(out, 2);
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   execv(argv[0], argv.data());

@@ -131,7 +131,7 @@ void SequenceWriter::Create() {
   write.hard_state = raft::HardState{Term(1), kReplica, Index()};
   std::vector<raft::LogWrite> writes;
   writes.push_back(std::move(write));
-  log_->WriteNow(std::move(writes));
+  log_->WriteNow(writes);
 }
 
 void SequenceWriter::Write(uint64_t seed, std::function<void(uint64_t)> acknowledged) {

@@ -209,7 +209,7 @@ internal::v1::Hello TakeHello(Reader& r) {
   hello.set_protocol(kind % 8 == 0 ? kind : raft::kTransportProtocol);
   hello.set_cluster_id(kind % 8 == 1 ? kind : sim::kCluster.value());
   hello.set_store_id(kind % 8 == 2 ? 0 : 1 + kind % 3);
-  hello.set_address(kind % 8 == 3 ? std::string(r.Byte() * 8, 'a') : "any:1");
+  hello.set_address(kind % 8 == 3 ? std::string(size_t{r.Byte()} * 8, 'a') : "any:1");
   return hello;
 }
 

@@ -115,7 +115,7 @@ struct Store {
     write.hard_state = HardState();
     std::vector<LogWrite> writes;
     writes.push_back(std::move(write));
-    log->WriteNow(std::move(writes));
+    log->WriteNow(writes);
     machines[group] = std::make_unique<Recorder>(replica);
     ASSERT_TRUE(hosts->HostOf(group)->StartGroup(std::move(started), machines[group].get()).ok());
   }

@@ -49,7 +49,7 @@ class FileCheckTest : public testing::Test {
     }
     std::vector<raft::LogWrite> writes;
     writes.push_back(std::move(write));
-    log_->WriteNow(std::move(writes));
+    log_->WriteNow(writes);
   }
 
   shard::StorageTotals Check() {

@@ -194,7 +194,7 @@ void Cluster::AddStore() {
     fresh.Format(result->replica, raft::Configuration());
     fresh.Start();
     raft::Member member{result->replica, result->store};
-    leader->process().membership->AddLearner(member, [this, leader, member](absl::Status status) {
+    leader->process().membership->AddLearner(member, [this, leader, member](const absl::Status& status) {
       if (!status.ok() || !leader->running()) return;
       ReplicaId replaced;
       const auto& voters = leader->core().configuration().voters;
@@ -211,7 +211,7 @@ void Cluster::Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced) {
   promotion.learner = learner;
   if (replaced) promotion.replaced.push_back(replaced);
   promotion.patience = std::chrono::seconds(5);
-  leader.process().membership->Promote(promotion, [this](absl::Status status) {
+  leader.process().membership->Promote(promotion, [this](const absl::Status& status) {
     if (status.ok()) ++report_.membership_changes;
   });
 }
@@ -226,7 +226,7 @@ void Cluster::ChangeMembers() {
   }
   if (c.voters.size() > 3 && random.Chance(0.6)) {
     ReplicaId victim = c.voters[random.Below(c.voters.size())].replica;
-    return leader->process().membership->Remove(victim, [this](absl::Status status) {
+    return leader->process().membership->Remove(victim, [this](const absl::Status& status) {
       if (status.ok()) ++report_.membership_changes;
     });
   }

@@ -94,6 +94,7 @@ TEST(ReplicatedStateMachine, LeaderPartitionMinoritySubmitsNeverCommit) {
   uint64_t with = old->id().value() % 5 + 1;
   cluster.Partition({old->id().value(), with});
   std::vector<std::shared_ptr<Submitted>> lost;
+  lost.reserve(100);
   for (int i = 0; i < 100; ++i) lost.push_back(Increment(*old, "lost"));
   ASSERT_TRUE(cluster.Await([&] { return cluster.Leader() != nullptr && cluster.Leader() != old; }));
   ASSERT_TRUE(Increments(cluster, "n", 3));
@@ -121,7 +122,7 @@ TEST(ReplicatedStateMachine, RestartAndReplay) {
 
 TEST(ReplicatedStateMachine, StateIsKeptOverASecondRestart) {
   Cluster cluster(Calm(7));
-  for (int round = 1; round <= 3; ++round) {
+  for (int64_t round = 1; round <= 3; ++round) {
     ASSERT_TRUE(Increments(cluster, "n", 5));
     for (auto& [id, store] : cluster.stores()) store->Crash();
     for (auto& [id, store] : cluster.stores()) store->Start();
@@ -241,7 +242,7 @@ TEST(KeyValueService, ALeaseThatRanOutWhileReadingIsNotTrusted) {
     service::RequestItem item;
     item.mutable_get()->set_key("n");
     cluster.network().endpoints[leader.id().value()].on_request(
-        item, [good](service::ResponseItem answer) { *good = answer.has_get(); });
+        item, [good](const service::ResponseItem& answer) { *good = answer.has_get(); });
     cluster.Await([&] { return *good; }, std::chrono::seconds(3));
     return *good;
   };

@@ -64,7 +64,8 @@ void SimLoop::Run(Task& task) {
   on_crash();
 }
 
-void SimLoop::RunAt(MonotonicTime when, std::shared_ptr<Task> task, std::weak_ptr<bool> valid) {
+void SimLoop::RunAt(MonotonicTime when, const std::shared_ptr<Task>& task,
+                    const std::weak_ptr<bool>& valid) {
   scheduler_->At(when, [this, task, valid, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired() || valid.expired()) return;
     if (scheduler_->now() < paused_until_) return RunAt(paused_until_, task, valid);

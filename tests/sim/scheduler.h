@@ -80,7 +80,8 @@ class SimLoop : public Loop {
  private:
   class SimTimer;
   void Run(Task& task);
-  void RunAt(MonotonicTime when, std::shared_ptr<Task> task, std::weak_ptr<bool> valid);
+  void RunAt(MonotonicTime when, const std::shared_ptr<Task>& task,
+             const std::weak_ptr<bool>& valid);
 
   Scheduler* const scheduler_;
   const double rate_;

@@ -25,7 +25,7 @@ Duration SimNetwork::Delay() {
   return faults.delay_min + Duration(static_cast<int64_t>(random.Below(spread + 1)));
 }
 
-void SimNetwork::Carry(Node from, Node to, bool may_double, std::function<void()> arrive) {
+void SimNetwork::Carry(Node from, Node to, bool may_double, const std::function<void()>& arrive) {
   Random& random = scheduler_->random();
   ++carried;
   int copies = may_double && random.Chance(faults.duplication) ? 2 : 1;

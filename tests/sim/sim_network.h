@@ -38,7 +38,7 @@ class SimNetwork {
   bool IsCut(Node from, Node to) const { return cut_.contains({from, to}); }
 
   // Runs `arrive` at the other end, unless the message is lost on the way.
-  void Carry(Node from, Node to, bool may_double, std::function<void()> arrive);
+  void Carry(Node from, Node to, bool may_double, const std::function<void()>& arrive);
 
   // Where messages and calls for a store arrive; empty while it is down.
   struct Endpoint {

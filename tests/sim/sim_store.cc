@@ -116,6 +116,12 @@ void SimStore::Start() {
   admitting.voters_wanted = options_.voters_wanted;
   p.admission = std::make_unique<service::Admission>(p.loop.get(), p.host.get(), p.group.get(),
                                                      p.membership.get(), admitting);
+  AnswerNetwork();
+  ScheduleFlush();
+}
+
+void SimStore::AnswerNetwork() {
+  Process& p = *process_;
   SimLoop* loop = p.loop.get();
   auto& endpoint = network_->endpoints[id_.value()];
   endpoint.on_messages = [loop, &p](std::vector<raft::GroupMessage> messages) {
@@ -136,7 +142,6 @@ void SimStore::Start() {
       p.dispatcher->Execute(std::move(item), std::move(done));
     });
   };
-  ScheduleFlush();
 }
 
 // In the background, as the real engine: flushes, and drops what nobody may ask for.

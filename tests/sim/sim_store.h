@@ -130,6 +130,7 @@ class SimStore {
 
  private:
   void OpenState();
+  void AnswerNetwork();
   void ScheduleFlush();
 
   Scheduler* const scheduler_;

@@ -99,7 +99,7 @@ void SimClient::Run(const std::string& key, Operation op, client::RequestItem it
   ++operations_;
   busy_ = true;
   session_.Submit(std::move(item), loop_.Now() + options_.deadline,
-                  [this, key, position](absl::StatusOr<client::ResponseItem> answer) {
+                  [this, key, position](const absl::StatusOr<client::ResponseItem>& answer) {
                     Finished(key, position, answer);
                   });
 }
@@ -148,13 +148,13 @@ void SimClient::Read(const std::string& key) {
   Run(key, Operation(), std::move(item));
 }
 
-void SimClient::Probe(std::function<void(bool)> done) {
-  ProbeUntil(scheduler_->now() + std::chrono::seconds(10), std::move(done));
+void SimClient::Probe(const std::function<void(bool)>& done) {
+  ProbeUntil(scheduler_->now() + std::chrono::seconds(10), done);
 }
 
 // An outcome may be unknown even in a healthy cluster (the history was given up meanwhile): what
 // counts is that some write is acknowledged in time.
-void SimClient::ProbeUntil(MonotonicTime end, std::function<void(bool)> done) {
+void SimClient::ProbeUntil(MonotonicTime end, const std::function<void(bool)>& done) {
   client::RequestItem item;
   item.mutable_put()->set_key("probe");
   item.mutable_put()->set_value(Unique());

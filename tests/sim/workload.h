@@ -30,7 +30,7 @@ class SimClient {
   // Reads a key, once; recorded like all else. Requires: idle.
   void Read(const std::string& key);
   // One write and its read within ten seconds, to show that the cluster serves. `done(ok)`.
-  void Probe(std::function<void(bool)> done);
+  void Probe(const std::function<void(bool)>& done);
 
   // What was done, by key. Unfinished operations count as unknown.
   std::map<std::string, std::vector<check::Operation>> history() const;
@@ -38,7 +38,7 @@ class SimClient {
   uint64_t unknown() const { return unknown_; }
 
  private:
-  void ProbeUntil(MonotonicTime end, std::function<void(bool)> done);
+  void ProbeUntil(MonotonicTime end, const std::function<void(bool)>& done);
   void Next();
   void Run(const std::string& key, check::Operation op, client::RequestItem item);
   void Finished(const std::string& key, size_t position,

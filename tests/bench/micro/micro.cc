@@ -31,13 +31,13 @@ shard::Command PutCommand() {
 
 void CommandEncode(benchmark::State& state) {
   shard::Command command = PutCommand();
-  for (auto _ : state) benchmark::DoNotOptimize(shard::Encode(command));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(shard::Encode(command));
 }
 BENCHMARK(CommandEncode);
 
 void CommandDecode(benchmark::State& state) {
   std::string bytes = shard::Encode(PutCommand());
-  for (auto _ : state) benchmark::DoNotOptimize(shard::DecodeCommand(bytes));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(shard::DecodeCommand(bytes));
 }
 BENCHMARK(CommandDecode);
 
@@ -69,7 +69,7 @@ void MvccGet(benchmark::State& state) {
   Loaded loaded;
   Random random(1);
   storage::MvccReader reader(loaded.engine.get(), kGroup);
-  for (auto _ : state) benchmark::DoNotOptimize(reader.Get(KeyOf(random.Below(kKeys)), Timestamp(9)));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(reader.Get(KeyOf(random.Below(kKeys)), Timestamp(9)));
 }
 BENCHMARK(MvccGet);
 
@@ -77,7 +77,7 @@ void MvccScan100(benchmark::State& state) {
   Loaded loaded;
   Random random(1);
   storage::MvccReader reader(loaded.engine.get(), kGroup);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     int rows = 0;
     storage::ScanOptions options;
     options.range.start = KeyOf(random.Below(kKeys - 100));
@@ -93,7 +93,7 @@ void RocksScan100(benchmark::State& state) {
   Loaded loaded;
   KVD_CHECK(loaded.engine->Flush().ok());
   Random random(1);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     rocksdb::ReadOptions options;
     options.total_order_seek = true;
     std::unique_ptr<rocksdb::Iterator> it(loaded.engine->db()->NewIterator(options));
@@ -114,7 +114,7 @@ void BatchApply(benchmark::State& state) {
   Loaded loaded;
   Random random(1);
   uint64_t at = 1;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     auto batch = loaded.engine->NewBatch();
     for (int64_t i = 0; i < state.range(0); ++i) AddVersion(*batch, random.Below(kKeys), Timestamp(++at));
     KVD_CHECK(loaded.engine->Write(*batch).ok());
@@ -135,7 +135,7 @@ void CoreRound(benchmark::State& state) {
   raft::InitialState initial;
   initial.start.configuration.voters = {{ReplicaId(1), StoreId(1)}};
   MonotonicTime now(std::chrono::seconds(1));
-  raft::Core core(ReplicaId(1), {}, std::move(initial), &reader, now, 1);
+  raft::Core core(ReplicaId(1), {}, initial, &reader, now, 1);
   auto settle = [&] {
     for (int i = 0; i < 3; ++i) {
       raft::Output output = core.TakeOutput();
@@ -147,7 +147,7 @@ void CoreRound(benchmark::State& state) {
   settle();
   KVD_CHECK(core.IsLeader());
   std::string command(300, 'c');
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     for (int64_t i = 0; i < state.range(0); ++i) KVD_CHECK(core.Propose(now, command).ok());
     settle();
     core.Compact(core.applied_index());

@@ -161,8 +161,8 @@ class DecayedState : public DecayedFiles {
     } else {
       cluster.Kill(store_);
     }
-    const FileKind kSorted = {"data SST", "data", "", ".sst"};
-    std::vector<std::string> files = FilesOf(kSorted, cluster.DataDir(store_));
+    const FileKind sorted = {"data SST", "data", "", ".sst"};
+    std::vector<std::string> files = FilesOf(sorted, cluster.DataDir(store_));
     for (uint64_t n = random.Between(1, 5); n > 0 && !files.empty(); --n) {
       auto damage = random.Chance(0.5) ? Damage::kFlippedBit : Damage::kZeroedBlock;
       auto done = DamageFile(files[random.Below(files.size())], damage, random);

@@ -77,7 +77,7 @@ bool Chaos::MayLoseState(ReplicaId id) const {
   return nodes_.at(id).disk.start.index > Index();
 }
 
-void Chaos::Note(std::string what) {
+void Chaos::Note(const std::string& what) {
   trace_.push_back(absl::StrCat(report_.events, ": ", what));
   if (trace_.size() > 300) trace_.pop_front();
 }
@@ -196,6 +196,7 @@ void Chaos::Check() {
 void Chaos::Event() {
   uint64_t all = 0;
   for (uint64_t w : weights_) all += w;
+  KVD_CHECK(all > 0);
   uint64_t pick = random_.Below(all);
   size_t kind = 0;
   while (pick >= weights_[kind]) pick -= weights_[kind++];

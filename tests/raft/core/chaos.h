@@ -89,7 +89,7 @@ class Chaos {
   bool Lost(const Message& m) const { return cut_.contains({m.from, m.to}); }
   bool MayLoseState(ReplicaId id) const;
   bool MayDamage(ReplicaId id, Index index, Term term) const;
-  void Note(std::string what);
+  void Note(const std::string& what);
   [[noreturn]] void Fail(const std::string& what) const;
   void Require(bool condition, const std::string& what) const {
     if (!condition) Fail(what);

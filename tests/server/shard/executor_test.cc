@@ -28,7 +28,7 @@ class ExecutorTest : public testing::TestWithParam<bool> {
     meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
   }
 
-  CommandResult Apply(Command command) {
+  CommandResult Apply(const Command& command) {
     // Every command goes through its logged form.
     auto decoded = DecodeCommand(Encode(command));
     EXPECT_TRUE(decoded.ok()) << decoded.status();

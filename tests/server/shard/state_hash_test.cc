@@ -32,7 +32,7 @@ class StateHashTest : public testing::TestWithParam<bool> {
   }
 
   static std::string Value(const std::string& key, VersionKind kind, uint64_t expiry,
-                           std::string value) {
+                           const std::string& value) {
     storage::Version version;
     version.kind = kind;
     version.writer = {ClientId(7), Sequence(value.size() + 1)};

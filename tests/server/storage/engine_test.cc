@@ -211,7 +211,7 @@ TEST_P(EngineTest, StagedKeysMayBeNeighbours) {
   for (int i = 0; i < 600; ++i) {
     std::string value = Noise(static_cast<uint64_t>(i));
     ASSERT_TRUE((*staging)->Put(key, value).ok());
-    all += key + "=" + value + " ";
+    absl::StrAppend(&all, key, "=", value, " ");
     key.push_back('\0');
   }
   ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());

@@ -50,7 +50,7 @@ using Model = std::map<std::string, std::map<uint64_t, std::optional<std::string
 
 class MvccModelTest : public testing::Test {
  protected:
-  void Write(const std::string& key, uint64_t timestamp, std::optional<std::string> value) {
+  void Write(const std::string& key, uint64_t timestamp, const std::optional<std::string>& value) {
     Version version;
     version.kind = value ? VersionKind::kValue : VersionKind::kTombstone;
     std::string bytes = value.value_or("");
