@@ -65,6 +65,10 @@ class OneRun {
     for (const auto& [error, times] : load.Errors()) {
       cluster_->Note(absl::StrCat(times, " operations were refused: ", error));
     }
+    if (report_.times > 0 && struck_ == 0) {
+      cluster_->AddProblem(absl::StrCat(options_.fault->name, " was there ", report_.times,
+                                        " times and never struck"));
+    }
     Check(load);
   }
 
@@ -77,6 +81,7 @@ class OneRun {
     } else {
       Wait(hold_ms);
     }
+    if (fault_->HasStruck()) ++struck_;
     fault_->Heal(*cluster_, random_);
     cluster_->Note("healed");
     absl::Status recovered = cluster_->Recover();
@@ -142,6 +147,7 @@ class OneRun {
   Random random_;
   const std::unique_ptr<Fault> fault_;
   FaultCluster* cluster_ = nullptr;
+  uint64_t struck_ = 0;  // of the times that it was inflicted
   RunReport report_;
 };
 

@@ -21,6 +21,7 @@ namespace {
 class SyncFault : public Fault {
  public:
   void Heal(FaultCluster&, Random&) override { tracer_.reset(); }
+  bool HasStruck() const override { return tracer_->Injected(); }
 
  protected:
   void Trace(FaultCluster& cluster, int n, const std::string& injection) {

@@ -27,6 +27,9 @@ class Fault {
   virtual void SetUp(RunSetup* /*setup*/) {}
   virtual void Inject(FaultCluster& cluster, Random& random) = 0;
   virtual void Heal(FaultCluster& cluster, Random& random) = 0;
+  // Between the two: whether it has struck, for one that waits for its occasion. A run in which it never
+  // does has shown nothing, and fails.
+  virtual bool HasStruck() const { return true; }
 };
 
 struct FaultKind {
