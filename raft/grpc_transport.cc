@@ -131,6 +131,7 @@ std::string GrpcTransport::Take(const Peer& peer, pb::MessageBatch* batch) {
 
 MessageOutbox* GrpcTransport::Attach(StoreId store, MessageLink* link) {
   Peer& peer = PeerOf(store);
+  if (peer.incoming != nullptr) peer.incoming->set_outbox(nullptr);
   peer.incoming = link;
   return &peer.outbox;
 }

@@ -45,7 +45,7 @@ class GrpcTransport : public Transport {
   void SendAck(StoreId to, SnapshotAck ack) override;
 
   // A stream that the peer opened, to be sent on as well, and what is sent on it. The newest one
-  // counts.
+  // counts: an older one sends nothing any more.
   MessageOutbox* Attach(StoreId peer, MessageLink* link);
   // Does nothing if another one was attached since. The link uses its outbox no more.
   void Detach(StoreId peer, MessageLink* link);

@@ -23,6 +23,8 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
   virtual ~MessageLink() = default;
 
   bool open() const { return open_; }
+  // What is sent from now on; null: nothing. Outlives its use.
+  void set_outbox(MessageOutbox* outbox) { outbox_ = outbox; }
   // Sends what waits, unless a batch is on its way: then it follows that. Now, not at the end of
   // the turn: the receiver works while this store does the rest of it.
   void Flush();
@@ -35,8 +37,6 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
 
   explicit MessageLink(Loop* loop) : loop_(loop) {}
 
-  // What Flush sends; null: nothing. Outlives its use.
-  void set_outbox(MessageOutbox* outbox) { outbox_ = outbox; }
   // The stream is open: reads it, and sends. Both outlive the call to Ended.
   void Begin(grpc::internal::AsyncReaderInterface<Batch>* reader,
              grpc::internal::AsyncWriterInterface<Batch>* writer);

@@ -57,7 +57,10 @@ class Node : public TransportHandler {
     transport_->set_handler(this);
     service_ = std::make_unique<GrpcTransportService>(
         loop_.get(), transport_.get(), this,
-        [this](StoreId store, const std::string&) { greeted_ = store.value(); });
+        [this](StoreId store, const std::string&) {
+          greeted_ = store.value();
+          Note([this] { ++greetings_; });
+        });
     builder.RegisterService(service_->service());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
@@ -121,6 +124,9 @@ class Node : public TransportHandler {
   bool AwaitNumber(uint64_t number) {
     return Await([&] { return Holds(number); });
   }
+  bool AwaitGreeting(int count) {
+    return Await([&] { return greetings_ >= count; });
+  }
   bool AwaitAck() {
     return Await([&] { return acks_ > 0; });
   }
@@ -182,6 +188,7 @@ class Node : public TransportHandler {
   std::condition_variable changed_;
   std::vector<uint64_t> numbers_;  // guarded by mutex_
   int acks_ = 0;                   // guarded by mutex_
+  int greetings_ = 0;              // guarded by mutex_
 };
 
 std::vector<uint64_t> Range(uint64_t begin, uint64_t end) {
@@ -299,18 +306,29 @@ TEST(GrpcTransportTest, WhenTheOpenerGoesTheOtherOpensOne) {
   EXPECT_EQ(a.greeted(), 2u);
 }
 
-// What a store answers to a stream that begins so.
-grpc::Status Greet(Node& store, uint64_t cluster, uint64_t id, uint32_t protocol) {
-  auto channel = grpc::CreateChannel(absl::StrCat("127.0.0.1:", store.port()),
-                                     grpc::InsecureChannelCredentials());
-  auto stub = internal::v1::RaftTransport::NewStub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + seconds(30));
-  auto stream = stub->Messages(&context);
+std::unique_ptr<internal::v1::RaftTransport::Stub> StubTo(const Node& store) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  return internal::v1::RaftTransport::NewStub(
+      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", store.port()),
+                                grpc::InsecureChannelCredentials(), arguments));
+}
+
+internal::v1::MessageBatch Greeting(uint64_t cluster, uint64_t id, uint32_t protocol) {
   internal::v1::MessageBatch batch;
   batch.mutable_hello()->set_cluster_id(cluster);
   batch.mutable_hello()->set_store_id(id);
   batch.mutable_hello()->set_protocol(protocol);
+  return batch;
+}
+
+// What a store answers to a stream that begins so.
+grpc::Status Greet(Node& store, uint64_t cluster, uint64_t id, uint32_t protocol) {
+  auto stub = StubTo(store);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + seconds(30));
+  auto stream = stub->Messages(&context);
+  internal::v1::MessageBatch batch = Greeting(cluster, id, protocol);
   stream->Write(batch);
   EXPECT_FALSE(stream->Read(&batch));
   return stream->Finish();
@@ -326,6 +344,50 @@ TEST(GrpcTransportTest, WhoIsNoStoreOfTheClusterIsToldWhy) {
   EXPECT_EQ(status.error_message(), "protocol version 1 between stores, this one speaks 2");
   EXPECT_EQ(Greet(b, 77, 0, kTransportProtocol).error_message(), "malformed hello");
   EXPECT_EQ(b.greeted(), 0u);
+}
+
+// A stream to a store, opened by whoever says that it is store 9.
+struct RawStream {
+  explicit RawStream(const Node& store) : stub(StubTo(store)), stream(stub->Messages(&context)) {
+    stream->Write(Greeting(kCluster.value(), 9, kTransportProtocol));
+  }
+  grpc::ClientContext context;
+  std::unique_ptr<internal::v1::RaftTransport::Stub> stub;
+  std::unique_ptr<grpc::ClientReaderWriter<internal::v1::MessageBatch, internal::v1::MessageBatch>> stream;
+};
+
+// Its last message is through only after the newer one has ended, and with it what the transport knew of the store.
+TEST(GrpcTransportTest, AnOlderStreamOfTheSameStoreSendsNothingMore) {
+  Node b(2);
+  auto send = [&](uint64_t number, size_t bytes) {
+    b.OnLoop([&] {
+      GroupMessage m = MessageOf(b.id(), number, MessageType::kAppend);
+      auto entry = std::make_shared<Entry>();
+      entry->data = std::string(bytes, 'x');
+      m.message.entries.push_back(std::move(entry));
+      b.transport().Send(StoreId(9), {m});
+    });
+  };
+  internal::v1::MessageBatch batch;
+  RawStream older(b);
+  ASSERT_TRUE(b.AwaitGreeting(1));
+  send(1, 8 << 20);  // more than gRPC takes along before it is read
+  {
+    RawStream newer(b);
+    ASSERT_TRUE(b.AwaitGreeting(2));
+    send(2, 1);
+    ASSERT_TRUE(newer.stream->Read(&batch));
+    ASSERT_EQ(batch.messages_size(), 1);
+    EXPECT_EQ(batch.messages(0).round(), 2u);
+    newer.stream->WritesDone();
+    EXPECT_FALSE(newer.stream->Read(&batch));
+    EXPECT_TRUE(newer.stream->Finish().ok());
+  }
+  ASSERT_TRUE(older.stream->Read(&batch));
+  EXPECT_EQ(batch.messages(0).round(), 1u);
+  older.stream->WritesDone();
+  EXPECT_FALSE(older.stream->Read(&batch));
+  EXPECT_TRUE(older.stream->Finish().ok());
 }
 
 // What is said on one stream keeps its order: once the truth has come, the lie would have.
