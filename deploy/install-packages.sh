@@ -14,7 +14,7 @@ build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobu
 tests=(libgtest-dev libgmock-dev libbenchmark-dev nlohmann-json3-dev python3 git
   iproute2 nftables iptables strace e2fsprogs mount util-linux)
 bench=(etcd-server redis-server redis-tools)
-sanitizers=(clang-14 clang clang-tidy libclang-rt-14-dev llvm-14)
+sanitizers=(clang-14 clang clang-format clang-tidy libclang-rt-14-dev llvm-14)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" "${tests[@]}") ;;

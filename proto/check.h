@@ -12,14 +12,14 @@ namespace kvd {
 
 }  // namespace kvd
 
-#define KVD_CHECK(condition)                                     \
-  do {                                                           \
-    if (!(condition)) [[unlikely]]                               \
-      ::kvd::CheckFailed(__FILE__, __LINE__, #condition);        \
+#define KVD_CHECK(condition)                              \
+  do {                                                    \
+    if (!(condition)) [[unlikely]]                        \
+      ::kvd::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
-#define KVD_CHECK_MSG(condition, detail)                              \
-  do {                                                                \
-    if (!(condition)) [[unlikely]]                                    \
-      ::kvd::CheckFailed(__FILE__, __LINE__, #condition, (detail));   \
+#define KVD_CHECK_MSG(condition, detail)                            \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::kvd::CheckFailed(__FILE__, __LINE__, #condition, (detail)); \
   } while (false)

@@ -22,9 +22,9 @@ absl::Status NotLeaderError(GroupId group, StoreId leader, std::string_view lead
   detail.mutable_not_leader()->set_leader_address(std::string(leader_address));
   std::string where =
       leader ? absl::StrCat("; store ", leader.value(), " does") : "; no leader is known";
-  return With(absl::UnavailableError(
-                  absl::StrCat("this store does not lead group ", group.value(), where)),
-              detail);
+  return With(
+      absl::UnavailableError(absl::StrCat("this store does not lead group ", group.value(), where)),
+      detail);
 }
 
 absl::Status SessionExpiredError(Timestamp safe_point, Timestamp fresh_token) {
@@ -49,9 +49,9 @@ absl::Status LimitError(std::string_view field, uint64_t limit, uint64_t seen,
   detail.mutable_limit_exceeded()->set_field(std::string(field));
   detail.mutable_limit_exceeded()->set_limit(limit);
   detail.mutable_limit_exceeded()->set_seen(seen);
-  return With(absl::InvalidArgumentError(absl::StrCat(
-                  ToAbsl(field), " is ", seen, unit.empty() ? "" : " ", ToAbsl(unit),
-                  seen < limit ? ", it must be at least " : ", the limit is ", limit)),
+  return With(absl::InvalidArgumentError(
+                  absl::StrCat(ToAbsl(field), " is ", seen, unit.empty() ? "" : " ", ToAbsl(unit),
+                               seen < limit ? ", it must be at least " : ", the limit is ", limit)),
               detail);
 }
 
@@ -76,8 +76,9 @@ absl::Status DiskFullError(StoreId store, uint64_t free_bytes, uint64_t needed_b
       store ? absl::StrCat("the disk of store ", store.value(), " is nearly full: ", free_bytes,
                            " bytes are free, writes that add data need ", needed_bytes,
                            "; delete data or make room")
-            : std::string("too many stores have nearly full disks to add data; kvctl status tells "
-                          "which; delete data or make room");
+            : std::string(
+                  "too many stores have nearly full disks to add data; kvctl status tells "
+                  "which; delete data or make room");
   return With(absl::ResourceExhaustedError(text), detail);
 }
 
@@ -85,8 +86,7 @@ absl::Status WrongClusterError(ClusterId ours, ClusterId named) {
   v1::ErrorDetail detail;
   detail.mutable_wrong_cluster()->set_cluster_id(ours.value());
   return With(absl::FailedPreconditionError(absl::StrCat("this store belongs to cluster ",
-                                                         ours.value(), ", not to ",
-                                                         named.value())),
+                                                         ours.value(), ", not to ", named.value())),
               detail);
 }
 
@@ -159,7 +159,8 @@ absl::Status ParseStatus(std::string_view bytes) {
   }
   absl::Status status(static_cast<absl::StatusCode>(in.code()), in.message());
   for (const auto& any : in.details()) {
-    if (any.type_url() == kErrorDetailUrl) status.SetPayload(kErrorDetailUrl, absl::Cord(any.value()));
+    if (any.type_url() == kErrorDetailUrl)
+      status.SetPayload(kErrorDetailUrl, absl::Cord(any.value()));
   }
   return status;
 }

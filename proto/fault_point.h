@@ -1,5 +1,6 @@
-// Named places where a crash or a delay at just that moment has a history of hurting. A test sets an
-// injector, which is asked each time such a place is passed; in a release they are not compiled in.
+// Named places where a crash or a delay at just that moment has a history of hurting. A test sets
+// an injector, which is asked each time such a place is passed; in a release they are not compiled
+// in.
 #pragma once
 
 #include <cstddef>
@@ -8,59 +9,59 @@
 namespace kvd {
 
 // name, what it prints as: module and moment
-#define KVD_FAULT_POINTS(X)                                       \
-  X(kTurnBegins, "host: a turn begins")                           \
-  X(kBeforeMessages, "host: messages are about to leave")         \
-  X(kAfterMessages, "host: messages have left, nothing is written") \
-  X(kAfterSubmit, "host: the log's write was handed over")        \
-  X(kWritten, "host: the log's write is on disk")                 \
-  X(kAfterWrittenMessages, "host: what waited for the disk has left") \
-  X(kAfterPersisted, "host: the core knows of the write")         \
-  X(kMessagesArrive, "host: messages have arrived")               \
-  X(kTick, "host: a tick")                                        \
-  X(kProposed, "host: a command was proposed")                    \
-  X(kProposeRefused, "host: a command was refused")               \
-  X(kReadByLease, "host: a read goes by the lease")               \
-  X(kReadByIndex, "host: a read asks for a round")                \
-  X(kReadConfirmed, "host: a read's index is confirmed")          \
-  X(kReadsFailed, "host: reads fail with the leadership")         \
-  X(kBeforeApply, "host: entries are about to be applied")        \
-  X(kAfterApply, "host: entries are applied, the core does not know") \
-  X(kAnswered, "host: proposals were answered")                   \
-  X(kBecameLeader, "host: leadership was won")                    \
-  X(kLostLeadership, "host: leadership was lost")                 \
-  X(kMembershipProposed, "host: a change of members was proposed") \
-  X(kMembershipDone, "host: a change of members is done")         \
-  X(kTransferBegins, "host: leadership is to be handed over")     \
-  X(kBeforeTruncate, "host: the log is about to be cut")          \
-  X(kAfterTruncate, "host: the log's cut was handed over")        \
-  X(kRepairing, "host: damaged entries were repaired in memory")  \
-  X(kSnapshotBegins, "host: a snapshot was taken")                \
-  X(kSnapshotSent, "host: a snapshot was sent or given up")       \
-  X(kChunkArrives, "host: a chunk has arrived")                   \
-  X(kChunkStaged, "host: a chunk is staged")                      \
-  X(kBeforeInstall, "host: a snapshot is about to be installed")  \
-  X(kStateInstalled, "host: the state is replaced, the log is not") \
+#define KVD_FAULT_POINTS(X)                                                \
+  X(kTurnBegins, "host: a turn begins")                                    \
+  X(kBeforeMessages, "host: messages are about to leave")                  \
+  X(kAfterMessages, "host: messages have left, nothing is written")        \
+  X(kAfterSubmit, "host: the log's write was handed over")                 \
+  X(kWritten, "host: the log's write is on disk")                          \
+  X(kAfterWrittenMessages, "host: what waited for the disk has left")      \
+  X(kAfterPersisted, "host: the core knows of the write")                  \
+  X(kMessagesArrive, "host: messages have arrived")                        \
+  X(kTick, "host: a tick")                                                 \
+  X(kProposed, "host: a command was proposed")                             \
+  X(kProposeRefused, "host: a command was refused")                        \
+  X(kReadByLease, "host: a read goes by the lease")                        \
+  X(kReadByIndex, "host: a read asks for a round")                         \
+  X(kReadConfirmed, "host: a read's index is confirmed")                   \
+  X(kReadsFailed, "host: reads fail with the leadership")                  \
+  X(kBeforeApply, "host: entries are about to be applied")                 \
+  X(kAfterApply, "host: entries are applied, the core does not know")      \
+  X(kAnswered, "host: proposals were answered")                            \
+  X(kBecameLeader, "host: leadership was won")                             \
+  X(kLostLeadership, "host: leadership was lost")                          \
+  X(kMembershipProposed, "host: a change of members was proposed")         \
+  X(kMembershipDone, "host: a change of members is done")                  \
+  X(kTransferBegins, "host: leadership is to be handed over")              \
+  X(kBeforeTruncate, "host: the log is about to be cut")                   \
+  X(kAfterTruncate, "host: the log's cut was handed over")                 \
+  X(kRepairing, "host: damaged entries were repaired in memory")           \
+  X(kSnapshotBegins, "host: a snapshot was taken")                         \
+  X(kSnapshotSent, "host: a snapshot was sent or given up")                \
+  X(kChunkArrives, "host: a chunk has arrived")                            \
+  X(kChunkStaged, "host: a chunk is staged")                               \
+  X(kBeforeInstall, "host: a snapshot is about to be installed")           \
+  X(kStateInstalled, "host: the state is replaced, the log is not")        \
   X(kLogReset, "host: state and log are replaced, the core does not know") \
-  X(kInstalled, "host: the snapshot is installed, nobody knows")  \
-  X(kBetweenEntries, "shard: between two entries of a batch")     \
-  X(kBeforeBatch, "shard: a batch is about to be written")        \
-  X(kAfterBatch, "shard: a batch is written")                     \
-  X(kDuplicateFound, "shard: a duplicate is answered from history") \
-  X(kOutcomeLeft, "shard: an outcome version is left")            \
-  X(kSafePointRaised, "shard: the safe point rises")              \
-  X(kMadeWay, "storage: the old state is gone, the new one is not there") \
-  X(kSweeps, "shard: dead keys are swept")                        \
-  X(kDutyProposed, "shard: a duty was proposed")                  \
-  X(kStateDamaged, "shard: damage in the state was met")          \
-  X(kGoingOut, "shard: the state is about to be given up")        \
-  X(kLeaderReady, "shard: a new leader takes what has waited")    \
-  X(kReadPrepared, "dispatch: where a read looks is known")       \
-  X(kReadDone, "dispatch: a read is done and not confirmed")      \
-  X(kForwarding, "dispatch: a request goes on to the leader")     \
-  X(kAnswering, "dispatch: a write's answer is about to leave")   \
-  X(kAllotted, "members: a store's ids are allotted")              \
-  X(kLearnerAdded, "members: a learner was added")                \
+  X(kInstalled, "host: the snapshot is installed, nobody knows")           \
+  X(kBetweenEntries, "shard: between two entries of a batch")              \
+  X(kBeforeBatch, "shard: a batch is about to be written")                 \
+  X(kAfterBatch, "shard: a batch is written")                              \
+  X(kDuplicateFound, "shard: a duplicate is answered from history")        \
+  X(kOutcomeLeft, "shard: an outcome version is left")                     \
+  X(kSafePointRaised, "shard: the safe point rises")                       \
+  X(kMadeWay, "storage: the old state is gone, the new one is not there")  \
+  X(kSweeps, "shard: dead keys are swept")                                 \
+  X(kDutyProposed, "shard: a duty was proposed")                           \
+  X(kStateDamaged, "shard: damage in the state was met")                   \
+  X(kGoingOut, "shard: the state is about to be given up")                 \
+  X(kLeaderReady, "shard: a new leader takes what has waited")             \
+  X(kReadPrepared, "dispatch: where a read looks is known")                \
+  X(kReadDone, "dispatch: a read is done and not confirmed")               \
+  X(kForwarding, "dispatch: a request goes on to the leader")              \
+  X(kAnswering, "dispatch: a write's answer is about to leave")            \
+  X(kAllotted, "members: a store's ids are allotted")                      \
+  X(kLearnerAdded, "members: a learner was added")                         \
   X(kPromoting, "members: a learner is about to vote")
 
 enum class FaultPoint : uint8_t {
@@ -89,11 +90,11 @@ inline constinit thread_local FaultInjector* fault_injector = nullptr;
 }  // namespace kvd
 
 #ifdef KVD_FAULTS
-#define KVD_FAULT_POINT(name)                                              \
-  do {                                                                     \
-    if (::kvd::fault_injector != nullptr) [[unlikely]] {                   \
-      ::kvd::fault_injector->Pass(::kvd::FaultPoint::name);                \
-    }                                                                      \
+#define KVD_FAULT_POINT(name)                               \
+  do {                                                      \
+    if (::kvd::fault_injector != nullptr) [[unlikely]] {    \
+      ::kvd::fault_injector->Pass(::kvd::FaultPoint::name); \
+    }                                                       \
   } while (false)
 #else
 #define KVD_FAULT_POINT(name) \

@@ -10,9 +10,7 @@ struct KeyRange {
   std::string start;
   std::string end;
 
-  bool Contains(std::string_view key) const {
-    return key >= start && (end.empty() || key < end);
-  }
+  bool Contains(std::string_view key) const { return key >= start && (end.empty() || key < end); }
   bool Contains(const KeyRange& other) const {
     if (other.start < start) return false;
     return end.empty() || (!other.end.empty() && other.end <= end);

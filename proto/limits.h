@@ -11,8 +11,8 @@ inline constexpr size_t kValueBytesMax = 8 << 20;
 inline constexpr size_t kRequestBytesMax = 16 << 20;
 // What gRPC accepts in one message: a request at its limit plus its envelope.
 inline constexpr size_t kMessageBytesMax = kRequestBytesMax + (1 << 20);
-// What a store accepts in one message. A pipeline's message may carry a request at its limit, a Raft message
-// an entry with the envelope that makes it one.
+// What a store accepts in one message. A pipeline's message may carry a request at its limit, a
+// Raft message an entry with the envelope that makes it one.
 inline constexpr size_t kStoreReceiveBytesMax = kMessageBytesMax + (8 << 20);
 inline constexpr size_t kBatchOperationsMax = 1024;
 inline constexpr size_t kConditionsMax = 128;

@@ -1,5 +1,5 @@
-// Replicas take in the same writes: with buffers of one size they would flush, and then compact, all at the
-// same moment, and nobody would answer quickly.
+// Replicas take in the same writes: with buffers of one size they would flush, and then compact,
+// all at the same moment, and nobody would answer quickly.
 #pragma once
 
 #include <cstddef>

@@ -19,8 +19,8 @@ absl::Status ReplaceFile(const std::string& directory, const std::string& name,
                          const std::string& text);
 
 // The first line of a note that was left in a file, in one that may have decayed: what is no
-// printable ASCII is a question mark, and beyond kNoteBytesMax nothing is read. Empty if the file is
-// there and can't be read; nothing if it is not there.
+// printable ASCII is a question mark, and beyond kNoteBytesMax nothing is read. Empty if the file
+// is there and can't be read; nothing if it is not there.
 inline constexpr size_t kNoteBytesMax = 4096;
 std::optional<std::string> ReadNote(const std::string& path);
 

@@ -11,7 +11,8 @@
 namespace kvd::raft {
 
 namespace {
-// While so few commands are waited for, how soon each is answered matters more than what that costs.
+// While so few commands are waited for, how soon each is answered matters more than what that
+// costs.
 constexpr size_t kAwaitedMax = 16;
 }  // namespace
 
@@ -223,8 +224,8 @@ void Host::AwaitGathering(Group& group) {
   });
 }
 
-// A follower can't go on before its write is on disk, and nobody waits for its loop: no thread is woken
-// for it. A leader's loop is never held up by the disk.
+// A follower can't go on before its write is on disk, and nobody waits for its loop: no thread is
+// woken for it. A leader's loop is never held up by the disk.
 void Host::SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight) {
   bool here = !writes.empty() && writes_in_flight_.empty() && !LeadsAny() &&
               log_store_->TryWriteNow(writes);

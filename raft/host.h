@@ -1,6 +1,6 @@
-// Runs the groups of a store on one loop: feeds their cores with time, messages and completions, and
-// carries out what they ask for. All groups' log entries of a turn go to disk in one write; messages
-// to one store travel in one batch; followers are sent to while the own write runs.
+// Runs the groups of a store on one loop: feeds their cores with time, messages and completions,
+// and carries out what they ask for. All groups' log entries of a turn go to disk in one write;
+// messages to one store travel in one batch; followers are sent to while the own write runs.
 //
 // Lives on its loop; nothing here is thread-safe.
 #pragma once
@@ -44,7 +44,7 @@ struct ReadTicket {
 using ReadCallback = std::function<void(absl::StatusOr<ReadTicket>)>;
 
 struct HostCounters {
-  uint64_t log_writes = 0;       // each with one sync
+  uint64_t log_writes = 0;  // each with one sync
   uint64_t entries_written = 0;
   uint64_t messages_sent = 0;
   uint64_t entries_applied = 0;
@@ -84,8 +84,8 @@ class Host : public TransportHandler {
   void ChangeMembership(GroupId group, const MembershipChange& change,
                         std::function<void(absl::Status)> done);
   absl::Status TransferLeadership(GroupId group, ReplicaId target);
-  // To the voter that has the most, was heard of lately and can lead. False if there is none such, or
-  // if this replica does not lead; asked again until it does not.
+  // To the voter that has the most, was heard of lately and can lead. False if there is none such,
+  // or if this replica does not lead; asked again until it does not.
   bool HandOver(GroupId group);
   // Starts an election at once; for the only voter of a group.
   void Campaign(GroupId group);
@@ -97,13 +97,13 @@ class Host : public TransportHandler {
   // The store whose replica leads, 0 if unknown.
   StoreId LeaderStore(GroupId group) const;
   // host_disk.cc
-  // The room on this store's disk from now on. Short of it, less log is kept, and no snapshot is taken
-  // in; at kCritical no commands are: the replica lags until there is room.
+  // The room on this store's disk from now on. Short of it, less log is kept, and no snapshot is
+  // taken in; at kCritical no commands are: the replica lags until there is room.
   void SetDisk(DiskState state);
   // What a store told last; its own too.
   DiskState DiskOf(StoreId store) const;
-  // Whether a quorum of the group can be formed of stores that are not short of room. While one is, those
-  // that were not heard of for a second do not count. Requires: it leads.
+  // Whether a quorum of the group can be formed of stores that are not short of room. While one is,
+  // those that were not heard of for a second do not count. Requires: it leads.
   bool HasRoom(GroupId group) const;
   // A voter on such a store that holds all that is committed; 0 if none does. Requires: it leads.
   ReplicaId CaughtUpVoterWithRoom(GroupId group) const;
@@ -112,14 +112,17 @@ class Host : public TransportHandler {
   // host_leave.cc
   // This store's state is known to be damaged: while it leads it lets nobody give up another one.
   void NoteStateDamaged() { state_damaged_ = true; }
-  // Asks for leave to give up this replica's state, from now on with every answer to the leader. Whether
-  // the leader has given it: then a majority has its state without this replica, or everybody else has.
+  // Asks for leave to give up this replica's state, from now on with every answer to the leader.
+  // Whether the leader has given it: then a majority has its state without this replica, or
+  // everybody else has.
   bool AskLeave(GroupId group);
-  // Whether a peer has a state that is not known to be damaged, as far as can be told. Requires: it leads.
+  // Whether a peer has a state that is not known to be damaged, as far as can be told. Requires: it
+  // leads.
   bool MayHaveState(GroupId group, ReplicaId peer) const;
   // Lower median of the voters' wall clocks, milliseconds since the Unix epoch.
   uint64_t MedianWallMillis(GroupId group) const;
-  // Whether an entry was in the log when this host started, so that it is perhaps not applied for the first time.
+  // Whether an entry was in the log when this host started, so that it is perhaps not applied for
+  // the first time.
   bool MayBeReplayed(GroupId group, Index index) const;
   // Proposals that wait to be applied.
   size_t pending_proposals(GroupId group) const;

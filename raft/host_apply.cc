@@ -60,7 +60,8 @@ void Host::Halt(Group& group) {
 void Host::FailReads(Group& group) {
   std::vector<Group::WaitingRead> waiting;
   waiting.swap(group.waiting_reads);
-  for (Group::WaitingRead& item : waiting) item.read(NotLeaderError(group.id, LeaderStore(group.id), ""));
+  for (Group::WaitingRead& item : waiting)
+    item.read(NotLeaderError(group.id, LeaderStore(group.id), ""));
 }
 
 void Host::FinishReads(Group& group) {
@@ -107,14 +108,16 @@ void Host::FailProposals(Group& group) {
   proposals.swap(group.proposals);
   proposals_waiting_ -= proposals.size();
   for (Group::Pending& pending : proposals) {
-    pending.proposal->Finish(OutcomeUnknownError("leadership was lost before the command was committed"));
+    pending.proposal->Finish(
+        OutcomeUnknownError("leadership was lost before the command was committed"));
   }
 }
 
 void Host::CheckMembershipDone(Group& group) {
   if (!group.membership_done) return;
   // The final configuration too must be committed: until then the old members are needed.
-  if (group.core->applied_index() < group.membership_index || group.core->configuration().IsJoint() ||
+  if (group.core->applied_index() < group.membership_index ||
+      group.core->configuration().IsJoint() ||
       group.core->applied_index() < group.core->configuration_index()) {
     return;
   }
@@ -156,8 +159,8 @@ void Host::MaybeTruncate(Group& group) {
                    group.log_size.Bytes() > 10 * bytes_kept;
   if (!excessive) target = std::min(target, NeededByFollowers(group));
   // Never past what survives a crash without the log.
-  target = std::min({target, group.state_machine->DurableIndex(), group.core->applied_index(),
-                     log.stable()});
+  target = std::min(
+      {target, group.state_machine->DurableIndex(), group.core->applied_index(), log.stable()});
   // An entry that can't be read, all applied, has no term to tell: what the state is at has.
   if (!log.TermAt(target).has_value()) target = group.core->applied_index();
   if (target > group.state_machine->DurableIndex() || !log.TermAt(target).has_value()) return;

@@ -1,7 +1,7 @@
 // Who may give up a damaged state to fetch another one: one replica of a group at a time, by leave
 // of the leader (README.md). A leave is worth nothing in another term, and only replicas that were
-// heard in the leader's own term count: so what an earlier leader allowed, and this one does not know
-// of, can't come to pass any more.
+// heard in the leader's own term count: so what an earlier leader allowed, and this one does not
+// know of, can't come to pass any more.
 #include <algorithm>
 
 #include "raft/host_group.h"

@@ -70,7 +70,9 @@ void HostSet::OnMessages(std::vector<GroupMessage> messages) {
 
 void HostSet::OnChunk(StoreId from, SnapshotChunk chunk) {
   size_t i = IndexOf(chunk.group);
-  On(i, [from, chunk = std::move(chunk)](Host& host) mutable { host.OnChunk(from, std::move(chunk)); });
+  On(i, [from, chunk = std::move(chunk)](Host& host) mutable {
+    host.OnChunk(from, std::move(chunk));
+  });
 }
 
 void HostSet::OnAck(SnapshotAck ack) {

@@ -1,5 +1,5 @@
-// The groups of a store spread over a few loops: a host on each, one transport and one log store for
-// all. A group stays on its loop; what comes for it from the transport is handed over there.
+// The groups of a store spread over a few loops: a host on each, one transport and one log store
+// for all. A group stays on its loop; what comes for it from the transport is handed over there.
 #pragma once
 
 #include <memory>

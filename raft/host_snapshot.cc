@@ -1,9 +1,9 @@
 // The host's snapshots: sending them to followers that need compacted entries, receiving,
-// installing. Installing replaces the state first, then the log (design: two instances, no atomicity
-// between them): a crash in between is mended at the next start.
+// installing. Installing replaces the state first, then the log (design: two instances, no
+// atomicity between them): a crash in between is mended at the next start.
 #include "proto/check.h"
-#include "proto/fault_point.h"
 #include "proto/crc32c.h"
+#include "proto/fault_point.h"
 #include "raft/host_group.h"
 
 namespace kvd::raft {
@@ -75,7 +75,8 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
   auto& receiving = group->receiving;
   if (receiving.snapshot_id != chunk.snapshot_id) {
     // One after the other: two that take turns would both begin anew for ever.
-    bool moves = receiving.stage != nullptr && receiving.from != chunk.from && receiving.term >= chunk.term &&
+    bool moves = receiving.stage != nullptr && receiving.from != chunk.from &&
+                 receiving.term >= chunk.term &&
                  loop_->Now() - receiving.progress_at < options_.snapshot.give_up_after;
     if (moves) return Acknowledge(from, chunk, 0, /*reject=*/true, /*installed=*/false);
     auto stage = group->state_machine->StageSnapshot();

@@ -1,5 +1,6 @@
-// The host's beginnings of a group: a new one, or one that its log and its state tell of. The two are
-// not written together (design: two instances, no atomicity between them), and either may be damaged.
+// The host's beginnings of a group: a new one, or one that its log and its state tell of. The two
+// are not written together (design: two instances, no atomicity between them), and either may be
+// damaged.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +12,8 @@ namespace {
 
 bool IsDamaged(const EntryPtr& entry) { return entry->type == EntryType::kDamaged; }
 
-// Whether the log at its own place for the state's position says the same as the state, or can't tell.
+// Whether the log at its own place for the state's position says the same as the state, or can't
+// tell.
 bool Agree(const GroupLog& log, const SnapshotMeta& applied) {
   if (applied.index == log.start.index) return applied.term == log.start.term;
   if (applied.index > log.start.index + log.entries.size()) return false;
@@ -26,7 +28,8 @@ LogWrite BeginBehindState(GroupLog& log, const SnapshotMeta& applied) {
   log.entries.clear();
   log.suspects.clear();
   log.hard_state.commit = applied.index;
-  if (applied.term > log.hard_state.term) log.hard_state = {applied.term, ReplicaId(), applied.index};
+  if (applied.term > log.hard_state.term)
+    log.hard_state = {applied.term, ReplicaId(), applied.index};
   LogWrite write;
   write.group = log.group;
   write.replica = log.replica;
@@ -50,11 +53,14 @@ LogWrite ForgetWhatIsApplied(GroupLog& log, const SnapshotMeta& applied) {
 // A replica that needs others to mend it must have others.
 absl::Status CheckNotAlone(const Core& core, const SnapshotMeta& applied) {
   const Configuration& configuration = core.configuration();
-  if (!configuration.IsVoter(core.id()) || configuration.voters.size() != 1) return absl::OkStatus();
+  if (!configuration.IsVoter(core.id()) || configuration.voters.size() != 1)
+    return absl::OkStatus();
   if (core.NeedsRepair()) {
-    return absl::DataLossError(absl::StrCat(
-        "the Raft log's entry ", core.damaged().rbegin()->value(), " is damaged, which may have been "
-        "acknowledged, and there is no other replica to repair it from; restore the data directory from a backup"));
+    return absl::DataLossError(absl::StrCat("the Raft log's entry ",
+                                            core.damaged().rbegin()->value(),
+                                            " is damaged, which may have been "
+                                            "acknowledged, and there is no other replica to repair "
+                                            "it from; restore the data directory from a backup"));
   }
   if (!core.NeedsState()) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(
@@ -105,7 +111,9 @@ absl::Status Host::StartGroup(GroupLog log, StateMachine* state_machine) {
   group->log_size.Begin(log.start.index);
   group->log_end_at_start = log.start.index + log.entries.size();
   for (const EntryPtr& entry : log.entries) group->log_size.Add(entry->index, entry->Bytes());
-  if (damaged) counters_.entries_damaged += static_cast<uint64_t>(std::count_if(log.entries.begin(), log.entries.end(), IsDamaged));
+  if (damaged)
+    counters_.entries_damaged +=
+        static_cast<uint64_t>(std::count_if(log.entries.begin(), log.entries.end(), IsDamaged));
   InitialState initial;
   initial.hard_state = log.hard_state;
   initial.start = log.start;

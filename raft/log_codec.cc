@@ -123,7 +123,8 @@ std::optional<Suspect> DecodeEntry(std::string_view key, std::string_view bytes)
   GroupId group;
   LogKind kind;
   auto entry = std::make_shared<Entry>();
-  if (!ParseLogKey(key, &group, &kind, &entry->index) || kind != LogKind::kEntry) return std::nullopt;
+  if (!ParseLogKey(key, &group, &kind, &entry->index) || kind != LogKind::kEntry)
+    return std::nullopt;
   Reader r(bytes);
   entry->term = r.Id<Term>();
   Term previous = r.Id<Term>();
@@ -135,7 +136,8 @@ std::optional<Suspect> DecodeEntry(std::string_view key, std::string_view bytes)
   if (EntryCrc(key, *entry, previous) != crc) return std::nullopt;
   // Checked before it was written; the core relies on it.
   Configuration ignored;
-  if (entry->type == EntryType::kConfiguration && !Configuration::Decode(entry->data, &ignored)) return std::nullopt;
+  if (entry->type == EntryType::kConfiguration && !Configuration::Decode(entry->data, &ignored))
+    return std::nullopt;
   return Suspect{std::move(entry), previous};
 }
 

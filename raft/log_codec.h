@@ -1,8 +1,8 @@
 // How logs lie in the log store's database:
 //
 //   (group 4 B) 1            version, replica id, start index, start term, removed, configuration
-//   (group 4 B) 2            version, version of record 1, term, vote, commit, last index, last term
-//   (group 4 B) 3 (index 8 B) term, term before it, type, crc32c, data
+//   (group 4 B) 2            version, version of record 1, term, vote, commit, last index, last
+//   term (group 4 B) 3 (index 8 B) term, term before it, type, crc32c, data
 //
 // All numbers of keys big-endian. The checksum covers group, index, both terms, type and data. A
 // group's version counts its writes; each write has record 2. Pure functions.
@@ -39,7 +39,8 @@ std::string EncodeMeta(const GroupRecord& record);
 std::string EncodeState(const GroupRecord& record);
 // Whole, for the side file.
 std::string EncodeRecord(const GroupRecord& record);
-// Each false if the bytes are malformed; fills its part. DecodeMeta gives the version in meta_version.
+// Each false if the bytes are malformed; fills its part. DecodeMeta gives the version in
+// meta_version.
 bool DecodeMeta(std::string_view bytes, GroupRecord* record);
 bool DecodeState(std::string_view bytes, GroupRecord* record);
 bool DecodeRecord(std::string_view bytes, GroupRecord* record);

@@ -8,7 +8,8 @@ namespace kvd::raft {
 namespace {
 
 absl::Status Lost(GroupId group, absl::string_view why) {
-  return absl::DataLossError(absl::StrCat("the Raft log of group ", group.value(), " is lost: ", why));
+  return absl::DataLossError(
+      absl::StrCat("the Raft log of group ", group.value(), " is lost: ", why));
 }
 
 EntryPtr Damaged(Index index, Term term) {
@@ -23,12 +24,15 @@ EntryPtr Damaged(Index index, Term term) {
 
 absl::StatusOr<GroupRecord> NewestRecord(GroupId group, const FoundLog& found, bool damaged) {
   if (damaged && !found.side) {
-    return Lost(group, "its database is damaged, and no record in SYNCED tells what was acknowledged");
+    return Lost(group,
+                "its database is damaged, and no record in SYNCED tells what was acknowledged");
   }
-  if (found.side && (!found.state || found.side->version > found.state->version)) return *found.side;
+  if (found.side && (!found.state || found.side->version > found.state->version))
+    return *found.side;
   if (!found.state) return Lost(group, "its hard state can't be read");
   GroupRecord record = *found.state;
-  const auto& meta = found.meta && found.meta->meta_version == record.meta_version ? found.meta : found.side;
+  const auto& meta =
+      found.meta && found.meta->meta_version == record.meta_version ? found.meta : found.side;
   if (!meta || meta->meta_version != record.meta_version) {
     return Lost(group, "its replica id and where it begins can't be read");
   }
@@ -38,8 +42,10 @@ absl::StatusOr<GroupRecord> NewestRecord(GroupId group, const FoundLog& found, b
   return record;
 }
 
-absl::StatusOr<GroupLog> VerifyLog(GroupId group, const GroupRecord& record, const FoundLog& found) {
-  if (!record.replica || record.last < record.start.index) return Lost(group, "its record is malformed");
+absl::StatusOr<GroupLog> VerifyLog(GroupId group, const GroupRecord& record,
+                                   const FoundLog& found) {
+  if (!record.replica || record.last < record.start.index)
+    return Lost(group, "its record is malformed");
   GroupLog log;
   log.group = group;
   log.replica = record.replica;
@@ -64,7 +70,8 @@ absl::StatusOr<GroupLog> VerifyLog(GroupId group, const GroupRecord& record, con
   }
   place(index) = Damaged(index, term);
   for (Index i = record.start.index + 1; i < index; ++i) place(i) = Damaged(i, Term());
-  for (auto it = found.entries.upper_bound(record.start.index); it != found.entries.end() && it->first <= index; ++it) {
+  for (auto it = found.entries.upper_bound(record.start.index);
+       it != found.entries.end() && it->first <= index; ++it) {
     log.suspects.push_back(it->second);
   }
   return log;

@@ -1,9 +1,9 @@
 // From what can be read of a group's log to what is known of it. Pure.
 //
-// The last entry's index and term are kept apart from the entries, and each entry has the term of the
-// one before it: so each is verified from the end on, since index and term name an entry and all that
-// lie before it (log matching). Where the chain breaks, what was written last is damaged, and whatever
-// can be read before it is but a suspect: a later write over it may be what was lost.
+// The last entry's index and term are kept apart from the entries, and each entry has the term of
+// the one before it: so each is verified from the end on, since index and term name an entry and
+// all that lie before it (log matching). Where the chain breaks, what was written last is damaged,
+// and whatever can be read before it is but a suspect: a later write over it may be what was lost.
 #pragma once
 
 #include <map>

@@ -49,17 +49,18 @@ class LogStore {
  public:
   virtual ~LogStore() = default;
 
-  // All groups, as of the last completed write. Damaged entries are marked as such; DATA_LOSS if more
-  // is damaged than entries: then what this store has promised can't be told, and it is lost.
+  // All groups, as of the last completed write. Damaged entries are marked as such; DATA_LOSS if
+  // more is damaged than entries: then what this store has promised can't be told, and it is lost.
   virtual absl::StatusOr<std::vector<GroupLog>> Load() = 0;
 
   // Writes atomically and syncs, then posts `done` to `loop`; completions on one loop come in the
-  // order of its calls. Thread-safe. A failed write or sync ends the process: it can't be known what is on the disk.
+  // order of its calls. Thread-safe. A failed write or sync ends the process: it can't be known
+  // what is on the disk.
   virtual void Write(Loop* loop, std::vector<LogWrite> writes, Task done) = 0;
 
   // For a loop that has nothing to do before this is on disk: writes atomically and syncs before it
-  // returns, which saves two wake-ups. False, and nothing is written, if the loop could have to wait
-  // for more than one sync: another write is under way, or the disk is slow now. Thread-safe.
+  // returns, which saves two wake-ups. False, and nothing is written, if the loop could have to
+  // wait for more than one sync: another write is under way, or the disk is slow now. Thread-safe.
   virtual bool TryWriteNow(const std::vector<LogWrite>& writes) = 0;
 
   // As LogReader, for entries whose write is completed. Thread-safe.

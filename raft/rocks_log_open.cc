@@ -29,7 +29,8 @@ absl::Status Lost(absl::string_view what) {
 
 // Whether the bytes are wrong, rather than not to be had now.
 bool IsDamage(const rocksdb::Status& status) {
-  return status.IsCorruption() || status.IsPathNotFound() || status.IsNotFound() || status.IsInvalidArgument();
+  return status.IsCorruption() || status.IsPathNotFound() || status.IsNotFound() ||
+         status.IsInvalidArgument();
 }
 
 absl::Status Unavailable(const std::string& directory, const rocksdb::Status& status) {
@@ -136,7 +137,8 @@ class Opener {
     uint64_t end = opened_.db->GetLatestSequenceNumber();
     uint64_t noted = opened_.side_file->batch().value_or(0);
     if (end < noted) {
-      NoteDamage(absl::StrCat("it ends at batch ", end, ", but batch ", noted, " was synced and acknowledged"));
+      NoteDamage(absl::StrCat("it ends at batch ", end, ", but batch ", noted,
+                              " was synced and acknowledged"));
     }
     if (opened_.side_file->batch()) return absl::OkStatus();
     opened_.side_file->NoteBatch(0);
@@ -152,9 +154,12 @@ class Opener {
     GroupRecord record;
     if (kind == LogKind::kEntry) {
       auto entry = DecodeEntry(key, value);
-      if (!entry) return NoteDamage(absl::StrCat("entry ", index.value(), " of group ", group.value(), " does not match its checksum"));
+      if (!entry)
+        return NoteDamage(absl::StrCat("entry ", index.value(), " of group ", group.value(),
+                                       " does not match its checksum"));
       found.entries[index] = *std::move(entry);
-    } else if (kind == LogKind::kMeta ? !DecodeMeta(value, &record) : !DecodeState(value, &record)) {
+    } else if (kind == LogKind::kMeta ? !DecodeMeta(value, &record)
+                                      : !DecodeState(value, &record)) {
       NoteDamage(absl::StrCat("a record of group ", group.value(), " is malformed"));
     } else {
       (kind == LogKind::kMeta ? found.meta : found.state) = record;
@@ -185,14 +190,18 @@ class Opener {
         TakeOne(LogKey(group, LogKind::kState));
       }
       auto record = NewestRecord(group, found, damaged_);
-      if (!record.ok()) return Lost(absl::StrCat(why_, why_.empty() ? "" : "; ", std::string(record.status().message())));
+      if (!record.ok())
+        return Lost(
+            absl::StrCat(why_, why_.empty() ? "" : "; ", std::string(record.status().message())));
       for (Index i = record->start.index + 1; damaged_ && i <= record->last; i = i + 1) {
         if (!found.entries.contains(i)) TakeOne(EntryKey(group, i));
       }
       auto log = VerifyLog(group, *record, found);
       if (!log.ok()) return log.status();
       for (const EntryPtr& entry : log->entries) {
-        if (entry->type == EntryType::kDamaged) NoteDamage(absl::StrCat("entry ", entry->index.value(), " of group ", group.value(), " is missing"));
+        if (entry->type == EntryType::kDamaged)
+          NoteDamage(absl::StrCat("entry ", entry->index.value(), " of group ", group.value(),
+                                  " is missing"));
       }
       opened_.records[group] = *record;
       opened_.logs.push_back(*std::move(log));
@@ -249,7 +258,8 @@ class Opener {
     if (!synced.ok()) return synced;
     rocksdb::Status status = OpenIn(directory_);
     if (!status.ok()) return Unavailable(directory_, status);
-    opened_.report = absl::StrCat("the Raft log was damaged (", why_, "); what could be read was kept, the old files are in ", Old());
+    opened_.report = absl::StrCat("the Raft log was damaged (", why_,
+                                  "); what could be read was kept, the old files are in ", Old());
     return OpenSideFile();
   }
 

@@ -24,7 +24,8 @@ class ErrorListener : public rocksdb::EventListener {
     std::string what = status->ToString();
     if (status->IsCorruption()) {
       absl::Status noted = ReplaceFile(directory_, kNote, what);
-      if (!noted.ok()) absl::StrAppend(&what, "; it can't be noted: ", std::string(noted.message()));
+      if (!noted.ok())
+        absl::StrAppend(&what, "; it can't be noted: ", std::string(noted.message()));
     }
     on_fatal_(absl::StrCat("writing the Raft log failed: ", what));
   }

@@ -62,7 +62,8 @@ void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
 bool RocksLogStore::TryWriteNow(const std::vector<LogWrite>& writes) {
   {
     MutexLock lock(&mutex_);
-    if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_) return false;
+    if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_)
+      return false;
     writing_ = true;
   }
   WriteHere(writes);
@@ -149,7 +150,8 @@ void RocksLogStore::AddTo(rocksdb::WriteBatch& batch, const LogWrite& w) {
     stored.removed = true;
     stored.meta_version = version;
   }
-  if (stored.meta_version == version) batch.Put(LogKey(w.group, LogKind::kMeta), EncodeMeta(stored));
+  if (stored.meta_version == version)
+    batch.Put(LogKey(w.group, LogKind::kMeta), EncodeMeta(stored));
   batch.Put(LogKey(w.group, LogKind::kState), EncodeState(stored));
 }
 
@@ -181,7 +183,8 @@ double RocksLogStore::WriteAndSync(const std::vector<const LogWrite*>& writes) {
     on_fatal_(absl::StrCat("writing the Raft log failed: ", written.ToString()));
     KVD_CHECK(false);
   }
-  for (const LogWrite* write : writes) side_file_->NoteGroup(write->group, stored_.at(write->group));
+  for (const LogWrite* write : writes)
+    side_file_->NoteGroup(write->group, stored_.at(write->group));
   side_file_->NoteBatch(db_->GetLatestSequenceNumber());
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   MutexLock lock(&mutex_);
@@ -239,8 +242,8 @@ uint64_t RocksLogStore::CheckRecords(std::string* cursor, size_t bytes_max,
   return 0;  // what lies behind can't be reached
 }
 
-// With a file a range tombstone may go, and what it covered in a deeper one come back. That is older than
-// the log's start too, where nobody looks.
+// With a file a range tombstone may go, and what it covered in a deeper one come back. That is
+// older than the log's start too, where nobody looks.
 void RocksLogStore::DropCutFiles() {
   std::map<GroupId, Index> starts;
   {

@@ -1,7 +1,7 @@
-// The logs of all groups of a store in one RocksDB instance (log_codec.h has the format). Writes that
-// wait while a sync runs are written together and share the next one. Beside the database a side file
-// (side_file.h) notes after each sync, and before acknowledging, what was synced: what is missing or
-// damaged at the next start is told by it (log_recovery.h).
+// The logs of all groups of a store in one RocksDB instance (log_codec.h has the format). Writes
+// that wait while a sync runs are written together and share the next one. Beside the database a
+// side file (side_file.h) notes after each sync, and before acknowledging, what was synced: what is
+// missing or damaged at the next start is told by it (log_recovery.h).
 #pragma once
 
 #include <array>
@@ -45,9 +45,10 @@ struct LogRoom {
 
 struct LogStoreStats {
   uint64_t syncs = 0;
-  double sync_seconds = 0;   // in all
-  std::array<uint64_t, kSyncSecondsBounds.size() + 1> sync_classes{};  // the last: beyond all bounds
-  uint64_t bytes = 0;        // handed to the database
+  double sync_seconds = 0;  // in all
+  std::array<uint64_t, kSyncSecondsBounds.size() + 1>
+      sync_classes{};  // the last: beyond all bounds
+  uint64_t bytes = 0;  // handed to the database
 };
 
 // A log store's files, opened and read.
@@ -62,10 +63,10 @@ struct OpenedLog {
 
 class RocksLogStore : public LogStore {
  public:
-  // Opens or creates the database in `directory`. A torn tail is cut; a damaged database is replaced by
-  // what can be read of it, and kept in `directory`.damaged. DATA_LOSS as for Load. `on_fatal` is
-  // called, on any thread, when a write or sync failed, or a flush or compaction met a full disk; it must
-  // not return.
+  // Opens or creates the database in `directory`. A torn tail is cut; a damaged database is
+  // replaced by what can be read of it, and kept in `directory`.damaged. DATA_LOSS as for Load.
+  // `on_fatal` is called, on any thread, when a write or sync failed, or a flush or compaction met
+  // a full disk; it must not return.
   static absl::StatusOr<std::unique_ptr<RocksLogStore>> Open(
       const std::string& directory, std::function<void(const std::string&)> on_fatal,
       const LogRoom& room = {});
@@ -80,8 +81,7 @@ class RocksLogStore : public LogStore {
   const std::vector<GroupLog>& loaded() const { return loaded_; }
   void Write(Loop* loop, std::vector<LogWrite> writes, Task done) override;
   bool TryWriteNow(const std::vector<LogWrite>& writes) override;
-  std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
-                             size_t bytes_max) const override;
+  std::vector<EntryPtr> Read(GroupId group, Index from, Index end, size_t bytes_max) const override;
   std::optional<Term> TermAt(GroupId group, Index index) const override;
 
   // Writes and syncs before it returns. Requires: no other write is under way.
@@ -90,14 +90,14 @@ class RocksLogStore : public LogStore {
   // What opening had to mend, for the operator; empty if nothing.
   const std::string& opening_report() const { return opening_report_; }
 
-  // Checks records against their checksums, from `cursor` (empty: the first) on, about `bytes_max` of
-  // them; tells `damaged` what is wrong with one. Moves the cursor, and gives the bytes read; 0:
+  // Checks records against their checksums, from `cursor` (empty: the first) on, about `bytes_max`
+  // of them; tells `damaged` what is wrong with one. Moves the cursor, and gives the bytes read; 0:
   // nothing is left, or can be read. Thread-safe.
   uint64_t CheckRecords(std::string* cursor, size_t bytes_max,
                         const std::function<void(std::string)>& damaged) const;
 
-  // Removes the sorted files that hold nothing but entries that were cut off: no byte is written for it.
-  // Thread-safe.
+  // Removes the sorted files that hold nothing but entries that were cut off: no byte is written
+  // for it. Thread-safe.
   void DropCutFiles();
 
   // Thread-safe.

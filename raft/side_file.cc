@@ -39,9 +39,11 @@ absl::StatusOr<std::unique_ptr<SideFile>> SideFile::Open(const std::string& path
   if (fd < 0) return absl::UnavailableError(absl::StrCat(path, ": ", std::strerror(errno)));
   std::unique_ptr<SideFile> file(new SideFile(fd, path));
   struct stat status = {};
-  if (fstat(fd, &status) != 0) return absl::UnavailableError(absl::StrCat(path, ": ", std::strerror(errno)));
+  if (fstat(fd, &status) != 0)
+    return absl::UnavailableError(absl::StrCat(path, ": ", std::strerror(errno)));
   auto bytes = static_cast<size_t>(status.st_size);
-  size_t groups = bytes <= kGroupsAt ? 0 : (bytes - kGroupsAt + 2 * kGroupBytes - 1) / (2 * kGroupBytes);
+  size_t groups =
+      bytes <= kGroupsAt ? 0 : (bytes - kGroupsAt + 2 * kGroupBytes - 1) / (2 * kGroupBytes);
   absl::Status mapped = file->MapCells(groups);
   if (!mapped.ok()) return mapped;
   file->Read();

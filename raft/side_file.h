@@ -1,12 +1,12 @@
-// The side file of the log store, beside its database: after each sync, and before acknowledging, it
-// notes the last synced batch number and the records of the groups that were written. Each thing has
-// two checksummed cells, written in turn, so that a torn one leaves the other:
+// The side file of the log store, beside its database: after each sync, and before acknowledging,
+// it notes the last synced batch number and the records of the groups that were written. Each thing
+// has two checksummed cells, written in turn, so that a torn one leaves the other:
 //
 //   mark cell (512 B, twice)         length, crc32c, batch number
 //   group cell (1 KiB, two a group)  length, crc32c, group id, record
 //
-// The file is not synced: after a crash of the machine it may be behind, never ahead, which only makes
-// the checks against it weaker. Not thread-safe.
+// The file is not synced: after a crash of the machine it may be behind, never ahead, which only
+// makes the checks against it weaker. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,8 @@ class SideFile {
 
   const int fd_;
   const std::string path_;
-  char* cells_ = nullptr;  // the file, mapped: no system call a sync, and what a killed process wrote stays
+  char* cells_ =
+      nullptr;  // the file, mapped: no system call a sync, and what a killed process wrote stays
   size_t mapped_bytes_ = 0;
   std::optional<uint64_t> batch_;
   int next_mark_ = 0;

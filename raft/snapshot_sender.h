@@ -49,7 +49,7 @@ class SnapshotSender {
   uint64_t acked_ = 0;  // all before are held by the receiver
   bool end_sent_ = false;
   uint64_t bytes_sent_ = 0;
-  MonotonicTime allowed_at_;      // by the byte rate
+  MonotonicTime allowed_at_;  // by the byte rate
   MonotonicTime last_progress_;
   MonotonicTime last_sent_;
   MonotonicTime went_back_;  // to what the receiver wants again

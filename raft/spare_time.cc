@@ -26,11 +26,12 @@ class BackgroundThreads {
   // On the thread itself, around a job.
   void Begin(Pool pool, bool lags) {
     MutexLock lock(&mutex_);
-    // Whatever the thread's policy is: a job that is given up ends without a word, and a thread begins with
-    // the policy of the one that started it.
+    // Whatever the thread's policy is: a job that is given up ends without a word, and a thread
+    // begins with the policy of the one that started it.
     waiting_[pool].erase(gettid());
     bool wait = !lags && hurries_ == 0;
-    if (SetPolicy(gettid(), wait ? SCHED_IDLE : SCHED_OTHER) && wait) waiting_[pool].insert(gettid());
+    if (SetPolicy(gettid(), wait ? SCHED_IDLE : SCHED_OTHER) && wait)
+      waiting_[pool].insert(gettid());
   }
   void End(Pool pool) {
     MutexLock lock(&mutex_);
@@ -114,7 +115,8 @@ class SpareTimeListener : public rocksdb::EventListener {
   }
 
   Mutex mutex_;
-  // Buffers that are full: not flushed yet, of these in the flush under way, and since a compaction ended.
+  // Buffers that are full: not flushed yet, of these in the flush under way, and since a compaction
+  // ended.
   int unflushed_ ABSL_GUARDED_BY(mutex_) = 0;
   int in_flush_ ABSL_GUARDED_BY(mutex_) = 0;
   int since_compaction_ ABSL_GUARDED_BY(mutex_) = 0;

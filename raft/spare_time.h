@@ -1,11 +1,12 @@
-// Flushes and compactions in the processor time that is left. Each keeps a core busy for a tenth of a second and
-// more, and whoever is woken on that core meanwhile waits behind it, while another core may be idle: the kernel
-// counts a core that runs nothing but Linux's SCHED_IDLE as one that is free.
+// Flushes and compactions in the processor time that is left. Each keeps a core busy for a tenth of
+// a second and more, and whoever is woken on that core meanwhile waits behind it, while another
+// core may be idle: the kernel counts a core that runs nothing but Linux's SCHED_IDLE as one that
+// is free.
 //
 // What lags is hurried: a flush when the next buffer is full before it is done, a compaction when
-// kBuffersMax buffers have filled up since the last one was. So what waits is bounded on a machine that
-// has no time left, as without. Where the system does not let a thread come back from SCHED_IDLE (it takes root,
-// CAP_SYS_NICE or an RLIMIT_NICE of 20), nothing is done at all.
+// kBuffersMax buffers have filled up since the last one was. So what waits is bounded on a machine
+// that has no time left, as without. Where the system does not let a thread come back from
+// SCHED_IDLE (it takes root, CAP_SYS_NICE or an RLIMIT_NICE of 20), nothing is done at all.
 //
 // Thread-safe. RocksDB's threads belong to the process, and so does what is known of them.
 #pragma once

@@ -64,14 +64,15 @@ class StateMachine {
   // Erases all state, durably, and starts as `replica` at position 0.
   virtual absl::Status Wipe(ReplicaId replica) = 0;
 
-  // Applies entries of all types in order. DATA_LOSS if the state is damaged: then this replica applies
-  // nothing more, and its process is about to end. Any other failure ends the process at once.
+  // Applies entries of all types in order. DATA_LOSS if the state is damaged: then this replica
+  // applies nothing more, and its process is about to end. Any other failure ends the process at
+  // once.
   virtual absl::Status Apply(absl::Span<const ApplyItem> items) = 0;
 
   virtual absl::StatusOr<std::unique_ptr<SnapshotReader>> TakeSnapshot() = 0;
   virtual absl::StatusOr<std::unique_ptr<SnapshotStage>> StageSnapshot() = 0;
-  // Replaces the state by what is staged, with `meta` and the replica id, durably. A crash leaves the old
-  // state, none, or the new one.
+  // Replaces the state by what is staged, with `meta` and the replica id, durably. A crash leaves
+  // the old state, none, or the new one.
   virtual absl::Status InstallSnapshot(std::unique_ptr<SnapshotStage> stage,
                                        const SnapshotMeta& meta, ReplicaId replica) = 0;
 

@@ -60,7 +60,8 @@ std::vector<std::filesystem::path> LogsOf(const std::string& directory) {
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     uint64_t number = 0;
     if (entry.path().extension() != ".log") continue;
-    if (absl::SimpleAtoi(entry.path().stem().string(), &number)) found.emplace_back(number, entry.path());
+    if (absl::SimpleAtoi(entry.path().stem().string(), &number))
+      found.emplace_back(number, entry.path());
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<std::filesystem::path> paths;
@@ -101,8 +102,8 @@ WalTail FindWalTail(std::string_view file) {
     if (!inside) {
       if (header.size() < kBatchHeaderBytes) break;
       uint64_t operations = Little(std::string_view(header).substr(8, 4));
-      tail.last_sequence = Little(std::string_view(header).substr(0, 8)) +
-                           std::max<uint64_t>(operations, 1) - 1;
+      tail.last_sequence =
+          Little(std::string_view(header).substr(0, 8)) + std::max<uint64_t>(operations, 1) - 1;
       tail.whole_bytes = std::min<uint64_t>(padded ? at + left : at, file.size());
     }
     if (padded) at += left;
@@ -127,12 +128,14 @@ absl::StatusOr<std::string> CutTornTail(const std::string& directory,
     // Damage in the middle is for RocksDB to refuse.
     if (!newest && !zeroes) continue;
     if (newest && tail.last_sequence && synced && *tail.last_sequence < *synced) {
-      return absl::DataLossError(absl::StrCat(
-          path.string(), " is damaged at byte ", tail.whole_bytes, ": its last whole batch ends with ",
-          *tail.last_sequence, ", but ", *synced, " was synced and acknowledged"));
+      return absl::DataLossError(absl::StrCat(path.string(), " is damaged at byte ",
+                                              tail.whole_bytes, ": its last whole batch ends with ",
+                                              *tail.last_sequence, ", but ", *synced,
+                                              " was synced and acknowledged"));
     }
     if (newest && !zeroes && !synced) {
-      return absl::DataLossError(absl::StrCat(path.string(), " is damaged at byte ", tail.whole_bytes,
+      return absl::DataLossError(absl::StrCat(path.string(), " is damaged at byte ",
+                                              tail.whole_bytes,
                                               ", and SYNCED does not tell what was acknowledged"));
     }
     if (!zeroes) {
@@ -141,8 +144,9 @@ absl::StatusOr<std::string> CutTornTail(const std::string& directory,
       torn.close();
       if (!torn) return Failed(directory + "/TORN");
       size_t end = rest.find_last_not_of('\0') + 1;
-      report = absl::StrCat("cut ", end, " bytes off ", path.string(), " behind byte ", tail.whole_bytes,
-                            ": a write that was never acknowledged; they are kept in ", directory, "/TORN");
+      report = absl::StrCat(
+          "cut ", end, " bytes off ", path.string(), " behind byte ", tail.whole_bytes,
+          ": a write that was never acknowledged; they are kept in ", directory, "/TORN");
     }
     absl::Status cut = CutAndSync(path, tail.whole_bytes);
     if (!cut.ok()) return cut;

@@ -1,5 +1,5 @@
-// What the end of a RocksDB write-ahead log holds: told from the file itself, since no recovery mode
-// of RocksDB tells a torn tail, which a crash leaves, from damage to what was acknowledged.
+// What the end of a RocksDB write-ahead log holds: told from the file itself, since no recovery
+// mode of RocksDB tells a torn tail, which a crash leaves, from damage to what was acknowledged.
 //
 //   log    = blocks of 32 KiB; a record never begins in the last 6 bytes of one
 //   record = masked crc32c of type and payload (4 B) | length (2 B) | type (1 B) | payload
@@ -30,8 +30,9 @@ WalTail FindWalTail(std::string_view file);
 // Cuts what follows the last whole batch off the logs in `directory`. Zeroes are room that was
 // allocated ahead, of any log; something else at the end of the newest is a torn write, kept in the
 // file TORN. Returns what was torn, for the operator; empty if nothing. DATA_LOSS, and nothing is
-// cut, if the batch with the sequence number `synced` is not whole: that was acknowledged. Where it is
-// not known what was, a torn write can't be told from damage.
-absl::StatusOr<std::string> CutTornTail(const std::string& directory, std::optional<uint64_t> synced);
+// cut, if the batch with the sequence number `synced` is not whole: that was acknowledged. Where it
+// is not known what was, a torn write can't be told from damage.
+absl::StatusOr<std::string> CutTornTail(const std::string& directory,
+                                        std::optional<uint64_t> synced);
 
 }  // namespace kvd::raft

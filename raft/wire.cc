@@ -53,7 +53,8 @@ bool TakeEntries(internal::v1::Message* in, Message* m) {
     if (entry->term < previous || !entry->term || entry->term > m->term) return false;
     previous = entry->term;
     Configuration configuration;
-    if (entry->type == EntryType::kConfiguration && !DecodeConfiguration(entry->data, &configuration)) {
+    if (entry->type == EntryType::kConfiguration &&
+        !DecodeConfiguration(entry->data, &configuration)) {
       return false;
     }
     m->entries.push_back(std::move(entry));
@@ -113,8 +114,8 @@ bool FromWire(internal::v1::Message* in, GroupMessage* out) {
   m.term = Term(in->term());
   m.index = Index(in->index());
   m.log_term = Term(in->log_term());
-  // A position's term is not above the term of who names it: of a leader, or of a candidate's log. Who
-  // asks for a repair may have lost its own.
+  // A position's term is not above the term of who names it: of a leader, or of a candidate's log.
+  // Who asks for a repair may have lost its own.
   if (m.log_term > m.term && m.type != MessageType::kRepair) return false;
   if (!TakeEntries(in, &m)) return false;
   m.commit = Index(in->commit());
@@ -165,8 +166,9 @@ bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out) {
   out->data = std::move(*in->mutable_data());
   out->crc32c = in->crc32c();
   out->last = in->last();
-  return NamesTwoReplicas(in->group_id(), in->from(), in->to()) && InRange(in->term(), in->index()) &&
-         in->log_term() <= in->term() && DecodeConfiguration(in->configuration(), &out->meta.configuration);
+  return NamesTwoReplicas(in->group_id(), in->from(), in->to()) &&
+         InRange(in->term(), in->index()) && in->log_term() <= in->term() &&
+         DecodeConfiguration(in->configuration(), &out->meta.configuration);
 }
 
 void ToWire(const SnapshotAck& in, internal::v1::SnapshotAck* out) {

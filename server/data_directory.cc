@@ -25,8 +25,8 @@ constexpr uint64_t kOldestFormat = 2;
 constexpr const char* kStates[] = {"new", "joining", "bootstrapping", "ready"};
 constexpr char kChecksum[] = "checksum ";
 
-// False if the text's last line is a checksum of something else. One digit that changed would make it
-// another store's.
+// False if the text's last line is a checksum of something else. One digit that changed would make
+// it another store's.
 bool ChecksumMatches(const std::string& text) {
   size_t at = text.rfind(kChecksum);
   uint64_t noted = 0;
@@ -75,16 +75,18 @@ absl::Status DataDirectory::Load() {
   std::ifstream file(path_ + "/KVD");
   if (!file) {
     if (std::filesystem::exists(raft_path()) || std::filesystem::exists(raft_path() + ".rebuilt")) {
-      return absl::DataLossError(absl::StrCat(
-          "--data-dir ", path_, " holds data but no KVD file that says whose; restore it, or empty the "
-          "directory and let the store join anew"));
+      return absl::DataLossError(
+          absl::StrCat("--data-dir ", path_,
+                       " holds data but no KVD file that says whose; restore it, or empty the "
+                       "directory and let the store join anew"));
     }
     return absl::OkStatus();
   }
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   auto identity = ParseIdentity(text);
   if (!identity.ok()) {
-    return absl::Status(identity.status().code(), absl::StrCat("--data-dir ", path_, ": ", identity.status().message()));
+    return absl::Status(identity.status().code(),
+                        absl::StrCat("--data-dir ", path_, ": ", identity.status().message()));
   }
   identity_ = *identity;
   return absl::OkStatus();
@@ -93,31 +95,43 @@ absl::Status DataDirectory::Load() {
 absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   StoreIdentity identity;
   if (!ChecksumMatches(text)) {
-    return absl::DataLossError("KVD is damaged; restore it, or empty the directory and let the store join anew");
+    return absl::DataLossError(
+        "KVD is damaged; restore it, or empty the directory and let the store join anew");
   }
   uint64_t format = 0, cluster = 0, store = 0, replica = 0, lost = 0, rejoins = 0;
   std::string name, value, state;
   std::istringstream in(text);
   while (in >> name >> value) {
     bool ok = true;
-    if (name == "format") ok = absl::SimpleAtoi(value, &format);
-    else if (name == "cluster") ok = absl::SimpleAtoi(value, &cluster);
-    else if (name == "store") ok = absl::SimpleAtoi(value, &store);
-    else if (name == "replica") ok = absl::SimpleAtoi(value, &replica);
-    else if (name == "nonce") ok = absl::SimpleAtoi(value, &identity.nonce);
+    if (name == "format")
+      ok = absl::SimpleAtoi(value, &format);
+    else if (name == "cluster")
+      ok = absl::SimpleAtoi(value, &cluster);
+    else if (name == "store")
+      ok = absl::SimpleAtoi(value, &store);
+    else if (name == "replica")
+      ok = absl::SimpleAtoi(value, &replica);
+    else if (name == "nonce")
+      ok = absl::SimpleAtoi(value, &identity.nonce);
     else if (name == "lost")
       ok = absl::SimpleAtoi(value, &lost);
-    else if (name == "rejoins") ok = absl::SimpleAtoi(value, &rejoins);
-    else if (name == "state") state = value;
-    if (!ok) return absl::DataLossError(absl::StrCat("KVD: ", name, " ", Printable(value), " is no number"));
+    else if (name == "rejoins")
+      ok = absl::SimpleAtoi(value, &rejoins);
+    else if (name == "state")
+      state = value;
+    if (!ok)
+      return absl::DataLossError(
+          absl::StrCat("KVD: ", name, " ", Printable(value), " is no number"));
   }
   if (format > kFormat) {
-    return absl::FailedPreconditionError(absl::StrCat("it has format ", format, ", this kvd knows formats up to ",
-                                                      kFormat, "; start a newer kvd"));
+    return absl::FailedPreconditionError(absl::StrCat("it has format ", format,
+                                                      ", this kvd knows formats up to ", kFormat,
+                                                      "; start a newer kvd"));
   }
   if (format != 0 && format < kOldestFormat) {
-    return absl::FailedPreconditionError(absl::StrCat("it has format ", format, ", this kvd knows formats from ",
-                                                      kOldestFormat, " on; export the data with the kvd that wrote it"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("it has format ", format, ", this kvd knows formats from ", kOldestFormat,
+                     " on; export the data with the kvd that wrote it"));
   }
   using State = StoreIdentity::State;
   for (State known : {State::kJoining, State::kBootstrapping, State::kReady}) {
@@ -131,7 +145,8 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   bool named = identity.cluster && identity.store && identity.replica;
   bool joining = identity.state == State::kJoining && identity.nonce != 0;
   bool member = identity.state == State::kBootstrapping || identity.state == State::kReady;
-  if (format == 0 || !(joining || (member && named))) return absl::DataLossError("its file KVD is damaged");
+  if (format == 0 || !(joining || (member && named)))
+    return absl::DataLossError("its file KVD is damaged");
   return identity;
 }
 

@@ -1,8 +1,8 @@
 // A store's data directory: locked while the store runs, and marked with whom it belongs to.
 //
 //   KVD      text: format, cluster, store, replica, nonce, lost, rejoins, state (one "name value" a
-//            line), and the checksum (crc32c, decimal) of the lines before it; without one it is taken
-//            as it is
+//            line), and the checksum (crc32c, decimal) of the lines before it; without one it is
+//            taken as it is
 //   PEERS    who else is in the group: peers.h
 //   LOCK     held with flock
 //   raft/    the log store
@@ -25,14 +25,14 @@ struct StoreIdentity {
   State state = State::kNew;
   ClusterId cluster;
   StoreId store;
-  ReplicaId replica;    // of group 1, as first allotted
-  uint64_t nonce = 0;   // of the store's own making; names it before it has an id
-  StoreId lost;         // which store this was before it lost its log, until it is admitted again
-  bool rejoins = false; // likewise, whether that is known or not
+  ReplicaId replica;     // of group 1, as first allotted
+  uint64_t nonce = 0;    // of the store's own making; names it before it has an id
+  StoreId lost;          // which store this was before it lost its log, until it is admitted again
+  bool rejoins = false;  // likewise, whether that is known or not
 };
 
-// The text of the file KVD. Parsing gives DATA_LOSS if it is damaged, FAILED_PRECONDITION if it is of
-// a later version.
+// The text of the file KVD. Parsing gives DATA_LOSS if it is damaged, FAILED_PRECONDITION if it is
+// of a later version.
 std::string FormatIdentity(const StoreIdentity& identity);
 absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text);
 

@@ -1,9 +1,12 @@
 #include "server/listener.h"
 
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -12,10 +15,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
-#include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -50,14 +49,16 @@ int ListenOn(const addrinfo& at) {
 absl::StatusOr<std::vector<int>> ListenOn(const std::string& address) {
   size_t colon = address.rfind(':');
   std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
   int error = getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
   if (error != 0) {
-    return absl::UnavailableError(absl::StrCat("its host can't be resolved (", gai_strerror(error), ")"));
+    return absl::UnavailableError(
+        absl::StrCat("its host can't be resolved (", gai_strerror(error), ")"));
   }
   std::vector<int> sockets;
   std::string why = "its host has no address";
@@ -95,7 +96,8 @@ void ApplyLimits(grpc::ServerBuilder& builder, const ListenerPatience& patience)
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, L::kMetadataBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, L::kStreamsMax);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, L::kHandshakeMillisMax);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, L::kPingMillisMin);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             L::kPingMillisMin);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, L::kPingStrikesMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, patience.keepalive_millis);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, patience.keepalive_timeout_millis);
@@ -176,8 +178,9 @@ bool Listener::AcceptFrom(int socket) {
     }
     bool full = fd >= connection_descriptor_max_;
     if (full && !full_) {
-      spdlog::warn("connections hold all descriptors that they may, {} in all; new ones are refused",
-                   connection_descriptor_max_);
+      spdlog::warn(
+          "connections hold all descriptors that they may, {} in all; new ones are refused",
+          connection_descriptor_max_);
     }
     full_ = full;
     if (full) {

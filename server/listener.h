@@ -1,14 +1,15 @@
-// The gRPC port: the socket that it listens on, and what a client may cost. A bad client is refused,
-// cut off, or bounded; the others are served on. Who may connect at all is for the network to say.
+// The gRPC port: the socket that it listens on, and what a client may cost. A bad client is
+// refused, cut off, or bounded; the others are served on. Who may connect at all is for the network
+// to say.
 #pragma once
+
+#include <grpcpp/server_builder.h>
 
 #include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <grpcpp/server_builder.h>
 
 #include "absl/status/statusor.h"
 #include "proto/limits.h"
@@ -19,7 +20,8 @@ namespace kvd::server {
 struct ListenerLimits {
   // One message; a larger one is RESOURCE_EXHAUSTED.
   static constexpr size_t kReceiveBytesMax = kStoreReceiveBytesMax;
-  // The header fields of a call, in one frame; more is RESOURCE_EXHAUSTED. Ours carry none of their own.
+  // The header fields of a call, in one frame; more is RESOURCE_EXHAUSTED. Ours carry none of their
+  // own.
   static constexpr int kMetadataBytesMax = 16 << 10;
   // Calls under way on one connection. Well-behaved clients hold further ones back; what comes all
   // the same is refused.
@@ -38,11 +40,11 @@ struct ListenerLimits {
   // something to ask. There is no limit on a connection's age: pipelines and Raft's streams are as
   // old as both ends, and to cut them would gain nothing.
   static constexpr int kIdleMillisMax = 300'000;
-  // Of gRPC's buffers for all connections together. What was answered and is not taken has a bound of
-  // its own: service/answer_budget.h.
+  // Of gRPC's buffers for all connections together. What was answered and is not taken has a bound
+  // of its own: service/answer_budget.h.
   static constexpr size_t kMemoryBytes = size_t{1} << 30;
-  // Descriptors kept for what is not a connection: the databases' files (1,024 and 256), their logs,
-  // sockets of our own. At most half of the process's limit.
+  // Descriptors kept for what is not a connection: the databases' files (1,024 and 256), their
+  // logs, sockets of our own. At most half of the process's limit.
   static constexpr int kDescriptorsForFiles = 1536;
 };
 
@@ -60,9 +62,9 @@ void ApplyLimits(grpc::ServerBuilder& builder, const ListenerPatience& patience 
 // Why `address` (HOST:PORT) can't be listened on, found out by trying.
 std::string WhyNotBound(const std::string& address);
 
-// Accepts connections and hands them to a gRPC server. gRPC 1.51's own listener closes for good when
-// the process runs out of descriptors; this one closes what comes while connections hold all that
-// they may, and accepts again as soon as some have gone.
+// Accepts connections and hands them to a gRPC server. gRPC 1.51's own listener closes for good
+// when the process runs out of descriptors; this one closes what comes while connections hold all
+// that they may, and accepts again as soon as some have gone.
 class Listener {
  public:
   // Binds and listens on HOST:PORT, every address that the host stands for. The error says why not.

@@ -1,14 +1,13 @@
 // The kvd daemon: flags, the configuration file, signals.
-#include <unistd.h>
-
-#include <csignal>
-#include <cstdio>
-#include <iostream>
-
-#include <CLI/CLI.hpp>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
 
 #include "absl/synchronization/mutex.h"
 #include "server/server.h"
@@ -34,24 +33,50 @@ constexpr const char* kDescription =
     "Talk to it with kvctl.";
 
 void AddFlags(CLI::App& app, kvd::server::ServerOptions& o) {
-  app.add_option("--data-dir", o.data_dir, "Directory for this store's data")->capture_default_str();
+  app.add_option("--data-dir", o.data_dir, "Directory for this store's data")
+      ->capture_default_str();
   app.add_option("--listen", o.listen, "HOST:PORT to serve gRPC on")->capture_default_str();
-  app.add_option("--advertise", o.advertise, "HOST:PORT that others reach this store at (default: as --listen)");
-  app.add_option("--http-listen", o.http_listen, "HOST:PORT for /metrics and /healthz, or none (default: the port after --listen)");
-  app.add_option("--join", o.join, "HOST:PORT of any store of the cluster to join; may be repeated")->delimiter(',');
+  app.add_option("--advertise", o.advertise,
+                 "HOST:PORT that others reach this store at (default: as --listen)");
+  app.add_option("--http-listen", o.http_listen,
+                 "HOST:PORT for /metrics and /healthz, or none (default: the port after --listen)");
+  app.add_option("--join", o.join, "HOST:PORT of any store of the cluster to join; may be repeated")
+      ->delimiter(',');
   app.add_flag("--bootstrap", o.bootstrap, "Start a new cluster; needed only when not on loopback");
-  app.add_option("--cluster-id", o.cluster_id, "Refuse to run in any other cluster (0: any)")->capture_default_str();
-  app.add_option("--election-timeout-ms", o.election_timeout_ms, "Without a leader's sign for this long, elect")->capture_default_str();
-  app.add_option("--heartbeat-ms", o.heartbeat_ms, "Between a leader's signs of life")->capture_default_str();
-  app.add_option("--retention-s", o.retention_s, "Seconds of history kept for snapshot reads and retries")->capture_default_str();
-  app.add_option("--read-mode", o.read_mode, "How linearizable reads are confirmed: lease or read-index")->capture_default_str();
-  app.add_option("--block-cache-mb", o.block_cache_mb, "Memory for cached data, MiB")->capture_default_str();
-  app.add_option("--row-cache-mb", o.row_cache_mb, "Memory for values that were read lately, MiB (0: none)")->capture_default_str();
-  app.add_option("--write-buffer-mb", o.write_buffer_mb, "Memory for unflushed data, MiB; up to three of these")->capture_default_str();
-  app.add_option("--log-keep-mb", o.log_keep_mb, "Raft log kept for followers that lag, MiB")->capture_default_str();
-  app.add_option("--disk-low-water-mb", o.disk_low_water_mb, "With less free disk no data is added, only read and deleted, MiB (0: 1024, at most 5 % of the disk, but what the buffers need)")->capture_default_str();
-  app.add_option("--disk-reserve-mb", o.disk_reserve_mb, "Disk kept in the file RESERVE for that time, MiB (0: 256, at most 2 % of the disk, but what the buffers need)")->capture_default_str();
-  app.add_option("--voters", o.voters, "A joining store votes while there are fewer voters than this")->capture_default_str();
+  app.add_option("--cluster-id", o.cluster_id, "Refuse to run in any other cluster (0: any)")
+      ->capture_default_str();
+  app.add_option("--election-timeout-ms", o.election_timeout_ms,
+                 "Without a leader's sign for this long, elect")
+      ->capture_default_str();
+  app.add_option("--heartbeat-ms", o.heartbeat_ms, "Between a leader's signs of life")
+      ->capture_default_str();
+  app.add_option("--retention-s", o.retention_s,
+                 "Seconds of history kept for snapshot reads and retries")
+      ->capture_default_str();
+  app.add_option("--read-mode", o.read_mode,
+                 "How linearizable reads are confirmed: lease or read-index")
+      ->capture_default_str();
+  app.add_option("--block-cache-mb", o.block_cache_mb, "Memory for cached data, MiB")
+      ->capture_default_str();
+  app.add_option("--row-cache-mb", o.row_cache_mb,
+                 "Memory for values that were read lately, MiB (0: none)")
+      ->capture_default_str();
+  app.add_option("--write-buffer-mb", o.write_buffer_mb,
+                 "Memory for unflushed data, MiB; up to three of these")
+      ->capture_default_str();
+  app.add_option("--log-keep-mb", o.log_keep_mb, "Raft log kept for followers that lag, MiB")
+      ->capture_default_str();
+  app.add_option("--disk-low-water-mb", o.disk_low_water_mb,
+                 "With less free disk no data is added, only read and deleted, MiB (0: 1024, at "
+                 "most 5 % of the disk, but what the buffers need)")
+      ->capture_default_str();
+  app.add_option("--disk-reserve-mb", o.disk_reserve_mb,
+                 "Disk kept in the file RESERVE for that time, MiB (0: 256, at most 2 % of the "
+                 "disk, but what the buffers need)")
+      ->capture_default_str();
+  app.add_option("--voters", o.voters,
+                 "A joining store votes while there are fewer voters than this")
+      ->capture_default_str();
 }
 
 // A negative number would be taken for a very large one.
@@ -104,8 +129,8 @@ void SetUpLogging(const std::string& level, const std::string& format) {
   spdlog::flush_on(spdlog::level::info);
 }
 
-// The same program with the same flags in this process, whatever its file is called by now. All of its
-// threads end here, and nothing stays open.
+// The same program with the same flags in this process, whatever its file is called by now. All of
+// its threads end here, and nothing stays open.
 void StartAnew(char** argv) {
   (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   execv("/proc/self/exe", argv);

@@ -1,9 +1,9 @@
 #include "server/server.h"
 
+#include <spdlog/spdlog.h>
+
 #include <filesystem>
 #include <future>
-
-#include <spdlog/spdlog.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -39,7 +39,8 @@ std::string CheckDiskMarks(const ServerOptions& o) {
   auto check = [&o](const char* flag, uint64_t value, uint64_t least) {
     if (value == 0 || value >= least) return std::string();
     return absl::StrCat(flag, " ", value, " is less than --write-buffer-mb ", o.write_buffer_mb,
-                        " and the log may have yet to write: at least ", least, ", or 0 to leave it to the store");
+                        " and the log may have yet to write: at least ", least,
+                        ", or 0 to leave it to the store");
   };
   std::string problem = check("--disk-low-water-mb", o.disk_low_water_mb, low_min);
   return problem.empty() ? check("--disk-reserve-mb", o.disk_reserve_mb, reserve_min) : problem;
@@ -73,7 +74,9 @@ std::string Validate(const ServerOptions& o) {
   std::vector<std::string> problems = {
       CheckAddress("--listen", o.listen),
       o.advertise.empty() ? "" : CheckAddress("--advertise", o.advertise),
-      o.http_listen.empty() || o.http_listen == "none" ? "" : CheckAddress("--http-listen", o.http_listen),
+      o.http_listen.empty() || o.http_listen == "none"
+          ? ""
+          : CheckAddress("--http-listen", o.http_listen),
       CheckNumber("--heartbeat-ms", o.heartbeat_ms, 10, 10'000),
       CheckNumber("--election-timeout-ms", o.election_timeout_ms, 3 * o.heartbeat_ms, 60'000),
       CheckNumber("--retention-s", o.retention_s, 1, uint64_t{365} * 24 * 3600),
@@ -88,13 +91,15 @@ std::string Validate(const ServerOptions& o) {
   };
   for (const std::string& seed : o.join) problems.push_back(CheckAddress("--join", seed));
   if (o.read_mode != "lease" && o.read_mode != "read-index") {
-    problems.push_back(absl::StrCat("--read-mode ", o.read_mode, " is not one of: lease, read-index"));
+    problems.push_back(
+        absl::StrCat("--read-mode ", o.read_mode, " is not one of: lease, read-index"));
   }
   if (o.bootstrap && !o.join.empty()) {
     problems.push_back("--bootstrap and --join exclude each other: start a cluster or join one");
   }
   if (o.listen.rfind("0.0.0.0:", 0) == 0 && o.advertise.empty()) {
-    problems.push_back("--listen 0.0.0.0 needs --advertise HOST:PORT, the address others reach it at");
+    problems.push_back(
+        "--listen 0.0.0.0 needs --advertise HOST:PORT, the address others reach it at");
   }
   for (const std::string& problem : problems) {
     if (!problem.empty()) return problem;
@@ -115,7 +120,8 @@ void Server::Parts::MakeServices() {
   admitting.silence_min = service::SilenceMin(milliseconds(options.election_timeout_ms));
   admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(),
                                                    admitting);
-  admission->on_replacing = [](const raft::Member& newcomer, const std::vector<raft::Member>& lost) {
+  admission->on_replacing = [](const raft::Member& newcomer,
+                               const std::vector<raft::Member>& lost) {
     for (const raft::Member& m : lost) {
       spdlog::info("store={} replica={} is to take the place of store={} replica={}, which is lost",
                    newcomer.store.value(), newcomer.replica.value(), m.store.value(),
@@ -124,7 +130,7 @@ void Server::Parts::MakeServices() {
   };
   metrics = std::make_unique<service::Metrics>();
   kv = std::make_unique<service::KvService>(loop.get(), dispatcher.get(), network.get(),
-                                              metrics.get());
+                                            metrics.get());
   cluster = std::make_unique<service::ClusterService>(
       loop.get(), host, dispatcher.get(), membership.get(), admission.get(), network.get(),
       service::ClusterService::Options{
@@ -135,9 +141,11 @@ void Server::Parts::MakeServices() {
   raft_service = std::make_unique<raft::GrpcTransportService>(
       loop.get(), transport.get(), hosts.get(),
       [this](StoreId store, const std::string& address) { addresses[store] = address; });
-  health = std::make_unique<service::HealthService>(std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
-  reflection = std::make_unique<service::ReflectionService>(std::vector<std::string>{
-      "kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"});
+  health = std::make_unique<service::HealthService>(
+      std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
+  reflection = std::make_unique<service::ReflectionService>(
+      std::vector<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health",
+                               "grpc.reflection.v1alpha.ServerReflection"});
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
@@ -179,9 +187,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                             p.transport.get(), host);
   p.host = p.hosts->HostOf(kFirstGroup);
   p.host->on_unrepairable = [](GroupId group, Index index) {
-    spdlog::critical("entry {} of group {} is damaged here, may have been committed, and no replica can give it: "
-                     "this one neither votes nor serves; restore a copy of it, or the data from a backup",
-                     index.value(), group.value());
+    spdlog::critical(
+        "entry {} of group {} is damaged here, may have been committed, and no replica can give "
+        "it: "
+        "this one neither votes nor serves; restore a copy of it, or the data from a backup",
+        index.value(), group.value());
   };
   p.PrepareRebuilder();
   p.reclaimer = std::make_unique<Reclaimer>(p.loop.get(), p.reclaim_worker.get(), p.log_store.get(),
@@ -328,8 +338,9 @@ void Server::Parts::ReportDisks() {
       continue;
     }
     const storage::DiskGuard& guard = disk_watch->guard();
-    spdlog::warn("disk state={} free_bytes={} reserve_bytes={}; writes that add data need free_bytes={}",
-                 ToString(state), guard.free_bytes(), disk->ReserveBytes(), guard.needed_bytes());
+    spdlog::warn(
+        "disk state={} free_bytes={} reserve_bytes={}; writes that add data need free_bytes={}",
+        ToString(state), guard.free_bytes(), disk->ReserveBytes(), guard.needed_bytes());
   }
 }
 

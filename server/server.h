@@ -17,11 +17,11 @@ namespace kvd::server {
 struct ServerOptions {
   std::string data_dir = "kvd-data";
   std::string listen = "127.0.0.1:7480";
-  std::string advertise;               // empty: as listen
-  std::string http_listen;             // empty: none
-  std::vector<std::string> join;       // stores of the cluster to join
-  bool bootstrap = false;              // start a new cluster
-  uint64_t cluster_id = 0;             // refuse any other; 0: whichever it is
+  std::string advertise;          // empty: as listen
+  std::string http_listen;        // empty: none
+  std::vector<std::string> join;  // stores of the cluster to join
+  bool bootstrap = false;         // start a new cluster
+  uint64_t cluster_id = 0;        // refuse any other; 0: whichever it is
   uint64_t election_timeout_ms = 600;
   uint64_t heartbeat_ms = 100;
   uint64_t retention_s = 600;
@@ -33,8 +33,8 @@ struct ServerOptions {
   uint64_t voters = 3;
   uint64_t disk_low_water_mb = 0;  // 0: by the size of the disk
   uint64_t disk_reserve_mb = 0;    // 0: by the size of the disk
-  // Replaces this process by a new one on the same data directory; returns only if that fails. Without
-  // it the process ends, for whoever looks after it to start it again.
+  // Replaces this process by a new one on the same data directory; returns only if that fails.
+  // Without it the process ends, for whoever looks after it to start it again.
   std::function<void()> start_anew;
 };
 

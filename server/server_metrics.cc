@@ -56,36 +56,50 @@ void Server::Parts::CollectMetrics() {
   };
   group_set("kvd_raft_term", "Current term", core.term().value());
   group_set("kvd_raft_is_leader", "1 if this store leads the group", core.IsLeader() ? 1 : 0);
-  group_set("kvd_raft_leader_store", "Store believed to lead, 0 if unknown", host->LeaderStore(kFirstGroup).value());
+  group_set("kvd_raft_leader_store", "Store believed to lead, 0 if unknown",
+            host->LeaderStore(kFirstGroup).value());
   group_set("kvd_raft_commit_index", "Committed log index", core.commit_index().value());
   group_set("kvd_raft_applied_index", "Applied log index", core.applied_index().value());
-  group_set("kvd_raft_log_start_index", "The log is kept behind this index", core.log().start().value());
-  group_set("kvd_raft_commit_lag_entries", "Entries in the log that are not committed", core.log().last_index() - core.commit_index());
-  group_set("kvd_raft_apply_lag_entries", "Entries committed that are not applied", core.commit_index() - core.applied_index());
-  group_set("kvd_raft_pending_proposals", "Proposals waiting to be applied", host->pending_proposals(kFirstGroup));
+  group_set("kvd_raft_log_start_index", "The log is kept behind this index",
+            core.log().start().value());
+  group_set("kvd_raft_commit_lag_entries", "Entries in the log that are not committed",
+            core.log().last_index() - core.commit_index());
+  group_set("kvd_raft_apply_lag_entries", "Entries committed that are not applied",
+            core.commit_index() - core.applied_index());
+  group_set("kvd_raft_pending_proposals", "Proposals waiting to be applied",
+            host->pending_proposals(kFirstGroup));
   total("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
   total("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
   total("kvd_raft_entries_applied_total", "Log entries applied", counters.entries_applied);
   total("kvd_raft_elections_won_total", "Elections won", counters.elections_won);
-  total("kvd_raft_snapshots_sent_total", "Snapshots sent and installed elsewhere", counters.snapshots_sent);
-  total("kvd_raft_snapshots_installed_total", "Snapshots installed here", counters.snapshots_installed);
+  total("kvd_raft_snapshots_sent_total", "Snapshots sent and installed elsewhere",
+        counters.snapshots_sent);
+  total("kvd_raft_snapshots_installed_total", "Snapshots installed here",
+        counters.snapshots_installed);
   raft::LogStoreStats log = log_store->stats();
   metrics->SetHistogram("kvd_log_sync_seconds", "Time of one write of the Raft log with its sync",
                         {raft::kSyncSecondsBounds.begin(), raft::kSyncSecondsBounds.end()},
                         {log.sync_classes.begin(), log.sync_classes.end()}, log.sync_seconds);
   total("kvd_log_bytes_total", "Bytes written to the Raft log", log.bytes);
   set("kvd_log_disk_bytes", "Size of the Raft log's sorted files", log_store->DiskBytes());
-  total("kvd_state_rebuilds_total", "Damaged states given up and rebuilt since the store was new", rebuilds);
-  total("kvd_state_damage_reports_total", "Times that the state was found damaged", rebuilder->reports());
-  group_set("kvd_state_missing", "1 while the state waits to be sent by another replica", core.NeedsState() ? 1 : 0);
-  total("kvd_row_cache_hits_total", "Reads of a key that were answered from the row cache", group->row_cache().hits());
-  total("kvd_row_cache_misses_total", "Reads of a key that were not, while there is a row cache", group->row_cache().misses());
+  total("kvd_state_rebuilds_total", "Damaged states given up and rebuilt since the store was new",
+        rebuilds);
+  total("kvd_state_damage_reports_total", "Times that the state was found damaged",
+        rebuilder->reports());
+  group_set("kvd_state_missing", "1 while the state waits to be sent by another replica",
+            core.NeedsState() ? 1 : 0);
+  total("kvd_row_cache_hits_total", "Reads of a key that were answered from the row cache",
+        group->row_cache().hits());
+  total("kvd_row_cache_misses_total", "Reads of a key that were not, while there is a row cache",
+        group->row_cache().misses());
   set("kvd_row_cache_bytes", "Memory of the row cache, at most", group->row_cache().bytes());
   total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
-  set("kvd_disk_free_bytes", "Bytes free on the data directory's disk", disk_watch->guard().free_bytes());
+  set("kvd_disk_free_bytes", "Bytes free on the data directory's disk",
+      disk_watch->guard().free_bytes());
   set("kvd_disk_state", "0 enough room, 1 low: no data is added, 2 critical: nothing is taken in",
       static_cast<int>(disk_watch->guard().state()));
-  set("kvd_disk_promised_bytes", "Bytes that commands under way and compactions have yet to write, at most",
+  set("kvd_disk_promised_bytes",
+      "Bytes that commands under way and compactions have yet to write, at most",
       disk_watch->guard().promised_bytes());
   set("kvd_disk_reserve_bytes", "Bytes held by the file RESERVE", disk->ReserveBytes());
   const std::pair<const char*, const char*> properties[] = {

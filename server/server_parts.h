@@ -41,7 +41,7 @@ uint64_t RandomId();
 
 struct Server::Parts {
   ServerOptions options;
-  std::string address;       // told to others
+  std::string address;  // told to others
   std::string http_address;
   std::unique_ptr<DataDirectory> directory;
   storage::CompactionRoom compactions;
@@ -77,12 +77,12 @@ struct Server::Parts {
   grpc::ServerCompletionQueue* queue = nullptr;  // the loop's
   std::unique_ptr<service::HttpServer> http;
   std::unique_ptr<Timer> duty;
-  bool bootstrapping = false;  // the command is on its way
-  bool asking = false;         // a Join is on its way
+  bool bootstrapping = false;                   // the command is on its way
+  bool asking = false;                          // a Join is on its way
   grpc::ClientContext* join_context = nullptr;  // of that one
   size_t next_seed = 0;
   bool stopping = false;
-  bool rebuilding = false;      // the state was given up, or is missing
+  bool rebuilding = false;  // the state was given up, or is missing
   uint64_t seconds_rebuilding = 0;
   bool old_state_kept = false;  // data.damaged is there
   uint64_t rebuilds = 0;        // ever
@@ -109,7 +109,7 @@ struct Server::Parts {
   // server_rebuild.cc
   absl::Status OpenState();
   void PrepareRebuilder();
-  void WatchRebuild();                     // on the loop
+  void WatchRebuild();                    // on the loop
   void GoOut(const std::string& damage);  // on the loop; does not return
   // server_rejoin.cc
   void LoadPeers();

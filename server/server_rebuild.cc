@@ -106,8 +106,9 @@ void Server::Parts::PrepareRebuilder() {
   };
   rebuilder->go_out = [this](const std::string& damage) { GoOut(damage); };
   group->on_damaged_snapshot = [files] {
-    spdlog::error("the state that the others sent has values that match no checksum; what was given up here "
-                  "may have them right: data.damaged is kept, for you to look into and to remove");
+    spdlog::error(
+        "the state that the others sent has values that match no checksum; what was given up here "
+        "may have them right: data.damaged is kept, for you to look into and to remove");
     return files.KeepOld();
   };
   verifier->on_damage = [this](const absl::Status& damage) {

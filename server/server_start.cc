@@ -1,15 +1,14 @@
 // Starting: whose data is it, which cluster, which port.
-#include <unistd.h>
-
-#include <algorithm>
-#include <csignal>
-#include <random>
-
 #include <grpcpp/create_channel.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 #include <rocksdb/db.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <random>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -21,8 +20,10 @@ namespace kvd::server {
 
 void Die(const std::string& why) {
   if (absl::StrContains(why, "No space left on device")) {
-    spdlog::critical("the disk is full: {}; ending; started again, the store frees its reserve and "
-                     "serves reads and deletes until there is room", why);
+    spdlog::critical(
+        "the disk is full: {}; ending; started again, the store frees its reserve and "
+        "serves reads and deletes until there is room",
+        why);
     spdlog::shutdown();
     _exit(70);
   }
@@ -31,8 +32,8 @@ void Die(const std::string& why) {
   _exit(70);
 }
 
-// So many flushed files wait where compactions are overdue, perhaps because they have no room: then what
-// they need is missing for data; and so many where data has to wait for them.
+// So many flushed files wait where compactions are overdue, perhaps because they have no room: then
+// what they need is missing for data; and so many where data has to wait for them.
 constexpr uint64_t kOverdueFiles = 100;
 constexpr uint64_t kLaggingFiles = 150;  // from 200 on RocksDB would hold up the loop
 // For joining. A leader may have heard late of an end, or be a new one.
@@ -42,7 +43,8 @@ constexpr Duration kTakenBeyondSilence = std::chrono::seconds(8);
 storage::CompactionLoad Backlog(rocksdb::DB* db) {
   storage::CompactionLoad load;
   uint64_t files = storage::FlushedFiles(db);
-  if (files >= kOverdueFiles) db->GetIntProperty("rocksdb.estimate-pending-compaction-bytes", &load.bytes);
+  if (files >= kOverdueFiles)
+    db->GetIntProperty("rocksdb.estimate-pending-compaction-bytes", &load.bytes);
   load.lags = files >= kLaggingFiles;
   return load;
 }
@@ -74,19 +76,22 @@ bool IsLoopback(const std::string& address) {
 // Before anything is written: opening the databases on a full disk needs what the reserve holds.
 absl::Status Server::Parts::PrepareDisk() {
   disk = std::make_unique<DataDisk>(directory->path(), &compactions);
-  marks = storage::ChooseMarks({options.disk_low_water_mb << 20, options.disk_reserve_mb << 20,
-                                storage::FloorBytes(options.write_buffer_mb << 20, raft::kLogBufferBytes)},
-                               raft::kLogBufferBytes, disk->SizeBytes());
+  marks = storage::ChooseMarks(
+      {options.disk_low_water_mb << 20, options.disk_reserve_mb << 20,
+       storage::FloorBytes(options.write_buffer_mb << 20, raft::kLogBufferBytes)},
+      raft::kLogBufferBytes, disk->SizeBytes());
   uint64_t size = disk->SizeBytes();
   if (size != 0 && size < marks.low_water_bytes + marks.reserve_bytes) {
     std::string why = absl::StrCat(
-        "--data-dir ", options.data_dir, " lies on a disk of ", size, " bytes: ", marks.low_water_bytes,
-        " that stay free and a reserve of ", marks.reserve_bytes,
+        "--data-dir ", options.data_dir, " lies on a disk of ", size,
+        " bytes: ", marks.low_water_bytes, " that stay free and a reserve of ", marks.reserve_bytes,
         " leave no room for data; a smaller --write-buffer-mb needs less");
-    if (directory->identity().state == StoreIdentity::State::kNew) return absl::FailedPreconditionError(why);
+    if (directory->identity().state == StoreIdentity::State::kNew)
+      return absl::FailedPreconditionError(why);
     spdlog::warn("{}", why);
   }
-  if (disk->ReserveBytes() == 0 || disk->FreeBytes() >= marks.low_water_bytes) return absl::OkStatus();
+  if (disk->ReserveBytes() == 0 || disk->FreeBytes() >= marks.low_water_bytes)
+    return absl::OkStatus();
   spdlog::warn("only {} bytes of disk are free: the reserve of {} bytes is given back",
                disk->FreeBytes(), disk->ReserveBytes());
   disk->ReleaseReserve();
@@ -112,9 +117,10 @@ absl::Status Server::Parts::PrepareIdentity() {
       identity.store = StoreId(1);
       identity.replica = ReplicaId(1);
     } else {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "--data-dir ", options.data_dir, " is empty: give --join HOST:PORT to join a cluster, or "
-          "--bootstrap to start a new one"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("--data-dir ", options.data_dir,
+                       " is empty: give --join HOST:PORT to join a cluster, or "
+                       "--bootstrap to start a new one"));
     }
     absl::Status saved = directory->Save(identity);
     if (!saved.ok()) return saved;
@@ -134,8 +140,8 @@ absl::Status Server::Parts::PrepareIdentity() {
   return absl::OkStatus();
 }
 
-// Asks the named stores in turn for a store id. For a minute or more, since a whole cluster may be starting
-// at once; a store that lost its log waits for as long as the others have no majority.
+// Asks the named stores in turn for a store id. For a minute or more, since a whole cluster may be
+// starting at once; a store that lost its log waits for as long as the others have no majority.
 absl::Status Server::Parts::JoinCluster() {
   if (seeds.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -145,8 +151,8 @@ absl::Status Server::Parts::JoinCluster() {
   bool again = identity.lost || identity.rejoins || directory->HoldsLost();
   auto now = [] { return std::chrono::steady_clock::now(); };
   // Who had this address may have ended just now: a leader takes it for gone after that silence.
-  auto taken_until = now() + kTakenBeyondSilence +
-                     service::SilenceMin(milliseconds(options.election_timeout_ms));
+  auto taken_until =
+      now() + kTakenBeyondSilence + service::SilenceMin(milliseconds(options.election_timeout_ms));
   auto deadline = std::max(taken_until, now() + kJoinFor);
   std::string last;
   for (size_t i = 0; again || now() < deadline; ++i) {
@@ -180,7 +186,8 @@ absl::Status Server::Parts::JoinCluster() {
     if (i % 10 == 0) spdlog::warn("--join {}; trying again", last);
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
-  return absl::UnavailableError(absl::StrCat("--join: no store of the cluster let it in in time; last: ", last));
+  return absl::UnavailableError(
+      absl::StrCat("--join: no store of the cluster let it in in time; last: ", last));
 }
 
 absl::Status Server::Parts::OpenStorage() {
@@ -211,7 +218,9 @@ absl::Status Server::Parts::OpenEngine() {
     return safe_point.ok() ? *safe_point : Timestamp();
   };
   engine_options.on_full_disk = Die;
-  engine_options.on_failed_write = [](const std::string& what) { Die(absl::StrCat("storage: ", what)); };
+  engine_options.on_failed_write = [](const std::string& what) {
+    Die(absl::StrCat("storage: ", what));
+  };
   auto opened = storage::RocksEngine::Open(directory->data_path(), engine_options);
   if (!opened.ok()) return opened.status();
   engine = *std::move(opened);
@@ -269,10 +278,10 @@ absl::Status Server::Parts::StartGroup() {
       storage::CompactionLoad data = Backlog(engine->db()), log = Backlog(log_store->db());
       return storage::CompactionLoad{data.bytes + log.bytes, data.lags || log.lags};
     };
-    disk_watch = std::make_unique<shard::DiskWatch>(loop.get(), host, disk.get(), marks,
-                                                    [this](bool low) { low ? reclaimer->Want() : reclaimer->Rest(); });
-    group->Attach(loop.get(), host, verifier.get(), rebuilder.get(),
-                  &disk_watch->guard());
+    disk_watch = std::make_unique<shard::DiskWatch>(
+        loop.get(), host, disk.get(), marks,
+        [this](bool low) { low ? reclaimer->Want() : reclaimer->Rest(); });
+    group->Attach(loop.get(), host, verifier.get(), rebuilder.get(), &disk_watch->guard());
     absl::Status started = host->StartGroup(std::move(log), group.get());
     if (!started.ok()) return started;
   }
@@ -302,8 +311,8 @@ absl::Status Server::Parts::Listen() {
   builder->RegisterService(reflection->service());
   auto bound = Listener::Bind(options.listen);
   if (!bound.ok()) {
-    return absl::UnavailableError(absl::StrCat("--listen ", options.listen, " can't be used: ",
-                                               bound.status().message(),
+    return absl::UnavailableError(absl::StrCat("--listen ", options.listen,
+                                               " can't be used: ", bound.status().message(),
                                                "; stop what uses it or name another port"));
   }
   listener = *std::move(bound);
@@ -315,7 +324,8 @@ absl::Status Server::Parts::Listen() {
   if (http_address.empty()) return absl::OkStatus();
   auto started = service::HttpServer::Start(
       http_address,
-      {{"/metrics", [this] {
+      {{"/metrics",
+        [this] {
           return service::HttpServer::Response{200, "text/plain; version=0.0.4", metrics->Render()};
         }},
        {"/healthz", [this] {
@@ -323,8 +333,8 @@ absl::Status Server::Parts::Listen() {
                          : service::HttpServer::Response{503, "text/plain", "no leader is known\n"};
         }}});
   if (!started.ok()) {
-    return absl::UnavailableError(absl::StrCat("--http-listen ", http_address, " can't be used: ",
-                                               WhyNotBound(http_address),
+    return absl::UnavailableError(absl::StrCat("--http-listen ", http_address,
+                                               " can't be used: ", WhyNotBound(http_address),
                                                "; name another port, or none"));
   }
   http = *std::move(started);

@@ -92,9 +92,7 @@ absl::Status StateFiles::Condemn(const std::string& why) const {
   return ReplaceFile(directory_, kNote, why + "\n");
 }
 
-std::optional<std::string> StateFiles::Condemned() const {
-  return ReadNote(Path(kNote));
-}
+std::optional<std::string> StateFiles::Condemned() const { return ReadNote(Path(kNote)); }
 
 absl::Status StateFiles::Absolve() const {
   std::error_code error;

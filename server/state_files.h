@@ -3,8 +3,8 @@
 //
 //   DAMAGED        the state in data/ is to be given up; the text says why
 //   data.damaged/  a state that was given up, until another one is whole in its place; one at most
-//   data.damaged/KEPT  what took its place was damaged as well: it stays, for an operator to look into
-//   REBUILDS       how many were ever given up, and when the last ones were (Unix seconds)
+//   data.damaged/KEPT  what took its place was damaged as well: it stays, for an operator to look
+//   into REBUILDS       how many were ever given up, and when the last ones were (Unix seconds)
 //
 // Blocks on the disk. Owned by the server; one thread at a time.
 #pragma once
@@ -19,8 +19,8 @@
 
 namespace kvd::server {
 
-// What REBUILDS holds: how many states were given up, and when the last ones were (Unix seconds), the
-// earliest first, kRebuildTimesMax at most.
+// What REBUILDS holds: how many states were given up, and when the last ones were (Unix seconds),
+// the earliest first, kRebuildTimesMax at most.
 struct RebuildTimes {
   uint64_t total = 0;
   std::vector<uint64_t> last;

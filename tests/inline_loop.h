@@ -1,4 +1,5 @@
-// A loop without a thread: runs what is posted at once, on whatever thread posts it; time stands still.
+// A loop without a thread: runs what is posted at once, on whatever thread posts it; time stands
+// still.
 #pragma once
 
 #include <memory>

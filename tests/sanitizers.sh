@@ -2,8 +2,9 @@
 # Runs what finds what tests alone do not: sanitizers, clang's analyses, fuzzing. All steps, or those
 # named; a step that fails is named, and the others run on.
 #
-#   tests/sanitizers.sh [asan] [tsan] [threads] [tidy] [fuzz]
+#   tests/sanitizers.sh [format] [asan] [tsan] [threads] [tidy] [fuzz]
 #
+#   format    the sources are as clang-format leaves them
 #   asan      unit and simulation tests under ASan and UBSan, 60 simulator seeds
 #   tsan      those that use no gRPC (which is not instrumented) under TSan, 30 simulator seeds
 #   threads   everything built by clang with -Wthread-safety, warnings are errors
@@ -11,9 +12,13 @@
 #   fuzz      every fuzz target for FUZZ_SECONDS (10) seconds
 set -uo pipefail
 cd "$(dirname "$0")/.."
-case "${1:-}" in --help | -h) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in --help | -h) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 
 configure() { cmake --preset "$1" >/dev/null; }
+
+step_format() {
+  git ls-files '*.cc' '*.h' | xargs clang-format --dry-run -Werror
+}
 
 step_asan() {
   configure asan && cmake --build --preset asan --target unit_tests &&
@@ -46,7 +51,7 @@ step_fuzz() {
 }
 
 deploy/install-packages.sh sanitizers || exit 1
-[ $# -gt 0 ] || set -- asan tsan threads tidy fuzz
+[ $# -gt 0 ] || set -- format asan tsan threads tidy fuzz
 failed=()
 for step in "$@"; do
   declare -F "step_$step" >/dev/null || { echo "$0: no step $step; see --help" >&2; exit 2; }

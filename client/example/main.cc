@@ -27,8 +27,9 @@ int main(int argc, char** argv) {
   std::cout << "lock: " << (lock.ok() && lock->applied ? "taken" : "held by another") << "\n";
 
   // Several writes at once, or none.
-  auto batch = client.Batch({kvd::Operation::Put("example/a", "1"), kvd::Operation::Put("example/b", "2"),
-                             kvd::Operation::Delete("example/lock")});
+  auto batch =
+      client.Batch({kvd::Operation::Put("example/a", "1"), kvd::Operation::Put("example/b", "2"),
+                    kvd::Operation::Delete("example/lock")});
   std::cout << "batch: " << (batch.ok() ? "applied" : "failed") << "\n";
 
   kvd::ScanOptions scan;

@@ -44,7 +44,8 @@ void AddClusterCommands(CLI::App& app, Context& context, int*) {
   AddChange(member, context, "add", "Make a joined store's replica a voter once it has caught up",
             v1::ChangeMembershipRequest::ADD);
   AddChange(member, context, "promote", "As add", v1::ChangeMembershipRequest::PROMOTE);
-  AddChange(member, context, "remove", "Remove a store's replica", v1::ChangeMembershipRequest::REMOVE);
+  AddChange(member, context, "remove", "Remove a store's replica",
+            v1::ChangeMembershipRequest::REMOVE);
   auto ids = std::make_shared<std::pair<uint64_t, uint64_t>>();
   CLI::App* replace = member->add_subcommand("replace", "Put NEW in the place of OLD in one step");
   replace->add_option("old", ids->first, "Store id to remove")->required();

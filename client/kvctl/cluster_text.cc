@@ -48,11 +48,17 @@ std::string DownJson(uint64_t store, const std::string& address, const absl::Sta
 std::vector<std::string> Row(uint64_t store, const std::string& address,
                              const v1::StatusResponse& answer, uint64_t commit) {
   const v1::GroupStatus& group = answer.groups(0);
-  return {std::to_string(store), Escape(address), StateName(group), RoleName(group.role()),
-          std::to_string(group.term()), std::to_string(group.commit_index()),
+  return {std::to_string(store),
+          Escape(address),
+          StateName(group),
+          RoleName(group.role()),
+          std::to_string(group.term()),
+          std::to_string(group.commit_index()),
           std::to_string(group.applied_index()),
           std::to_string(commit - std::min(commit, group.applied_index())),
-          HumanBytes(answer.data_bytes()), HumanBytes(answer.log_bytes()), DiskText(answer),
+          HumanBytes(answer.data_bytes()),
+          HumanBytes(answer.log_bytes()),
+          DiskText(answer),
           absl::StrCat(answer.uptime_s(), " s")};
 }
 

@@ -1,5 +1,5 @@
-// What kvctl shows of a cluster's answers, as a table or as JSON. What stores send is shown as it is
-// or escaped, never trusted: none of it reaches a terminal or breaks the JSON. Pure functions.
+// What kvctl shows of a cluster's answers, as a table or as JSON. What stores send is shown as it
+// is or escaped, never trusted: none of it reaches a terminal or breaks the JSON. Pure functions.
 #pragma once
 
 #include <map>

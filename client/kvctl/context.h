@@ -1,13 +1,12 @@
 // What every kvctl command works with.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "client/src/cluster_client.h"
 #include "kvd/client.h"

@@ -17,9 +17,12 @@ std::string Escape(std::string_view bytes) {
   std::string out;
   bool utf8 = IsUtf8(bytes);
   for (unsigned char c : bytes) {
-    if (c == '\\') out += "\\\\";
-    else if (c == '\t') out += "\\t";
-    else if (c == '\n') out += "\\n";
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c == '\n')
+      out += "\\n";
     else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8)) {
       out += "\\x";
       out += kHex[c >> 4];
@@ -85,9 +88,12 @@ std::string JsonString(std::string_view utf8) {
   std::string out = "\"";
   for (char c : utf8) {
     auto u = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out += std::string("\\") + c;
-    else if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "\\t";
+    if (c == '"' || c == '\\')
+      out += std::string("\\") + c;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
     else if (u < 0x20) {
       char buffer[8];
       std::snprintf(buffer, sizeof buffer, "\\u%04x", u);
@@ -113,7 +119,8 @@ std::optional<std::pair<std::string, std::string>> ParseJsonRecord(const std::st
   if (!google::protobuf::util::JsonStringToMessage(line, &record).ok()) return std::nullopt;
   auto field = [&](const std::string& name) -> std::optional<std::string> {
     auto it = record.fields().find(name);
-    if (it != record.fields().end() && it->second.has_string_value()) return it->second.string_value();
+    if (it != record.fields().end() && it->second.has_string_value())
+      return it->second.string_value();
     it = record.fields().find(name + "_base64");
     std::string bytes;
     if (it == record.fields().end() || !absl::Base64Unescape(it->second.string_value(), &bytes)) {

@@ -25,7 +25,9 @@ struct ValueSource {
   std::string Read(const Context& context) const {
     if (!file.empty()) {
       std::ifstream in(file, std::ios::binary);
-      if (!in) throw Failure{absl::InvalidArgumentError("--file " + file + " can't be read: " + std::strerror(errno))};
+      if (!in)
+        throw Failure{absl::InvalidArgumentError("--file " + file +
+                                                 " can't be read: " + std::strerror(errno))};
       return std::string(std::istreambuf_iterator<char>(in), {});
     }
     if (argument.empty() || argument == "-") {
@@ -76,7 +78,9 @@ void AddGet(CLI::App& app, Context& context, int* exit_code) {
     *exit_code = value ? 0 : kNothing;
     if (context.json()) {
       std::cout << "{" << JsonBytes("key", key) << ", \"found\": " << (value ? "true" : "false");
-      if (value) std::cout << ", " << JsonBytes("value", value->bytes) << ", \"version\": " << value->version;
+      if (value)
+        std::cout << ", " << JsonBytes("value", value->bytes)
+                  << ", \"version\": " << value->version;
       std::cout << "}\n";
     } else if (value) {
       if (args->with_version) std::cout << value->version << "\t";
@@ -124,8 +128,8 @@ void AddAppend(CLI::App& app, Context& context, int* exit_code) {
   command->add_option("key", *key, "The key")->required();
   value->AddTo(command);
   command->callback([&context, key, value, exit_code] {
-    auto result = OrFail(OrFail(context.client())
-                             ->Append(OrFail(context.Bytes(*key)), value->Read(context)));
+    auto result =
+        OrFail(OrFail(context.client())->Append(OrFail(context.Bytes(*key)), value->Read(context)));
     *exit_code = ShowWrite(context, result, absl::StrCat(", \"length\": ", result.length),
                            absl::StrCat("OK length ", result.length));
   });
@@ -141,11 +145,13 @@ void AddDelete(CLI::App& app, Context& context, int* exit_code) {
   CLI::App* command = app.add_subcommand("delete", "Delete a key, a prefix or a range");
   command->add_option("key", args->key, "The key");
   command->add_option("--prefix", args->prefix, "Every key that starts with this");
-  command->add_option("--range", args->range, "START END: every key from START, before END")->expected(2);
+  command->add_option("--range", args->range, "START END: every key from START, before END")
+      ->expected(2);
   command->callback([&context, args, exit_code] {
     Client* client = OrFail(context.client());
     int given = !args->key.empty() + !args->prefix.empty() + !args->range.empty();
-    if (given != 1) throw Failure{absl::InvalidArgumentError("name one of: a key, --prefix, --range")};
+    if (given != 1)
+      throw Failure{absl::InvalidArgumentError("name one of: a key, --prefix, --range")};
     if (!args->key.empty()) {
       auto result = OrFail(client->Delete(OrFail(context.Bytes(args->key))));
       ShowWrite(context, result, absl::StrCat(", \"existed\": ", result.existed ? "true" : "false"),
@@ -176,7 +182,8 @@ void AddCas(CLI::App& app, Context& context, int* exit_code) {
     bool absent = false;
   };
   auto args = std::make_shared<Args>();
-  CLI::App* command = app.add_subcommand("cas", "Compare and set: put VALUE if the key holds EXPECTED");
+  CLI::App* command =
+      app.add_subcommand("cas", "Compare and set: put VALUE if the key holds EXPECTED");
   command->add_option("key", args->key, "The key")->required();
   command->add_option("expected", args->expected, "What it must hold now")->required();
   command->add_option("value", args->value, "What it shall hold then")->required();
@@ -184,8 +191,8 @@ void AddCas(CLI::App& app, Context& context, int* exit_code) {
     std::string key = OrFail(context.Bytes(args->key));
     WriteOptions options;
     options.conditions = {Condition::ValueEquals(key, OrFail(context.Bytes(args->expected)))};
-    auto result = OrFail(
-        OrFail(context.client())->Put(key, OrFail(context.Bytes(args->value)), options));
+    auto result =
+        OrFail(OrFail(context.client())->Put(key, OrFail(context.Bytes(args->value)), options));
     *exit_code = ShowWrite(context, result, "", absl::StrCat("OK version ", result.version));
   });
 }
@@ -193,12 +200,12 @@ void AddCas(CLI::App& app, Context& context, int* exit_code) {
 void AddIncr(CLI::App& app, Context& context, int* exit_code) {
   auto key = std::make_shared<std::string>();
   auto delta = std::make_shared<int64_t>(1);
-  CLI::App* command = app.add_subcommand("incr", "Add to a decimal counter; a missing key counts as 0");
+  CLI::App* command =
+      app.add_subcommand("incr", "Add to a decimal counter; a missing key counts as 0");
   command->add_option("key", *key, "The key")->required();
   command->add_option("delta", *delta, "How much to add")->capture_default_str();
   command->callback([&context, key, delta, exit_code] {
-    auto result =
-        OrFail(OrFail(context.client())->Increment(OrFail(context.Bytes(*key)), *delta));
+    auto result = OrFail(OrFail(context.client())->Increment(OrFail(context.Bytes(*key)), *delta));
     *exit_code = ShowWrite(context, result, absl::StrCat(", \"counter\": ", result.counter),
                            std::to_string(result.counter));
   });
@@ -224,7 +231,8 @@ void AddScan(CLI::App& app, Context& context, int* exit_code) {
   command->callback([&context, args, exit_code] {
     ScanOptions options;
     options.start = OrFail(context.Bytes(args->prefix.empty() ? args->start : args->prefix));
-    options.end = args->prefix.empty() ? OrFail(context.Bytes(args->end)) : PrefixEnd(options.start);
+    options.end =
+        args->prefix.empty() ? OrFail(context.Bytes(args->end)) : PrefixEnd(options.start);
     options.limit = args->limit;
     options.reverse = args->reverse;
     options.keys_only = args->keys_only;

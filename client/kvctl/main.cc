@@ -32,9 +32,9 @@ absl::StatusOr<std::string> Context::Bytes(const std::string& argument) const {
 namespace {
 
 constexpr const char* kFooter =
-    "Exit codes: 0 done; 1 no such key, a condition did not hold, or verify found something wrong;\n"
-    "2 bad input; 3 no answer in time; 4 the outcome of a write is unknown; 5 refused in this state;\n"
-    "6 data is damaged; 7 other.";
+    "Exit codes: 0 done; 1 no such key, a condition did not hold, or verify found something\n"
+    "wrong; 2 bad input; 3 no answer in time; 4 the outcome of a write is unknown; 5 refused in\n"
+    "this state; 6 data is damaged; 7 other.";
 
 }  // namespace
 
@@ -44,13 +44,18 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   app.set_version_flag("--version", "kvctl 0.1.0");
   app.footer(kFooter);
   if (!in_shell) {
-    app.add_option("--connect", context.addresses, "HOST:PORT of any stores; may be repeated, or KVCTL_CONNECT")
-        ->delimiter(',')->envname("KVCTL_CONNECT")->capture_default_str();
+    app.add_option("--connect", context.addresses,
+                   "HOST:PORT of any stores; may be repeated, or KVCTL_CONNECT")
+        ->delimiter(',')
+        ->envname("KVCTL_CONNECT")
+        ->capture_default_str();
     app.add_option("--timeout-ms", context.timeout_ms, "How long a command may take")
-        ->check(CLI::Range(1, 86'400'000))->capture_default_str();
+        ->check(CLI::Range(1, 86'400'000))
+        ->capture_default_str();
   }
   app.add_option("-o,--output", context.output, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   app.add_flag("--hex", context.hex, "Keys and values on the command line are hexadecimal");
   app.require_subcommand(0, 1);
   app.fallthrough();
@@ -73,8 +78,8 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   } catch (const Failure& failure) {
     std::cout.flush();
     if (context.json()) {
-      std::cout << "{\"error\": " << JsonText(std::string(failure.status.message())) << ", \"code\": \""
-                << absl::StatusCodeToString(failure.status.code()) << "\"}\n";
+      std::cout << "{\"error\": " << JsonText(std::string(failure.status.message()))
+                << ", \"code\": \"" << absl::StatusCodeToString(failure.status.code()) << "\"}\n";
     } else {
       std::cerr << "kvctl: " << failure.status.message() << "\n";
     }

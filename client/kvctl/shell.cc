@@ -12,10 +12,11 @@
 namespace kvd::kvctl {
 namespace {
 
-constexpr const char* kWords[] = {"append", "cas",  "delete", "exit",   "export", "get",   "help",
-                                  "import", "incr", "member", "member add", "member list",
-                                  "member remove", "member replace", "member transfer", "put",
-                                  "quit",   "scan", "status"};
+constexpr const char* kWords[] = {
+    "append",     "cas",         "delete",        "exit",           "export",
+    "get",        "help",        "import",        "incr",           "member",
+    "member add", "member list", "member remove", "member replace", "member transfer",
+    "put",        "quit",        "scan",          "status"};
 
 char* NextWord(const char* text, int state) {
   static size_t next;

@@ -28,7 +28,8 @@ class Progress {
     std::cerr << "\r" << Line(records, bytes) << "\x1b[K" << std::flush;
   }
   void Done(uint64_t records, uint64_t bytes) {
-    std::cerr << (isatty(2) ? "\r" : "") << Line(records, bytes) << (isatty(2) ? "\x1b[K" : "") << "\n";
+    std::cerr << (isatty(2) ? "\r" : "") << Line(records, bytes) << (isatty(2) ? "\x1b[K" : "")
+              << "\n";
   }
 
  private:
@@ -39,14 +40,15 @@ class Progress {
     std::string bar;
     if (bytes_total_ != 0) {
       constexpr int kWidth = 30;
-      auto done = static_cast<int>(kWidth * std::min(1.0, static_cast<double>(bytes) /
-                                                               static_cast<double>(bytes_total_)));
+      auto done = static_cast<int>(
+          kWidth * std::min(1.0, static_cast<double>(bytes) / static_cast<double>(bytes_total_)));
       bar = "[" + std::string(static_cast<size_t>(done), '#') +
             std::string(static_cast<size_t>(kWidth - done), '.') + "] ";
     }
-    return absl::StrCat(bar, verb_, " ", records, " records, ", HumanBytes(bytes), ", ",
-                        static_cast<uint64_t>(static_cast<double>(records) / std::max(seconds, 1e-3)),
-                        " records/s");
+    return absl::StrCat(
+        bar, verb_, " ", records, " records, ", HumanBytes(bytes), ", ",
+        static_cast<uint64_t>(static_cast<double>(records) / std::max(seconds, 1e-3)),
+        " records/s");
   }
 
   const std::string verb_;
@@ -143,8 +145,8 @@ void Import(Context& context, const TransferArgs& args) {
     auto record = args.format == "json" ? ParseJsonRecord(text) : ParseRawRecord(text);
     if (!record) {
       status = absl::InvalidArgumentError(absl::StrCat(
-          args.file, ":", line + 1, ": no ", args.format == "json" ? "JSON object with key and value"
-                                                                  : "KEY TAB VALUE line"));
+          args.file, ":", line + 1, ": no ",
+          args.format == "json" ? "JSON object with key and value" : "KEY TAB VALUE line"));
       break;
     }
     if (!importer.Put(line, record->first, record->second)) break;
@@ -183,7 +185,8 @@ std::optional<std::string> LastKey(const TransferArgs& args) {
   if (std::filesystem::exists(args.file)) std::filesystem::resize_file(args.file, whole, ignored);
   if (last.empty()) return std::nullopt;
   auto record = args.format == "json" ? ParseJsonRecord(last) : ParseRawRecord(last);
-  if (!record) throw Failure{absl::InvalidArgumentError(args.file + " is no export in this format")};
+  if (!record)
+    throw Failure{absl::InvalidArgumentError(args.file + " is no export in this format")};
   return record->first;
 }
 
@@ -214,7 +217,9 @@ void Export(Context& context, const TransferArgs& args) {
     }
     bytes += scanner->key().size() + value.size();
     progress.Show(++records, bytes);
-    if (!out) throw Failure{absl::ResourceExhaustedError(args.file + ": writing failed; is the disk full?")};
+    if (!out)
+      throw Failure{
+          absl::ResourceExhaustedError(args.file + ": writing failed; is the disk full?")};
   }
   out.flush();
   progress.Done(records, bytes);
@@ -222,7 +227,8 @@ void Export(Context& context, const TransferArgs& args) {
     std::cout << "{\"exported\": " << records << "}\n";
   }
   if (!scanner->status().ok()) throw Failure{scanner->status()};
-  if (!out) throw Failure{absl::ResourceExhaustedError(args.file + ": writing failed; is the disk full?")};
+  if (!out)
+    throw Failure{absl::ResourceExhaustedError(args.file + ": writing failed; is the disk full?")};
 }
 
 }  // namespace
@@ -230,23 +236,35 @@ void Export(Context& context, const TransferArgs& args) {
 void AddTransferCommands(CLI::App& app, Context& context, int* exit_code) {
   (void)exit_code;
   auto import_args = std::make_shared<TransferArgs>();
-  CLI::App* import = app.add_subcommand("import", "Put every record of a file");
-  import->add_option("file", import_args->file, "The file; - for standard input")->required();
-  import->add_option("--format", import_args->format, "json: a JSON object a line; raw: KEY TAB VALUE")
-      ->check(CLI::IsMember({"json", "raw"}))->capture_default_str();
-  import->add_flag("--resume", import_args->resume, "Go on where an import of this file stopped");
-  import->add_option("--window", import_args->window, "Puts under way at once")
-      ->check(CLI::Range(1, 16384))->capture_default_str();
-  import->callback([&context, import_args] { Import(context, *import_args); });
+  CLI::App* import_command = app.add_subcommand("import", "Put every record of a file");
+  import_command->add_option("file", import_args->file, "The file; - for standard input")
+      ->required();
+  import_command
+      ->add_option("--format", import_args->format,
+                   "json: a JSON object a line; raw: KEY TAB VALUE")
+      ->check(CLI::IsMember({"json", "raw"}))
+      ->capture_default_str();
+  import_command->add_flag("--resume", import_args->resume,
+                           "Go on where an import of this file stopped");
+  import_command->add_option("--window", import_args->window, "Puts under way at once")
+      ->check(CLI::Range(1, 16384))
+      ->capture_default_str();
+  import_command->callback([&context, import_args] { Import(context, *import_args); });
 
   auto export_args = std::make_shared<TransferArgs>();
-  CLI::App* command = app.add_subcommand("export", "Write every key and value, at one timestamp, to a file");
-  command->add_option("file", export_args->file, "The file; - for standard output")->required();
-  command->add_option("--prefix", export_args->prefix, "Only keys that start with this");
-  command->add_option("--format", export_args->format, "json: a JSON object a line; raw: KEY TAB VALUE")
-      ->check(CLI::IsMember({"json", "raw"}))->capture_default_str();
-  command->add_flag("--resume", export_args->resume, "Go on behind the last record in the file");
-  command->callback([&context, export_args] { Export(context, *export_args); });
+  CLI::App* export_command =
+      app.add_subcommand("export", "Write every key and value, at one timestamp, to a file");
+  export_command->add_option("file", export_args->file, "The file; - for standard output")
+      ->required();
+  export_command->add_option("--prefix", export_args->prefix, "Only keys that start with this");
+  export_command
+      ->add_option("--format", export_args->format,
+                   "json: a JSON object a line; raw: KEY TAB VALUE")
+      ->check(CLI::IsMember({"json", "raw"}))
+      ->capture_default_str();
+  export_command->add_flag("--resume", export_args->resume,
+                           "Go on behind the last record in the file");
+  export_command->callback([&context, export_args] { Export(context, *export_args); });
 }
 
 }  // namespace kvd::kvctl

@@ -48,7 +48,8 @@ std::string BesideMost(const Answer& answer, const Answer* most) {
   if (answer.hash() == most->hash()) return "ok";
   return absl::StrFormat(
       "differs: hash %016x, most have %016x; %d keys and %d versions, most have %d and %d",
-      answer.hash(), most->hash(), answer.keys(), answer.versions(), most->keys(), most->versions());
+      answer.hash(), most->hash(), answer.keys(), answer.versions(), most->keys(),
+      most->versions());
 }
 
 std::string Json(const VerifiedReplica& r, uint64_t index) {

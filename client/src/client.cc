@@ -204,7 +204,8 @@ void ClientImpl::AsyncAppend(std::string_view key, std::string_view suffix,
          [done = std::move(done)](auto answer) { done(WriteAnswer(answer)); });
 }
 
-void ClientImpl::AsyncDelete(std::string_view key, const WriteOptions& options, WriteCallback done) {
+void ClientImpl::AsyncDelete(std::string_view key, const WriteOptions& options,
+                             WriteCallback done) {
   Submit(DeleteItem(key, options), options.deadline,
          [done = std::move(done)](auto answer) { done(WriteAnswer(answer)); });
 }

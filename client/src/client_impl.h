@@ -16,7 +16,8 @@ class ClientImpl : public Client {
   explicit ClientImpl(const ClientOptions& options);
   ~ClientImpl() override;
 
-  absl::StatusOr<std::optional<Value>> Get(std::string_view key, const ReadOptions& options) override;
+  absl::StatusOr<std::optional<Value>> Get(std::string_view key,
+                                           const ReadOptions& options) override;
   absl::StatusOr<std::vector<std::optional<Value>>> MultiGet(const std::vector<std::string>& keys,
                                                              const ReadOptions& options) override;
   absl::StatusOr<WriteResult> Put(std::string_view key, std::string_view value,
@@ -29,7 +30,8 @@ class ClientImpl : public Client {
   absl::StatusOr<BatchResult> Batch(const std::vector<Operation>& operations,
                                     const WriteOptions& options,
                                     const std::vector<Operation>& otherwise) override;
-  absl::StatusOr<DeleteRangeResult> DeleteRange(std::string_view start, std::string_view end) override;
+  absl::StatusOr<DeleteRangeResult> DeleteRange(std::string_view start,
+                                                std::string_view end) override;
   std::unique_ptr<Scanner> Scan(const ScanOptions& options) override;
 
   void AsyncGet(std::string_view key, const ReadOptions& options, GetCallback done) override;

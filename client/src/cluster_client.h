@@ -1,12 +1,12 @@
 // Blocking calls of the Cluster service, at whichever of the given stores answers.
 #pragma once
 
+#include <grpcpp/client_context.h>
+
 #include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <grpcpp/client_context.h>
 
 #include "absl/status/statusor.h"
 #include "kvd/v1/cluster.grpc.pb.h"

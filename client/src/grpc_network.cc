@@ -103,10 +103,10 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
     if (request_.items().empty()) return;
     writing_ = true;
     stream_->Write(request_, Tag([this](bool ok) {
-      writing_ = false;
-      if (!ok) return Close();
-      if (!waiting_.empty()) Write();
-    }));
+                     writing_ = false;
+                     if (!ok) return Close();
+                     if (!waiting_.empty()) Write();
+                   }));
   }
 
   void Read() {

@@ -1,13 +1,13 @@
-// The client's way to the stores over gRPC: one Pipeline stream per address. What is submitted while
-// a message is being written leaves together in the next one. Also carries requests that one store
-// forwards to another. Lives on its loop.
+// The client's way to the stores over gRPC: one Pipeline stream per address. What is submitted
+// while a message is being written leaves together in the next one. Also carries requests that one
+// store forwards to another. Lives on its loop.
 #pragma once
+
+#include <grpcpp/channel.h>
 
 #include <map>
 #include <memory>
 #include <string>
-
-#include <grpcpp/channel.h>
 
 #include "client/src/session.h"
 #include "kvd/v1/kv.grpc.pb.h"

@@ -118,8 +118,8 @@ class StreamScanner : public Scanner {
       return;
     }
     if (std::chrono::steady_clock::now() >= deadline_) {
-      Fail(absl::DeadlineExceededError("no store answered the scan in time; last: " + address_ + ": " +
-                                       std::string(status.message())));
+      Fail(absl::DeadlineExceededError("no store answered the scan in time; last: " + address_ +
+                                       ": " + std::string(status.message())));
       return;
     }
     ++failures_;

@@ -47,9 +47,7 @@ bool Answers(const RequestItem& request, const ResponseItem& answer) {
   }
 }
 
-bool IsRead(const RequestItem& item) {
-  return item.has_get() || item.has_multi_get();
-}
+bool IsRead(const RequestItem& item) { return item.has_get() || item.has_multi_get(); }
 
 // Whether the answer's token is as new as the call.
 bool IsLinearizable(const RequestItem& item) {
@@ -65,7 +63,7 @@ struct Session::Call {
   MonotonicTime deadline;
   Callback callback;
   uint32_t attempt = 0;
-  std::string address;       // of the attempt under way
+  std::string address;  // of the attempt under way
   bool waiting_answer = false;
   // An attempt was sent whose fate is not known: it may be, or still become, applied.
   bool maybe_applied = false;
@@ -172,8 +170,8 @@ void Session::Send(uint64_t id) {
   call.waiting_answer = true;
   Duration timeout = std::min(options_.attempt_timeout, call.deadline - loop_->Now());
   network_->Call(call.address, call.item, timeout,
-                 [this, id, attempt = call.attempt, alive = std::weak_ptr<bool>(alive_)](
-                     absl::StatusOr<ResponseItem> answer) {
+                 [this, id, attempt = call.attempt,
+                  alive = std::weak_ptr<bool>(alive_)](absl::StatusOr<ResponseItem> answer) {
                    if (!alive.expired()) OnAnswer(id, attempt, std::move(answer));
                  });
 }
@@ -242,9 +240,10 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
   }
   if (absl::IsUnavailable(error)) return RetryAfter(id, call, Backoff(call));
   // What applying gave leaves a trace for other attempts to find, and has no further detail.
-  bool verdict = info.kind == ErrorKind::kNone && (error.code() == absl::StatusCode::kInvalidArgument ||
-                 error.code() == absl::StatusCode::kFailedPrecondition ||
-                 error.code() == absl::StatusCode::kOutOfRange);
+  bool verdict =
+      info.kind == ErrorKind::kNone && (error.code() == absl::StatusCode::kInvalidArgument ||
+                                        error.code() == absl::StatusCode::kFailedPrecondition ||
+                                        error.code() == absl::StatusCode::kOutOfRange);
   // A refusal says nothing of an attempt that is still on its way.
   if (!verdict && call.maybe_applied && !call.read) {
     return Finish(id, OutcomeUnknownError(std::string(error.message())));
@@ -280,13 +279,13 @@ absl::Status Session::Unanswered(const Call& call) const {
   if (call.attempt == 0) {
     // It waited for a token: what kept that from coming is the reason.
     auto fetch = calls_.find(token_call_);
-    return absl::DeadlineExceededError(absl::StrCat(
-        "no store answered in time; nothing was sent",
-        fetch == calls_.end() || fetch->second->last_error.empty() ? "" : "; last: ",
-        fetch == calls_.end() ? call.last_error : fetch->second->last_error));
+    return absl::DeadlineExceededError(
+        absl::StrCat("no store answered in time; nothing was sent",
+                     fetch == calls_.end() || fetch->second->last_error.empty() ? "" : "; last: ",
+                     fetch == calls_.end() ? call.last_error : fetch->second->last_error));
   }
-  std::string why = absl::StrCat("no answer after ", call.attempt,
-                                 call.attempt == 1 ? " attempt" : " attempts");
+  std::string why =
+      absl::StrCat("no answer after ", call.attempt, call.attempt == 1 ? " attempt" : " attempts");
   if (!call.last_error.empty()) absl::StrAppend(&why, "; last: ", call.last_error);
   if (!call.read && (call.maybe_applied || call.waiting_answer)) return OutcomeUnknownError(why);
   return absl::DeadlineExceededError(why);

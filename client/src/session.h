@@ -36,8 +36,8 @@ struct SessionOptions {
   Duration attempt_timeout = milliseconds(2000);
   Duration backoff_min = milliseconds(10);
   Duration backoff_max = milliseconds(500);
-  // A write whose token would be older than this fetches a fresh one first: should its first attempt
-  // get lost, its retries can still be told from new writes.
+  // A write whose token would be older than this fetches a fresh one first: should its first
+  // attempt get lost, its retries can still be told from new writes.
   Duration token_age_max = std::chrono::seconds(60);
 };
 

@@ -12,20 +12,20 @@ std::string Validate(const CoreOptions& o) {
                         " ms, the least is 1 ms");
   }
   if (o.election_timeout_min < 3 * o.heartbeat_interval) {
-    return absl::StrCat("election_timeout_min is ", millis(o.election_timeout_min),
-                        " ms, the least is three heartbeat intervals: ",
-                        3 * millis(o.heartbeat_interval), " ms");
+    return absl::StrCat(
+        "election_timeout_min is ", millis(o.election_timeout_min),
+        " ms, the least is three heartbeat intervals: ", 3 * millis(o.heartbeat_interval), " ms");
   }
   if (o.lease_duration >= o.election_timeout_min) {
-    return absl::StrCat("lease_duration is ", millis(o.lease_duration),
-                        " ms, it must be below election_timeout_min: ",
-                        millis(o.election_timeout_min), " ms");
+    return absl::StrCat(
+        "lease_duration is ", millis(o.lease_duration),
+        " ms, it must be below election_timeout_min: ", millis(o.election_timeout_min), " ms");
   }
   return "";
 }
 
-Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial, const LogReader* reader,
-           MonotonicTime now, uint64_t seed)
+Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial,
+           const LogReader* reader, MonotonicTime now, uint64_t seed)
     : id_(id),
       options_(options),
       random_(seed),
@@ -85,8 +85,8 @@ void Core::Campaign(MonotonicTime now) {
     ResetElectionTimer();
     return;
   }
-  // Its own vote is a vote like any other: what it promised to a leader binds it too. Nobody else can
-  // lead where it is the only voter and knows that this is committed.
+  // Its own vote is a vote like any other: what it promised to a leader binds it too. Nobody else
+  // can lead where it is the only voter and knows that this is committed.
   bool alone = configuration().voters.size() == 1 && !configuration().IsJoint() && IsVoter() &&
                configurations_.back().index <= commit_index();
   if (!alone && (now_ < no_votes_before_ || InLeaderLease())) return;
@@ -160,9 +160,9 @@ bool Core::HandleOtherTerm(const Message& m) {
     }
     case MessageType::kPreVote:
     case MessageType::kVote: {
-      Message reply = Envelope(m.type == MessageType::kVote ? MessageType::kVoteReply
-                                                            : MessageType::kPreVoteReply,
-                               m.from);
+      Message reply = Envelope(
+          m.type == MessageType::kVote ? MessageType::kVoteReply : MessageType::kPreVoteReply,
+          m.from);
       reply.reject = true;
       SendAfterPersist(std::move(reply));
       return true;
@@ -214,9 +214,7 @@ Message Core::Envelope(MessageType type, ReplicaId to) const {
 
 void Core::Send(Message m) { output_.messages.push_back(std::move(m)); }
 
-void Core::SendAfterPersist(Message m) {
-  output_.messages_after_persist.push_back(std::move(m));
-}
+void Core::SendAfterPersist(Message m) { output_.messages_after_persist.push_back(std::move(m)); }
 
 void Core::OnPersisted(MonotonicTime now, Index index, Term term) {
   SetNow(now);

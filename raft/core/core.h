@@ -23,21 +23,21 @@
 namespace kvd::raft {
 
 struct CoreOptions {
-  // A follower that hears nothing for a random time in [min, 4/3 of min) asks for votes: far enough apart for
-  // others to answer in between, and no longer without a leader than that takes. Also how long a leader leads
-  // without hearing from a quorum.
+  // A follower that hears nothing for a random time in [min, 4/3 of min) asks for votes: far enough
+  // apart for others to answer in between, and no longer without a leader than that takes. Also how
+  // long a leader leads without hearing from a quorum.
   Duration election_timeout_min = milliseconds(600);
   Duration heartbeat_interval = milliseconds(100);
   // A lease holds this long from the sending of the round that a quorum answered. Shorter than
   // election_timeout_min by what two clocks may drift apart in that time.
   Duration lease_duration = milliseconds(540);
-  size_t append_bytes_max = 1 << 20;         // entries of one message
-  size_t inflight_bytes_max = 8 << 20;       // per follower, not yet acknowledged
-  size_t inflight_messages_max = 256;        // likewise; fewer after losses
-  size_t proposal_bytes_max = 20 << 20;      // one entry
-  size_t uncommitted_bytes_max = 64 << 20;   // of the leader's log tail
-  size_t cache_bytes_max = 32 << 20;         // recent entries kept in memory
-  size_t apply_bytes_max = 4 << 20;          // committed entries of one output
+  size_t append_bytes_max = 1 << 20;        // entries of one message
+  size_t inflight_bytes_max = 8 << 20;      // per follower, not yet acknowledged
+  size_t inflight_messages_max = 256;       // likewise; fewer after losses
+  size_t proposal_bytes_max = 20 << 20;     // one entry
+  size_t uncommitted_bytes_max = 64 << 20;  // of the leader's log tail
+  size_t cache_bytes_max = 32 << 20;        // recent entries kept in memory
+  size_t apply_bytes_max = 4 << 20;         // committed entries of one output
   RoundOptions rounds;
 };
 
@@ -47,27 +47,27 @@ std::string Validate(const CoreOptions& options);
 // What a replica knows when it starts.
 struct InitialState {
   HardState hard_state;
-  SnapshotMeta start;              // the log begins behind it; its configuration holds until the
-                                   // first configuration entry
-  std::vector<EntryPtr> entries;   // all of the log, already on disk; kDamaged where unreadable
-  std::vector<Suspect> suspects;   // what stands, readable, at places that are damaged all the same
-  Index applied;                   // what the state machine has applied; below start.index if it
-                                   // lost its state, see Core::NeedsState
-  bool restarted = false;          // it has run before: it may have granted a lease it forgot
+  SnapshotMeta start;             // the log begins behind it; its configuration holds until the
+                                  // first configuration entry
+  std::vector<EntryPtr> entries;  // all of the log, already on disk; kDamaged where unreadable
+  std::vector<Suspect> suspects;  // what stands, readable, at places that are damaged all the same
+  Index applied;                  // what the state machine has applied; below start.index if it
+                                  // lost its state, see Core::NeedsState
+  bool restarted = false;         // it has run before: it may have granted a lease it forgot
 };
 
 struct ReadState {
-  uint64_t id;   // as given to ReadIndex
-  Index index;   // a read is linearizable once this index is applied
+  uint64_t id;  // as given to ReadIndex
+  Index index;  // a read is linearizable once this index is applied
 };
 
 struct SnapshotRequest {
   ReplicaId to;
 };
 
-// What to do, in this order of dependence: `messages` at once; `hard_state`, `entries` and `repaired` to disk in
-// one write, after all earlier ones; `messages_after_persist` once that write *and all earlier ones*
-// are on disk; the rest at any time.
+// What to do, in this order of dependence: `messages` at once; `hard_state`, `entries` and
+// `repaired` to disk in one write, after all earlier ones; `messages_after_persist` once that write
+// *and all earlier ones* are on disk; the rest at any time.
 struct Output {
   std::optional<HardState> hard_state;
   std::vector<EntryPtr> entries;  // replace whatever the log holds from entries.front()->index on
@@ -121,19 +121,20 @@ class Core {
   void OnApplied(Index index);
   // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
   void Compact(Index index);
-  // Whether a snapshot at this position could be of use, going by what is known so far. `leader_term`
-  // is 0 if it comes from a replica that does not lead, for one that lacks what it needs to elect.
+  // Whether a snapshot at this position could be of use, going by what is known so far.
+  // `leader_term` is 0 if it comes from a replica that does not lead, for one that lacks what it
+  // needs to elect.
   bool CanUseSnapshot(const SnapshotMeta& meta, Term leader_term) const;
   // Whether this replica should install the snapshot that the leader of `leader_term` offers.
   bool WantsSnapshot(const SnapshotMeta& meta, Term leader_term);
-  // Whether everything up to its end is committed and on the own disk: it brings nothing, and a leader that
-  // can't send this replica the entries may take it to be that far all the same.
+  // Whether everything up to its end is committed and on the own disk: it brings nothing, and a
+  // leader that can't send this replica the entries may take it to be that far all the same.
   bool Holds(const SnapshotMeta& meta) const;
   // Whether what follows the snapshot in the log stays: the state was lost, or entries are damaged
   // that the snapshot stands for.
   bool KeepsLog(const SnapshotMeta& meta) const;
-  // The snapshot replaced the state and the log up to it (unless KeepsLog, all of the log), durably.
-  // Requires: WantsSnapshot(meta, leader_term) was true and no event came in between.
+  // The snapshot replaced the state and the log up to it (unless KeepsLog, all of the log),
+  // durably. Requires: WantsSnapshot(meta, leader_term) was true and no event came in between.
   void Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term, ReplicaId leader);
   // The snapshot for `to` is installed there, or could not be sent.
   void OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index);
@@ -161,7 +162,8 @@ class Core {
   // log keeps its promises meanwhile, so this replica votes and acknowledges, but never leads.
   bool NeedsState() const { return applied_ < log_.start(); }
   // Entries are damaged that this replica acknowledged: it asks the others for them, and neither
-  // votes, acknowledges, applies nor truncates until it has them (Alagappan et al., FAST 2018, 3.4).
+  // votes, acknowledges, applies nor truncates until it has them (Alagappan et al., FAST
+  // 2018, 3.4).
   bool NeedsRepair() const { return !damaged_.empty(); }
   const std::set<Index>& damaged() const { return damaged_; }
   // The damaged entry of which every other voter has said that it can't give it, though it may have
@@ -184,8 +186,8 @@ class Core {
   // The applied state reflects every write acknowledged before this moment of the own clock.
   MonotonicTime fresh_as_of() const { return fresh_as_of_; }
 
-  // A leader's commands wait until then for others to join them, see rounds.h, and a Tick then sends them
-  // off; the far past: none does.
+  // A leader's commands wait until then for others to join them, see rounds.h, and a Tick then
+  // sends them off; the far past: none does.
   MonotonicTime GatherEnd() const;
 
   // Aborts if an invariant of a single replica is broken.
@@ -289,8 +291,8 @@ class Core {
   ReplicaId leader_;
   bool removed_ = false;
   MonotonicTime election_deadline_;
-  MonotonicTime leader_contact_ = kLongAgo;  // last time the current leader was heard
-  MonotonicTime no_votes_before_ = kLongAgo; // after a restart: may have promised to a lease
+  MonotonicTime leader_contact_ = kLongAgo;   // last time the current leader was heard
+  MonotonicTime no_votes_before_ = kLongAgo;  // after a restart: may have promised to a lease
 
   // Freshness of the applied state, for bounded-stale reads. `life_` tells clock readings of this
   // core from those of an earlier one on the same replica.
@@ -304,17 +306,18 @@ class Core {
   std::map<Index, Suspect> suspects_;  // at damaged places
   MonotonicTime next_repair_ = kLongAgo;
   size_t repair_turn_ = 0;
-  std::set<ReplicaId> acquaintances_;  // wrote meanwhile: the damaged part may hold who the members are
+  std::set<ReplicaId>
+      acquaintances_;  // wrote meanwhile: the damaged part may hold who the members are
   std::map<ReplicaId, RepairAnswer> repair_answers_;  // of the highest damaged entry
   bool repair_by_snapshot_ = false;                   // somebody compacted what is damaged here
-  // The leader's own log, from the own log's start on, while it turns out that the leader lacks what
-  // is damaged here: then it was never committed.
+  // The leader's own log, from the own log's start on, while it turns out that the leader lacks
+  // what is damaged here: then it was never committed.
   std::vector<EntryPtr> replacement_;
   Term replacement_term_;
   Index replacement_end_;
 
-  // No voter by its own log, but by somebody's who asked for a vote lately and has an older log: while
-  // a voter is away, nobody else may be able to lead.
+  // No voter by its own log, but by somebody's who asked for a vote lately and has an older log:
+  // while a voter is away, nobody else may be able to lead.
   MonotonicTime wanted_until_ = kLongAgo;
 
   // Candidate: +1 granted, -1 refused.
@@ -324,7 +327,7 @@ class Core {
   std::map<ReplicaId, Progress> progress_;  // without itself
   MonotonicTime next_heartbeat_ = kLongAgo;
   MonotonicTime led_since_ = kLongAgo;
-  Index term_start_;                        // its first entry of this term
+  Index term_start_;  // its first entry of this term
   Rounds rounds_;
   uint64_t round_ = 0;
   bool round_wanted_ = false;
@@ -332,7 +335,7 @@ class Core {
   uint64_t uncommitted_bytes_ = 0;
   ReplicaId transfer_target_;
   MonotonicTime transfer_deadline_ = kLongAgo;
-  bool lease_forfeited_ = false;            // TimeoutNow was sent in this term
+  bool lease_forfeited_ = false;  // TimeoutNow was sent in this term
 
   Output output_;
 };

@@ -4,8 +4,8 @@
 
 namespace kvd::raft {
 
-// A learner may by the rules of its own log lead what its log says are voters; it gives up office as soon
-// as it has committed something (OnCommittedConfiguration).
+// A learner may by the rules of its own log lead what its log says are voters; it gives up office
+// as soon as it has committed something (OnCommittedConfiguration).
 bool Core::MayCampaign() const {
   if (removed_ || NeedsState() || NeedsRepair()) return false;
   if (IsVoter() || now_ < wanted_until_) return true;
@@ -60,7 +60,8 @@ void Core::HandleVoteRequest(const Message& m) {
   bool free = m.transfer || (now_ >= no_votes_before_ && !InLeaderLease());
   // It can't give the entries that its vote would vouch for.
   if (NeedsRepair()) free = false;
-  // Somebody takes this replica for a voter, and can't lead because of what only this one holds, perhaps.
+  // Somebody takes this replica for a voter, and can't lead because of what only this one holds,
+  // perhaps.
   if (!up_to_date && !IsVoter()) wanted_until_ = now_ + 4 * options_.election_timeout_min;
   bool grant;
   if (pre_vote) {

@@ -1,8 +1,8 @@
 // Protocol-aware recovery of a damaged log (Alagappan et al., "Protocol-Aware Recovery for
-// Consensus-Based Storage", FAST 2018). An entry that this replica acknowledged may be committed: it
-// is never dropped on suspicion. Index and term name an entry (log matching), so any replica that has
-// a readable copy can give it, leader or not. Only if the leader of the own term lacks it is it known
-// to be uncommitted: then the leader's log replaces the doubtful part, all at once.
+// Consensus-Based Storage", FAST 2018). An entry that this replica acknowledged may be committed:
+// it is never dropped on suspicion. Index and term name an entry (log matching), so any replica
+// that has a readable copy can give it, leader or not. Only if the leader of the own term lacks it
+// is it known to be uncommitted: then the leader's log replaces the doubtful part, all at once.
 #include <algorithm>
 
 #include "proto/check.h"
@@ -37,7 +37,8 @@ void Core::AskNextForRepair() {
   for (const Member& m : configuration().Members()) others.insert(m.replica);
   others.erase(id_);
   if (others.empty()) return;
-  AskForRepair(*std::next(others.begin(), static_cast<ptrdiff_t>(repair_turn_ / 2 % others.size())));
+  AskForRepair(
+      *std::next(others.begin(), static_cast<ptrdiff_t>(repair_turn_ / 2 % others.size())));
 }
 
 // The entry that `term` and `index` name, if this replica can read it; `previous` gets the term

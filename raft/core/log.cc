@@ -5,7 +5,11 @@
 namespace kvd::raft {
 
 Log::Log(const LogReader* reader, Index start, Term start_term, std::vector<EntryPtr> entries)
-    : reader_(reader), start_(start), start_term_(start_term), stable_(start), cache_first_(start + 1) {
+    : reader_(reader),
+      start_(start),
+      start_term_(start_term),
+      stable_(start),
+      cache_first_(start + 1) {
   for (EntryPtr& entry : entries) Append(std::move(entry));
   stable_ = last_index();
 }

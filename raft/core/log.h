@@ -39,7 +39,8 @@ class Log {
   Index stable() const { return stable_; }
   size_t cache_bytes() const { return cache_bytes_; }
 
-  // Empty below start() and above last_index(), and where the entry is damaged and its term unknown.
+  // Empty below start() and above last_index(), and where the entry is damaged and its term
+  // unknown.
   std::optional<Term> TermAt(Index index) const;
   bool Matches(Index index, Term term) const { return TermAt(index) == term; }
 

@@ -1,10 +1,13 @@
-// When a leader's new commands leave. A sync and a message cost nearly the same for one command as for a
-// hundred, on every replica: commands leave in rounds, and one with nothing before it leaves at once.
+// When a leader's new commands leave. A sync and a message cost nearly the same for one command as
+// for a hundred, on every replica: commands leave in rounds, and one with nothing before it leaves
+// at once.
 //
 // - While a round is under way, what comes in waits for its end.
-// - Who was answered by a round is likely to ask again. So when a round of some commands ends while the next
-//   ones wait, these wait for those answered to join them, for a short time: else two crowds of callers
-//   alternate for ever, each with its own syncs (group commit's delay; DeWitt et al. 1984, section 3).
+// - Who was answered by a round is likely to ask again. So when a round of some commands ends while
+// the next
+//   ones wait, these wait for those answered to join them, for a short time: else two crowds of
+//   callers alternate for ever, each with its own syncs (group commit's delay; DeWitt et al. 1984,
+//   section 3).
 //
 // Pure bookkeeping of the core's leader: not thread-safe.
 #pragma once
@@ -17,11 +20,12 @@
 namespace kvd::raft {
 
 struct RoundOptions {
-  size_t bytes_max = 0;                        // so much does not wait; 0: nothing waits
-  Duration commit_wait_max = milliseconds(2);  // for a quorum; the own write is waited for in any case
-  Duration gather_max = milliseconds(1);       // for those just answered; 0: they are not waited for
-  size_t gather_commands_min = 4;              // behind a round of fewer commands nobody waits,
-  size_t gather_commands_max = 64;             // nor behind one of so many, which is cheap as it is
+  size_t bytes_max = 0;  // so much does not wait; 0: nothing waits
+  Duration commit_wait_max =
+      milliseconds(2);                    // for a quorum; the own write is waited for in any case
+  Duration gather_max = milliseconds(1);  // for those just answered; 0: they are not waited for
+  size_t gather_commands_min = 4;         // behind a round of fewer commands nobody waits,
+  size_t gather_commands_max = 64;        // nor behind one of so many, which is cheap as it is
 };
 
 class Rounds {
@@ -56,7 +60,7 @@ class Rounds {
   size_t held_bytes_ = 0;  // appended since
   uint64_t commands_ = 0;  // of the last round
   MonotonicTime gather_end_ = kLongAgo;
-  Index gather_until_;     // the log's end that is waited for until then
+  Index gather_until_;  // the log's end that is waited for until then
 };
 
 }  // namespace kvd::raft

@@ -89,7 +89,8 @@ bool Configuration::Decode(std::string_view bytes, Configuration* out) {
   out->voters = DecodeMembers(reader);
   out->outgoing = DecodeMembers(reader);
   out->learners = DecodeMembers(reader);
-  if (!reader.Done() || !WellFormed(out->voters) || !WellFormed(out->outgoing) || !WellFormed(out->learners)) {
+  if (!reader.Done() || !WellFormed(out->voters) || !WellFormed(out->outgoing) ||
+      !WellFormed(out->learners)) {
     return false;
   }
   // Only a replica that is yet to join a group knows of no voter, and then of nobody.

@@ -59,8 +59,8 @@ struct Member {
   auto operator<=>(const Member&) const = default;
 };
 
-// Who decides. While `outgoing` is not empty the configuration is joint: a decision needs a majority
-// of `voters` and one of `outgoing` (thesis, 4.3). Each list is sorted by replica id.
+// Who decides. While `outgoing` is not empty the configuration is joint: a decision needs a
+// majority of `voters` and one of `outgoing` (thesis, 4.3). Each list is sorted by replica id.
 struct Configuration {
   std::vector<Member> voters;
   std::vector<Member> outgoing;
@@ -101,10 +101,10 @@ enum class MessageType : uint8_t {
   kVoteReply = 6,
   kPreVote = 7,
   kPreVoteReply = 8,
-  kTimeoutNow = 9,   // start an election at once (thesis, 3.10)
-  kRemoved = 10,     // the receiver is no longer a member
+  kTimeoutNow = 9,  // start an election at once (thesis, 3.10)
+  kRemoved = 10,    // the receiver is no longer a member
   // Bound to no term, since index and term together name an entry (log matching):
-  kRepair = 11,      // asks for the entry at (index, log_term), and for what lies before it
+  kRepair = 11,  // asks for the entry at (index, log_term), and for what lies before it
   kRepairReply = 12,
 };
 
@@ -147,8 +147,8 @@ struct Message {
   Index closed_index;
   // Of a follower's reply: it lost its state and asks for a snapshot.
   bool needs_state = false;
-  // The sender's state is known to be damaged. A follower's reply: its life, if it asks for leave to
-  // give the state up. A heartbeat: the life of the receiver that may. Both are the host's.
+  // The sender's state is known to be damaged. A follower's reply: its life, if it asks for leave
+  // to give the state up. A heartbeat: the life of the receiver that may. Both are the host's.
   bool state_damaged = false;
   uint64_t leave = 0;
   // A vote asked for by the leader itself; overrides its lease.

@@ -38,8 +38,8 @@ class Loop {
   // Owned by the loop; only from the loop itself.
   virtual Random& random() = 0;
 
-  // Whether somebody waits for what this loop is to be told soon: then it may stay awake for that. A hint;
-  // only from the loop itself.
+  // Whether somebody waits for what this loop is to be told soon: then it may stay awake for that.
+  // A hint; only from the loop itself.
   virtual void ExpectSoon(bool) {}
 };
 

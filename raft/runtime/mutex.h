@@ -1,6 +1,7 @@
-// A mutex that clang's thread-safety analysis understands (preset clang): what it guards is declared
-// with ABSL_GUARDED_BY, and touching that without holding it does not compile. std::mutex within, so
-// that the thread sanitizer sees the locking too, which it does not inside Debian's absl::Mutex.
+// A mutex that clang's thread-safety analysis understands (preset clang): what it guards is
+// declared with ABSL_GUARDED_BY, and touching that without holding it does not compile. std::mutex
+// within, so that the thread sanitizer sees the locking too, which it does not inside Debian's
+// absl::Mutex.
 #pragma once
 
 #include <condition_variable>

@@ -115,22 +115,22 @@ void Admission::Admit(raft::Member member, const std::string& address, StoreId l
   auto finish = [this, replica = member.replica](const absl::Status&) {
     admitting_.erase(replica);
   };
-  membership_->AddLearner(member, [this, member, address, lost,
-                                   finish](const absl::Status& status) {
-    if (!status.ok()) return finish(status);
-    const raft::Configuration& now = host_->core(group_->group()).configuration();
-    Promotion promotion;
-    promotion.learner = member.replica;
-    auto replaced = Predecessors(group_->meta(), now, member.store, address, lost);
-    for (const raft::Member& m : replaced) promotion.replaced.push_back(m.replica);
-    if (!replaced.empty() && on_replacing) on_replacing(member, replaced);
-    bool enough = now.voters.size() >= options_.voters_wanted && promotion.replaced.empty();
-    if (enough) return finish(status);
-    promotion.patience = std::chrono::seconds(60);
-    promotion.voters_wanted = options_.voters_wanted;
-    promotion.silence_min = options_.silence_min;
-    membership_->Promote(promotion, finish);
-  });
+  membership_->AddLearner(
+      member, [this, member, address, lost, finish](const absl::Status& status) {
+        if (!status.ok()) return finish(status);
+        const raft::Configuration& now = host_->core(group_->group()).configuration();
+        Promotion promotion;
+        promotion.learner = member.replica;
+        auto replaced = Predecessors(group_->meta(), now, member.store, address, lost);
+        for (const raft::Member& m : replaced) promotion.replaced.push_back(m.replica);
+        if (!replaced.empty() && on_replacing) on_replacing(member, replaced);
+        bool enough = now.voters.size() >= options_.voters_wanted && promotion.replaced.empty();
+        if (enough) return finish(status);
+        promotion.patience = std::chrono::seconds(60);
+        promotion.voters_wanted = options_.voters_wanted;
+        promotion.silence_min = options_.silence_min;
+        membership_->Promote(promotion, finish);
+      });
 }
 
 }  // namespace kvd::service

@@ -7,9 +7,9 @@
 
 namespace kvd::service {
 
-// A client that asks much and reads nothing costs memory: its answers wait until HTTP/2 lets them go.
-// Without a bound over all calls, each within its own limits, that would be any amount. Owned by one
-// loop.
+// A client that asks much and reads nothing costs memory: its answers wait until HTTP/2 lets them
+// go. Without a bound over all calls, each within its own limits, that would be any amount. Owned
+// by one loop.
 class AnswerBudget {
  public:
   // Unary answers smaller than this are not counted: the calls of a connection are.

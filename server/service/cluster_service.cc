@@ -20,12 +20,12 @@ ClusterService::ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispa
       options_(std::move(options)),
       started_(loop->Now()) {}
 
-#define KVD_UNARY(Method, In, Out, handler)                                                 \
-  Serve<v1::In, v1::Out>(                                                                  \
-      4, &stopped_,                                                                        \
-      [this](auto* context, auto* request, auto* responder, void* tag) {                    \
-        service_.Request##Method(context, request, responder, queue_, queue_, tag);         \
-      },                                                                                   \
+#define KVD_UNARY(Method, In, Out, handler)                                         \
+  Serve<v1::In, v1::Out>(                                                           \
+      4, &stopped_,                                                                 \
+      [this](auto* context, auto* request, auto* responder, void* tag) {            \
+        service_.Request##Method(context, request, responder, queue_, queue_, tag); \
+      },                                                                            \
       [this](v1::In* request, auto answer) { handler(request, std::move(answer)); })
 
 void ClusterService::Start(grpc::ServerCompletionQueue* queue) {
@@ -36,7 +36,8 @@ void ClusterService::Start(grpc::ServerCompletionQueue* queue) {
   KVD_UNARY(TransferLeadership, TransferLeadershipRequest, TransferLeadershipResponse, Transfer);
   KVD_UNARY(ChangeMembership, ChangeMembershipRequest, ChangeMembershipResponse, Change);
   KVD_UNARY(Join, JoinRequest, JoinResponse, Join);
-  KVD_UNARY(StartVerification, StartVerificationRequest, StartVerificationResponse, StartVerification);
+  KVD_UNARY(StartVerification, StartVerificationRequest, StartVerificationResponse,
+            StartVerification);
   KVD_UNARY(GetVerification, GetVerificationRequest, GetVerificationResponse, GetVerification);
 }
 
@@ -47,10 +48,10 @@ void ClusterService::FillGroup(v1::GroupStatus* out) const {
   out->set_group_id(group_->group().value());
   out->set_replica_id(core.id().value());
   bool learner = core.configuration().IsLearner(core.id());
-  out->set_role(core.IsLeader()                           ? v1::GroupStatus::LEADER
-                : learner                                 ? v1::GroupStatus::LEARNER
-                : core.role() == raft::Role::kFollower    ? v1::GroupStatus::FOLLOWER
-                                                          : v1::GroupStatus::CANDIDATE);
+  out->set_role(core.IsLeader()                        ? v1::GroupStatus::LEADER
+                : learner                              ? v1::GroupStatus::LEARNER
+                : core.role() == raft::Role::kFollower ? v1::GroupStatus::FOLLOWER
+                                                       : v1::GroupStatus::CANDIDATE);
   out->set_term(core.term().value());
   out->set_leader_replica_id(core.leader().value());
   out->set_leader_store_id(host_->LeaderStore(group_->group()).value());
@@ -77,12 +78,14 @@ void ClusterService::FillGroup(v1::GroupStatus* out) const {
       continue;
     }
     replica->set_match_index(it->second.match().value());
-    auto silent = std::min<Duration>(loop_->Now() - it->second.last_contact, std::chrono::hours(24));
-    replica->set_last_contact_ms(static_cast<uint64_t>(
-        std::chrono::duration_cast<milliseconds>(silent).count()));
+    auto silent =
+        std::min<Duration>(loop_->Now() - it->second.last_contact, std::chrono::hours(24));
+    replica->set_last_contact_ms(
+        static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(silent).count()));
     replica->set_progress(raft::ToString(it->second.state()));
   }
-  for (const auto& shard : group_->meta().shards) ToShard(group_->group(), shard, out->add_shards());
+  for (const auto& shard : group_->meta().shards)
+    ToShard(group_->group(), shard, out->add_shards());
 }
 
 void ClusterService::Status(v1::StatusRequest*, const Answer<v1::StatusResponse>& answer) {
@@ -117,7 +120,8 @@ void ClusterService::Health(v1::HealthRequest*, const Answer<v1::HealthResponse>
   v1::HealthResponse response;
   bool whole = !host_->core(group_->group()).NeedsState();
   response.set_serving(whole && host_->LeaderStore(group_->group()));
-  if (!response.serving()) response.set_reason(whole ? "no leader is known" : "the state is being rebuilt");
+  if (!response.serving())
+    response.set_reason(whole ? "no leader is known" : "the state is being rebuilt");
   answer(absl::OkStatus(), &response);
 }
 
@@ -139,8 +143,8 @@ void ClusterService::Transfer(v1::TransferLeadershipRequest* request,
     }
   }
   if (!target) {
-    return answer(absl::InvalidArgumentError(absl::StrCat(
-                      "store_id: store ", request->store_id(), " holds no voter of the group")),
+    return answer(absl::InvalidArgumentError(absl::StrCat("store_id: store ", request->store_id(),
+                                                          " holds no voter of the group")),
                   nullptr);
   }
   absl::Status status = host_->TransferLeadership(group_->group(), target);
@@ -186,13 +190,15 @@ void ClusterService::AddStore(StoreId store, ReplicaId replaced, bool promote,
                               std::function<void(absl::Status)> done) {
   auto record = group_->meta().stores.find(store);
   if (record == group_->meta().stores.end()) {
-    return done(absl::InvalidArgumentError(absl::StrCat(
-        "store_id: the cluster knows no store ", store.value(), "; start it with kvd --join first")));
+    return done(absl::InvalidArgumentError(absl::StrCat("store_id: the cluster knows no store ",
+                                                        store.value(),
+                                                        "; start it with kvd --join first")));
   }
   const raft::Configuration& configuration = host_->core(group_->group()).configuration();
   if (!configuration.ReplicaOn(store)) {
-    return done(absl::FailedPreconditionError(absl::StrCat(
-        "store ", store.value(), " holds no replica; it must run with --join to become a learner")));
+    return done(absl::FailedPreconditionError(
+        absl::StrCat("store ", store.value(),
+                     " holds no replica; it must run with --join to become a learner")));
   }
   if (!promote) return done(absl::OkStatus());
   Promotion promotion;

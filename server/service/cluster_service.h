@@ -46,7 +46,8 @@ class ClusterService {
   void Health(v1::HealthRequest* request, const Answer<v1::HealthResponse>& answer);
   void Transfer(v1::TransferLeadershipRequest* request,
                 const Answer<v1::TransferLeadershipResponse>& answer);
-  void Change(v1::ChangeMembershipRequest* request, const Answer<v1::ChangeMembershipResponse>& answer);
+  void Change(v1::ChangeMembershipRequest* request,
+              const Answer<v1::ChangeMembershipResponse>& answer);
   void Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer);
   // cluster_verification.cc
   void StartVerification(v1::StartVerificationRequest* request,

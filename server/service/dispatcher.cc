@@ -59,17 +59,16 @@ void Dispatcher::ExecuteWrite(RequestItem item, ItemCallback done) {
   auto command = ToCommand(&item);
   if (!command.ok()) return Refuse(item, command.status(), done);
   // What is left of the item tells which response to make.
-  group_->Submit(*std::move(command),
-                 [this, item = std::move(item), done = std::move(done)](
-                     absl::StatusOr<shard::CommandResult> result) {
-                   if (!result.ok()) return Refuse(item, result.status(), done);
-                   KVD_FAULT_POINT(kAnswering);
-                   ResponseItem out;
-                   out.set_id(item.id());
-                   ToResponse(item, *result, &out);
-                   FillHeader(MutableHeaderOf(&out), result->applied_at);
-                   done(std::move(out));
-                 });
+  group_->Submit(*std::move(command), [this, item = std::move(item), done = std::move(done)](
+                                          absl::StatusOr<shard::CommandResult> result) {
+    if (!result.ok()) return Refuse(item, result.status(), done);
+    KVD_FAULT_POINT(kAnswering);
+    ResponseItem out;
+    out.set_id(item.id());
+    ToResponse(item, *result, &out);
+    FillHeader(MutableHeaderOf(&out), result->applied_at);
+    done(std::move(out));
+  });
 }
 
 void Dispatcher::ExecuteRead(RequestItem item, bool read_index, ItemCallback done) {
@@ -108,8 +107,8 @@ absl::Status Dispatcher::ReadGet(const RequestItem& item, Timestamp at, Response
   absl::Status valid = CheckKey("key", key);
   if (!valid.ok()) return valid;
   if (group_->meta().Serving(key) == nullptr) {
-    return ShardMovedError(absl::StrCat("group ", group_->group().value(), " does not serve key ",
-                                        Printable(key)));
+    return ShardMovedError(
+        absl::StrCat("group ", group_->group().value(), " does not serve key ", Printable(key)));
   }
   auto found = group_->Get(key, at);
   if (!found.ok()) return group_->Unreadable(found.status());
@@ -161,13 +160,13 @@ void Dispatcher::Forward(RequestItem item, ItemCallback done) {
   MutableHeaderOf(&item)->set_forwarded(true);
   RequestItem told;  // what a refusal needs
   told.set_id(item.id());
-  forwarder_->Forward(LeaderAddress(), std::move(item),
-                      [this, told = std::move(told),
-                       done = std::move(done)](absl::StatusOr<ResponseItem> answer) {
-                        if (!answer.ok()) return Refuse(told, answer.status(), done);
-                        answer->set_id(told.id());
-                        done(*std::move(answer));
-                      });
+  forwarder_->Forward(
+      LeaderAddress(), std::move(item),
+      [this, told = std::move(told), done = std::move(done)](absl::StatusOr<ResponseItem> answer) {
+        if (!answer.ok()) return Refuse(told, answer.status(), done);
+        answer->set_id(told.id());
+        done(*std::move(answer));
+      });
 }
 
 void Dispatcher::PrepareScan(const v1::ScanRequest& request, shard::ReadPointCallback done) {
@@ -175,10 +174,10 @@ void Dispatcher::PrepareScan(const v1::ScanRequest& request, shard::ReadPointCal
   if (status.ok()) status = CheckRange(request.range());
   if (status.ok() && request.page_bytes() != 0 &&
       (request.page_bytes() < kScanPageBytesMin || request.page_bytes() > kScanPageBytesMax)) {
-    status = LimitError("page_bytes",
-                        request.page_bytes() < kScanPageBytesMin ? kScanPageBytesMin
-                                                                 : kScanPageBytesMax,
-                        request.page_bytes(), "bytes");
+    status =
+        LimitError("page_bytes",
+                   request.page_bytes() < kScanPageBytesMin ? kScanPageBytesMin : kScanPageBytesMax,
+                   request.page_bytes(), "bytes");
   }
   if (!status.ok()) return done(std::move(status));
   auto spec = ToReadSpec(request.read());
@@ -187,8 +186,7 @@ void Dispatcher::PrepareScan(const v1::ScanRequest& request, shard::ReadPointCal
 }
 
 absl::StatusOr<ScanPage> Dispatcher::ReadPage(const v1::ScanRequest& request,
-                                              const shard::ReadPoint& point,
-                                              uint64_t rows_so_far) {
+                                              const shard::ReadPoint& point, uint64_t rows_so_far) {
   // Between pages the history may have been given up.
   if (point.at < group_->meta().safe_point) {
     return absl::OutOfRangeError(absl::StrCat(

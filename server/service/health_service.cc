@@ -19,21 +19,20 @@ class HealthService::Watch : public std::enable_shared_from_this<Watch> {
       owner_->watches_.erase(this);
     });
     context_.AsyncNotifyWhenDone(ended);
-    owner_->service_.RequestWatch(&context_, &request_, &writer_, owner_->queue_, owner_->queue_,
-                                  Tag([this, ended](bool ok) {
-                                    // Without a call there is no word of its end either.
-                                    if (!ok) return delete ended;
-                                    if (owner_->stopped_) return Finish();
-                                    std::make_shared<Watch>(owner_)->Accept();
-                                    known_ = request_.service().empty() ||
-                                             owner_->services_.contains(request_.service());
-                                    owner_->watches_.insert(this);
-                                    Tell();
-                                  }));
+    owner_->service_.RequestWatch(
+        &context_, &request_, &writer_, owner_->queue_, owner_->queue_, Tag([this, ended](bool ok) {
+          // Without a call there is no word of its end either.
+          if (!ok) return delete ended;
+          if (owner_->stopped_) return Finish();
+          std::make_shared<Watch>(owner_)->Accept();
+          known_ = request_.service().empty() || owner_->services_.contains(request_.service());
+          owner_->watches_.insert(this);
+          Tell();
+        }));
   }
 
   void Tell() {
-    auto now = !known_             ? HealthCheckResponse::SERVICE_UNKNOWN
+    auto now = !known_            ? HealthCheckResponse::SERVICE_UNKNOWN
                : owner_->serving_ ? HealthCheckResponse::SERVING
                                   : HealthCheckResponse::NOT_SERVING;
     if (writing_ || finished_ || ended_ || now == told_) return;
@@ -42,10 +41,10 @@ class HealthService::Watch : public std::enable_shared_from_this<Watch> {
     HealthCheckResponse response;
     response.set_status(now);
     writer_.Write(response, Tag([this](bool ok) {
-      writing_ = false;
-      if (!ok || owner_->stopped_) return Finish();
-      Tell();
-    }));
+                    writing_ = false;
+                    if (!ok || owner_->stopped_) return Finish();
+                    Tell();
+                  }));
   }
 
   void Finish() {
@@ -80,9 +79,11 @@ void HealthService::Start(grpc::ServerCompletionQueue* queue) {
       [this](HealthCheckRequest* request, auto answer) {
         HealthCheckResponse response;
         if (!request->service().empty() && !services_.contains(request->service())) {
-          return answer(absl::NotFoundError("no service " + request->service() + " here"), &response);
+          return answer(absl::NotFoundError("no service " + request->service() + " here"),
+                        &response);
         }
-        response.set_status(serving_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);
+        response.set_status(serving_ ? HealthCheckResponse::SERVING
+                                     : HealthCheckResponse::NOT_SERVING);
         answer(absl::OkStatus(), &response);
       });
   std::make_shared<Watch>(this)->Accept();

@@ -1,6 +1,6 @@
-// gRPC's standard health protocol on the loop's own queue. gRPC's built-in one brings threads of its
-// own, which poll the same connections: each request then costs wake-ups between threads. Lives on
-// the loop.
+// gRPC's standard health protocol on the loop's own queue. gRPC's built-in one brings threads of
+// its own, which poll the same connections: each request then costs wake-ups between threads. Lives
+// on the loop.
 #pragma once
 
 #include <set>

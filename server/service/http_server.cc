@@ -11,8 +11,14 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
   static std::once_flag once;
   std::call_once(once, [] { mg_init_library(0); });
   std::unique_ptr<HttpServer> server(new HttpServer(std::move(handlers)));
-  const char* options[] = {"listening_ports", address.c_str(),     "num_threads",        "2",
-                           "request_timeout_ms", "5000",           "enable_keep_alive", "no",
+  const char* options[] = {"listening_ports",
+                           address.c_str(),
+                           "num_threads",
+                           "2",
+                           "request_timeout_ms",
+                           "5000",
+                           "enable_keep_alive",
+                           "no",
                            nullptr};
   mg_callbacks callbacks = {};
   // What civetweb has to say of a port in use is told by the error below.
@@ -42,10 +48,11 @@ int HttpServer::Handle(mg_connection* connection, void* self) {
   } else {
     response = it->second();
   }
-  mg_printf(connection,
-            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-            response.code, response.code == 200 ? "OK" : "Not OK", response.content_type.c_str(),
-            response.body.size());
+  mg_printf(
+      connection,
+      "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+      response.code, response.code == 200 ? "OK" : "Not OK", response.content_type.c_str(),
+      response.body.size());
   mg_write(connection, response.body.data(), response.body.size());
   return response.code;
 }

@@ -1,5 +1,5 @@
-// A small HTTP server for people and Prometheus: /metrics, /healthz. Its threads are civetweb's; the
-// handlers must be thread-safe.
+// A small HTTP server for people and Prometheus: /metrics, /healthz. Its threads are civetweb's;
+// the handlers must be thread-safe.
 #pragma once
 
 #include <functional>

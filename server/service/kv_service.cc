@@ -41,27 +41,28 @@ void KvService::Execute(RequestItem item, ItemCallback done) {
   }
   OperationKind kind = KindOf(item);
   auto start = loop_->Now();
-  dispatcher_->Execute(std::move(item), [this, kind, start, done = std::move(done)](ResponseItem out) {
-    metrics_->Observe(kind, out.has_error() ? out.error().code() : 0,
-                      std::chrono::duration<double>(loop_->Now() - start).count());
-    done(std::move(out));
-  });
+  dispatcher_->Execute(
+      std::move(item), [this, kind, start, done = std::move(done)](ResponseItem out) {
+        metrics_->Observe(kind, out.has_error() ? out.error().code() : 0,
+                          std::chrono::duration<double>(loop_->Now() - start).count());
+        done(std::move(out));
+      });
 }
 
 // A unary method is a pipeline of one item.
-#define KVD_UNARY(Method, In, Out, field, result, budget)                                         \
-  Serve<v1::In, v1::Out>(                                                                         \
-      32, &stopped_,                                                                              \
-      [this](auto* context, auto* request, auto* responder, void* tag) {                           \
-        service_.Request##Method(context, request, responder, queue_, queue_, tag);                \
-      },                                                                                          \
-      [this](v1::In* request, auto answer) {                                                  \
-        RequestItem item;                                                                         \
-        item.mutable_##field()->Swap(request);                                                    \
-        Execute(std::move(item), [answer = std::move(answer)](ResponseItem out) {                  \
-          answer(ErrorOf(out), out.mutable_##result());                                           \
-        });                                                                                       \
-      },                                                                                          \
+#define KVD_UNARY(Method, In, Out, field, result, budget)                           \
+  Serve<v1::In, v1::Out>(                                                           \
+      32, &stopped_,                                                                \
+      [this](auto* context, auto* request, auto* responder, void* tag) {            \
+        service_.Request##Method(context, request, responder, queue_, queue_, tag); \
+      },                                                                            \
+      [this](v1::In* request, auto answer) {                                        \
+        RequestItem item;                                                           \
+        item.mutable_##field()->Swap(request);                                      \
+        Execute(std::move(item), [answer = std::move(answer)](ResponseItem out) {   \
+          answer(ErrorOf(out), out.mutable_##result());                             \
+        });                                                                         \
+      },                                                                            \
       budget)
 
 void KvService::StartUnary() {
@@ -71,7 +72,8 @@ void KvService::StartUnary() {
   KVD_UNARY(Append, AppendRequest, WriteResponse, append, write, nullptr);
   KVD_UNARY(Delete, DeleteRequest, WriteResponse, delete_, write, nullptr);
   KVD_UNARY(Increment, IncrementRequest, WriteResponse, increment, write, nullptr);
-  KVD_UNARY(DeleteRange, DeleteRangeRequest, DeleteRangeResponse, delete_range, delete_range, nullptr);
+  KVD_UNARY(DeleteRange, DeleteRangeRequest, DeleteRangeResponse, delete_range, delete_range,
+            nullptr);
   KVD_UNARY(Batch, BatchRequest, BatchResponse, batch, batch, nullptr);
 }
 

@@ -49,8 +49,7 @@ Duration Membership::SilenceOf(ReplicaId replica) const {
 bool Membership::CaughtUp(ReplicaId learner) const {
   const raft::Core& core = host_->core(group_);
   auto it = core.progress().find(learner);
-  return it != core.progress().end() &&
-         it->second.state() == raft::Progress::State::kReplicate &&
+  return it != core.progress().end() && it->second.state() == raft::Progress::State::kReplicate &&
          it->second.match() + kCaughtUpEntries >= core.log().last_index();
 }
 

@@ -1,6 +1,6 @@
-// Carries out membership changes as the operator means them: a new replica is a learner until it has
-// caught up, then votes; a replacement happens in one joint change. Lives on the store's loop, acts
-// while this store leads.
+// Carries out membership changes as the operator means them: a new replica is a learner until it
+// has caught up, then votes; a replacement happens in one joint change. Lives on the store's loop,
+// acts while this store leads.
 #pragma once
 
 #include <functional>

@@ -9,14 +9,15 @@ namespace kvd::service {
 namespace {
 
 constexpr const char* kCodes[17] = {
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
-    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
 
 }  // namespace
 
 const char* NameOf(OperationKind kind) {
-  static constexpr const char* kNames[] = {"get",    "multi_get",    "put",   "append", "delete",
+  static constexpr const char* kNames[] = {"get",       "multi_get",    "put",   "append", "delete",
                                            "increment", "delete_range", "batch", "scan"};
   return kNames[static_cast<size_t>(kind)];
 }

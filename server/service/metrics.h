@@ -1,6 +1,8 @@
-// What the process tells Prometheus. Counters are fed on the loop; the scrape runs on a thread of the
-// HTTP server and reads atomics and thread-safe properties only.
+// What the process tells Prometheus. Counters are fed on the loop; the scrape runs on a thread of
+// the HTTP server and reads atomics and thread-safe properties only.
 #pragma once
+
+#include <prometheus/registry.h>
 
 #include <array>
 #include <functional>
@@ -8,8 +10,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <prometheus/registry.h>
 
 namespace prometheus {
 class Counter;
@@ -20,7 +20,16 @@ class Histogram;
 namespace kvd::service {
 
 enum class OperationKind {
-  kGet, kMultiGet, kPut, kAppend, kDelete, kIncrement, kDeleteRange, kBatch, kScan, kCount
+  kGet,
+  kMultiGet,
+  kPut,
+  kAppend,
+  kDelete,
+  kIncrement,
+  kDeleteRange,
+  kBatch,
+  kScan,
+  kCount
 };
 const char* NameOf(OperationKind kind);
 
@@ -55,7 +64,8 @@ class Metrics {
  private:
   prometheus::Registry registry_;
   std::array<prometheus::Histogram*, static_cast<size_t>(OperationKind::kCount)> latency_;
-  std::array<std::array<prometheus::Counter*, 17>, static_cast<size_t>(OperationKind::kCount)> codes_;
+  std::array<std::array<prometheus::Counter*, 17>, static_cast<size_t>(OperationKind::kCount)>
+      codes_;
   struct Counted {
     std::vector<double> counts;
     double sum = 0;

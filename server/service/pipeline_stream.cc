@@ -23,7 +23,8 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
                                        if (!owner_->stopped_) {
                                          std::make_shared<PipelineStream>(owner_)->Accept();
                                        }
-                                       // Tells the client that from now on requests may be executed.
+                                       // Tells the client that from now on requests may be
+                                       // executed.
                                        writing_ = true;
                                        stream_.SendInitialMetadata(Tag([this](bool ok) {
                                          writing_ = false;
@@ -132,12 +133,12 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<ptrdiff_t>(taken));
     writing_ = true;
     stream_.Write(response_, Tag([this, bytes](bool ok) {
-      writing_ = false;
-      Left(bytes);
-      if (!ok) return Fail();
-      Dispatch();
-      Write();
-    }));
+                    writing_ = false;
+                    Left(bytes);
+                    if (!ok) return Fail();
+                    Dispatch();
+                    Write();
+                  }));
   }
 
   void Fail() {
@@ -171,7 +172,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   bool reading_ = false;
   bool writing_ = false;
   bool write_posted_ = false;
-  bool ended_ = false;     // the client sends no more
+  bool ended_ = false;  // the client sends no more
   bool finished_ = false;
   int next_item_ = 0;  // of the request read last
   size_t in_flight_ = 0;

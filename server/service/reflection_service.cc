@@ -1,10 +1,10 @@
 #include "server/service/reflection_service.h"
 
-#include <set>
-
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/server_context.h>
+
+#include <set>
 
 namespace kvd::service {
 namespace {
@@ -43,7 +43,8 @@ void ReflectionService::Answer(const Request& request, Response* response) const
     default: break;
   }
   if (file == nullptr) {
-    response->mutable_error_response()->set_error_code(static_cast<int>(grpc::StatusCode::NOT_FOUND));
+    response->mutable_error_response()->set_error_code(
+        static_cast<int>(grpc::StatusCode::NOT_FOUND));
     response->mutable_error_response()->set_error_message("nothing of that name here");
     return;
   }
@@ -57,8 +58,8 @@ class ReflectionService::Stream : public std::enable_shared_from_this<Stream> {
   explicit Stream(ReflectionService* owner) : owner_(owner), stream_(&context_) {}
 
   void Accept() {
-    owner_->service_.RequestServerReflectionInfo(&context_, &stream_, owner_->queue_, owner_->queue_,
-                                                 Tag([this](bool ok) {
+    owner_->service_.RequestServerReflectionInfo(&context_, &stream_, owner_->queue_,
+                                                 owner_->queue_, Tag([this](bool ok) {
                                                    if (!ok) return;
                                                    if (!owner_->stopped_) {
                                                      std::make_shared<Stream>(owner_)->Accept();
@@ -74,9 +75,9 @@ class ReflectionService::Stream : public std::enable_shared_from_this<Stream> {
       response_.Clear();
       owner_->Answer(request_, &response_);
       stream_.Write(response_, Tag([this](bool ok) {
-        if (ok) return Read();
-        stream_.Finish(grpc::Status::OK, Tag([](bool) {}));
-      }));
+                      if (ok) return Read();
+                      stream_.Finish(grpc::Status::OK, Tag([](bool) {}));
+                    }));
     }));
   }
   CqTag* Tag(std::function<void(bool)> f) {

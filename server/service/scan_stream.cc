@@ -7,8 +7,9 @@ namespace kvd::service {
 
 namespace {
 
-// Where no leader is known, or the one that is does not lead any more: asked again this often, within
-// the deadline and no longer than an election may take. Without an answer a client asks at once again.
+// Where no leader is known, or the one that is does not lead any more: asked again this often,
+// within the deadline and no longer than an election may take. Without an answer a client asks at
+// once again.
 constexpr Duration kLookAgainAfter = milliseconds(20);
 constexpr Duration kLeaderWaitMax = std::chrono::seconds(3);
 
@@ -63,13 +64,14 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
       request_.mutable_range()->set_start(page->resume_key);
     }
     writer_.Write(response_, Tag([this](bool ok) {
-      if (!ok) return Finish(absl::CancelledError("the client went away"));
-      if (response_.done()) return Finish(absl::OkStatus());
-      NextPage();
-    }));
+                    if (!ok) return Finish(absl::CancelledError("the client went away"));
+                    if (response_.done()) return Finish(absl::OkStatus());
+                    NextPage();
+                  }));
   }
 
-  // Before the first page: the scan belongs to the leader, which may be another store, or not be known.
+  // Before the first page: the scan belongs to the leader, which may be another store, or not be
+  // known.
   void NotHere(const absl::Status& status) {
     if (InfoOf(status).kind != ErrorKind::kNotLeader || request_.header().forwarded()) {
       return Finish(status);
@@ -101,19 +103,20 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
     forwarded_ = std::make_unique<Forwarded>();
     forwarded_->context.set_deadline(context_.deadline());
     forwarded_->stub = v1::Kv::NewStub(owner_->network_->ChannelTo(leader));
-    forwarded_->reader = forwarded_->stub->PrepareAsyncScan(&forwarded_->context, request,
-                                                            owner_->loop_->queue());
+    forwarded_->reader =
+        forwarded_->stub->PrepareAsyncScan(&forwarded_->context, request, owner_->loop_->queue());
     forwarded_->reader->StartCall(Tag([this](bool) { Relay(); }));
   }
 
   void Relay() {
     forwarded_->reader->Read(&response_, Tag([this](bool ok) {
-      if (!ok) return forwarded_->reader->Finish(&forwarded_->status, Tag([this](bool) { Relayed(); }));
+      if (!ok)
+        return forwarded_->reader->Finish(&forwarded_->status, Tag([this](bool) { Relayed(); }));
       relayed_ = true;
       writer_.Write(response_, Tag([this](bool ok) {
-        if (!ok) forwarded_->context.TryCancel();
-        Relay();
-      }));
+                      if (!ok) forwarded_->context.TryCancel();
+                      Relay();
+                    }));
     }));
   }
 

@@ -132,8 +132,10 @@ absl::Status TakeWrite(RequestItem* item, Command* c) {
       return absl::OkStatus();
     case RequestItem::kBatch:
       status = TakeConditions(item->mutable_batch()->mutable_conditions(), &c->conditions);
-      if (status.ok()) status = TakeOperations(item->mutable_batch()->mutable_operations(), &c->operations);
-      if (status.ok()) status = TakeOperations(item->mutable_batch()->mutable_otherwise(), &c->otherwise);
+      if (status.ok())
+        status = TakeOperations(item->mutable_batch()->mutable_operations(), &c->operations);
+      if (status.ok())
+        status = TakeOperations(item->mutable_batch()->mutable_otherwise(), &c->otherwise);
       return status;
     default: return absl::InvalidArgumentError("request: the item holds none");
   }
@@ -242,17 +244,20 @@ absl::StatusOr<shard::ReadSpec> ToReadSpec(const v1::ReadOptions& options) {
   switch (options.consistency()) {
     case v1::ReadOptions::LINEARIZABLE: spec.consistency = shard::Consistency::kLinearizable; break;
     case v1::ReadOptions::SNAPSHOT: spec.consistency = shard::Consistency::kSnapshot; break;
-    case v1::ReadOptions::BOUNDED_STALE: spec.consistency = shard::Consistency::kBoundedStale; break;
+    case v1::ReadOptions::BOUNDED_STALE:
+      spec.consistency = shard::Consistency::kBoundedStale;
+      break;
     default:
       return LimitError("read.consistency", v1::ReadOptions::BOUNDED_STALE,
                         static_cast<uint64_t>(options.consistency()), "");
   }
   spec.timestamp = Timestamp(options.timestamp());
   if (options.staleness_ms_max() > kStalenessMillisMax) {
-    return LimitError("read.staleness_ms_max", kStalenessMillisMax, options.staleness_ms_max(), "ms");
+    return LimitError("read.staleness_ms_max", kStalenessMillisMax, options.staleness_ms_max(),
+                      "ms");
   }
   spec.staleness_max = milliseconds(options.staleness_ms_max() == 0 ? kStalenessMillisDefault
-                                                                   : options.staleness_ms_max());
+                                                                    : options.staleness_ms_max());
   if (options.mode() == v1::ReadOptions::MODE_LEASE) spec.mode = raft::ReadMode::kLease;
   if (options.mode() == v1::ReadOptions::MODE_READ_INDEX) spec.mode = raft::ReadMode::kReadIndex;
   return spec;

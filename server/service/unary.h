@@ -2,11 +2,11 @@
 // hands the request to a function, answers once. Owns itself.
 #pragma once
 
-#include <functional>
-#include <memory>
-
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/async_unary_call.h>
+
+#include <functional>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "raft/runtime/cq_loop.h"
@@ -76,8 +76,9 @@ class UnaryCall : public CqTag {
   size_t counted_ = 0;  // taken from the budget
 };
 
-// Accepts calls of one method from now on, `ahead` of them at a time. Large answers take from `budget`:
-// give one only for methods that change nothing, since without room the answer is an error.
+// Accepts calls of one method from now on, `ahead` of them at a time. Large answers take from
+// `budget`: give one only for methods that change nothing, since without room the answer is an
+// error.
 template <class Request, class Response, class Accept, class Handle>
 void Serve(int ahead, const bool* stopped, Accept accept, Handle handle,
            const std::shared_ptr<AnswerBudget>& budget = nullptr) {

@@ -225,14 +225,14 @@ absl::Status Validate(const Command& c) {
   if (c.kind == CommandKind::kDeleteRange) {
     if (c.range.Empty()) {
       return absl::InvalidArgumentError(absl::StrCat("range: start ", Printable(c.range.start),
-                                                     " is not below end ",
-                                                     Printable(c.range.end)));
+                                                     " is not below end ", Printable(c.range.end)));
     }
     if (std::max(c.range.start.size(), c.range.end.size()) > kKeyBytesMax + 1) {
-      return LimitError("range", kKeyBytesMax + 1, std::max(c.range.start.size(), c.range.end.size()),
-                        "bytes");
+      return LimitError("range", kKeyBytesMax + 1,
+                        std::max(c.range.start.size(), c.range.end.size()), "bytes");
     }
-    if (c.limit > kDeleteRangeKeysMax) return LimitError("limit", kDeleteRangeKeysMax, c.limit, "keys");
+    if (c.limit > kDeleteRangeKeysMax)
+      return LimitError("limit", kDeleteRangeKeysMax, c.limit, "keys");
     return absl::OkStatus();
   }
   if (c.kind != CommandKind::kWrite) return absl::OkStatus();

@@ -21,32 +21,32 @@
 namespace kvd::shard {
 
 enum class CommandKind : uint8_t {
-  kWrite = 1,          // conditions, operations, otherwise
+  kWrite = 1,  // conditions, operations, otherwise
   kDeleteRange = 2,
-  kClockAdvance = 3,   // nothing but a timestamp
-  kSafePoint = 4,      // raises the safe point
-  kBootstrap = 5,      // the first entry of a new cluster
-  kJoin = 6,           // allots a store id and a replica id
-  kStoreAddress = 7,   // a store can be reached elsewhere now
-  kVerify = 8,         // each replica hashes what it holds at this entry's index; changes nothing
+  kClockAdvance = 3,  // nothing but a timestamp
+  kSafePoint = 4,     // raises the safe point
+  kBootstrap = 5,     // the first entry of a new cluster
+  kJoin = 6,          // allots a store id and a replica id
+  kStoreAddress = 7,  // a store can be reached elsewhere now
+  kVerify = 8,        // each replica hashes what it holds at this entry's index; changes nothing
 };
 
 struct Condition {
   enum class Test : uint8_t { kValueEquals = 1, kVersionEquals = 2, kAbsent = 3, kPresent = 4 };
   std::string key;
   Test test = Test::kAbsent;
-  std::string value;   // kValueEquals
-  Timestamp version;   // kVersionEquals
+  std::string value;  // kValueEquals
+  Timestamp version;  // kVersionEquals
 };
 
 struct Operation {
   enum class Type : uint8_t { kPut = 1, kAppend = 2, kDelete = 3, kIncrement = 4 };
   Type type = Type::kPut;
   std::string key;
-  std::string value;        // kPut, kAppend
-  uint32_t crc32c = 0;      // kPut: of key, then value
-  uint64_t ttl_ms = 0;      // kPut
-  int64_t delta = 0;        // kIncrement
+  std::string value;    // kPut, kAppend
+  uint32_t crc32c = 0;  // kPut: of key, then value
+  uint64_t ttl_ms = 0;  // kPut
+  int64_t delta = 0;    // kIncrement
 };
 
 struct Command {
@@ -59,22 +59,22 @@ struct Command {
   uint32_t attempt = 1;
   Timestamp token;
 
-  std::vector<Condition> conditions;   // kWrite
+  std::vector<Condition> conditions;  // kWrite
   std::vector<Operation> operations;
   std::vector<Operation> otherwise;
 
-  KeyRange range;                      // kDeleteRange
+  KeyRange range;  // kDeleteRange
   uint32_t limit = 0;
 
-  Timestamp safe_point;                // kSafePoint
+  Timestamp safe_point;  // kSafePoint
 
-  ClusterId cluster;                   // kBootstrap
-  StoreId store;                       // kBootstrap, kStoreAddress
-  ReplicaId replica;                   // kBootstrap
-  std::string address;                 // kBootstrap, kJoin, kStoreAddress
-  uint64_t nonce = 0;                  // kBootstrap, kJoin: the joining store's own random number
+  ClusterId cluster;    // kBootstrap
+  StoreId store;        // kBootstrap, kStoreAddress
+  ReplicaId replica;    // kBootstrap
+  std::string address;  // kBootstrap, kJoin, kStoreAddress
+  uint64_t nonce = 0;   // kBootstrap, kJoin: the joining store's own random number
 
-  uint64_t verification = 0;           // kVerify: tells it from others; random, not 0
+  uint64_t verification = 0;  // kVerify: tells it from others; random, not 0
 
   // The first key named: holds the outcome that later attempts find. Requires: a write.
   const std::string& PrimaryKey() const;
@@ -88,9 +88,9 @@ absl::StatusOr<Command> DecodeCommand(std::string_view bytes);
 absl::Status Validate(const Command& command);
 
 struct OperationResult {
-  bool existed = false;    // kDelete
-  int64_t counter = 0;     // kIncrement
-  uint64_t length = 0;     // kAppend
+  bool existed = false;  // kDelete
+  int64_t counter = 0;   // kIncrement
+  uint64_t length = 0;   // kAppend
 };
 
 struct CommandResult {
@@ -104,16 +104,16 @@ struct CommandResult {
   bool duplicate = false;
 
   bool conditions_held = true;
-  Timestamp version;                      // of everything written; 0 if nothing was
-  std::vector<OperationResult> items;     // of the branch that ran
+  Timestamp version;                   // of everything written; 0 if nothing was
+  std::vector<OperationResult> items;  // of the branch that ran
   uint32_t failed_condition = 0;
-  Timestamp current_version;              // of that condition's key; 0 if missing
+  Timestamp current_version;  // of that condition's key; 0 if missing
 
-  uint64_t deleted = 0;                   // kDeleteRange
+  uint64_t deleted = 0;  // kDeleteRange
   bool more = false;
   std::string resume_key;
 
-  StoreId store;                          // kJoin
+  StoreId store;  // kJoin
   ReplicaId replica;
 };
 

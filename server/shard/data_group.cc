@@ -129,7 +129,8 @@ void DataGroup::Submit(Command command, CommandCallback callback) {
   ProposeNow(std::move(command), std::move(callback));
 }
 
-// Short of room, the group takes in no more data; deep in the reserve nothing of its clients at all.
+// Short of room, the group takes in no more data; deep in the reserve nothing of its clients at
+// all.
 absl::Status DataGroup::CheckDisk(const Command& command, size_t bytes) const {
   bool client = command.kind == CommandKind::kWrite || command.kind == CommandKind::kDeleteRange;
   if (!client) return absl::OkStatus();
@@ -143,7 +144,8 @@ absl::Status DataGroup::CheckDisk(const Command& command, size_t bytes) const {
     uint64_t needed = disk_->needed_bytes() + storage::kDiskBytesPerByte * bytes;
     return DiskFullError(host_->LeaderStore(group_), disk_->free_bytes(), needed);
   }
-  if (adds && disk_->compactions_lag()) return BusyError("compactions lag behind what is written", 50);
+  if (adds && disk_->compactions_lag())
+    return BusyError("compactions lag behind what is written", 50);
   if (adds && !host_->HasRoom(group_)) return DiskFullError(StoreId(), 0, 0);
   return absl::OkStatus();
 }
@@ -210,7 +212,8 @@ absl::Status DataGroup::WriteBatch(std::unique_ptr<storage::WriteBatch>& batch) 
 
 // Whether applying the command looks at versions: it must not miss those in an unwritten batch.
 bool DataGroup::Reads(const Command& command) const {
-  if (command.kind == CommandKind::kDeleteRange || command.kind == CommandKind::kVerify) return true;
+  if (command.kind == CommandKind::kDeleteRange || command.kind == CommandKind::kVerify)
+    return true;
   if (command.kind != CommandKind::kWrite) return false;
   if (!command.conditions.empty()) return true;
   for (const Operation& op : command.operations) {
@@ -292,8 +295,8 @@ void DataGroup::ExecuteClock(storage::WriteBatch& batch) {
 // Everything before this entry is in the engine: what the entry itself changes is the clock alone.
 void DataGroup::BeginVerification(uint64_t id, Timestamp timestamp) {
   Index index = meta_.applied.index + 1;
-  // One that is replayed long after: nobody waits for it any more. (By the wall clock alone a new one may look
-  // as old: where clocks have jumped, the group's follows slowly.)
+  // One that is replayed long after: nobody waits for it any more. (By the wall clock alone a new
+  // one may look as old: where clocks have jumped, the group's follows slowly.)
   bool old = MillisOf(timestamp) + kVerificationMillisMax < loop_->WallMillis();
   if (old && host_->MayBeReplayed(group_, index)) return;
   verifier_->Begin(id, group_, index, engine_->Snapshot(), meta_.safe_point, timestamp);

@@ -42,8 +42,8 @@ enum class Consistency { kLinearizable, kSnapshot, kBoundedStale };
 
 struct ReadSpec {
   Consistency consistency = Consistency::kLinearizable;
-  Timestamp timestamp;                      // kSnapshot; 0: now
-  Duration staleness_max = milliseconds(0); // kBoundedStale
+  Timestamp timestamp;                       // kSnapshot; 0: now
+  Duration staleness_max = milliseconds(0);  // kBoundedStale
   std::optional<raft::ReadMode> mode;
 };
 
@@ -77,13 +77,13 @@ class DataGroup : public raft::StateMachine {
   // Whether what was read at the point may be answered; if not, prepare again with kReadIndex.
   bool Confirm(const ReadPoint& point) const;
 
-  // The key's live value at a point that PrepareRead gave, as MvccReader::Get; from the row cache, if
-  // it is there.
+  // The key's live value at a point that PrepareRead gave, as MvccReader::Get; from the row cache,
+  // if it is there.
   absl::StatusOr<std::optional<storage::StoredVersion>> Get(std::string_view user_key,
                                                             Timestamp at);
 
-  // What to answer when a read here failed: damage is reported, and if the state will be rebuilt the
-  // caller is to try again, UNAVAILABLE.
+  // What to answer when a read here failed: damage is reported, and if the state will be rebuilt
+  // the caller is to try again, UNAVAILABLE.
   absl::Status Unreadable(const absl::Status& status) const;
 
   GroupId group() const { return group_; }
@@ -128,7 +128,8 @@ class DataGroup : public raft::StateMachine {
     CommandCallback callback;
   };
 
-  DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options, GroupMeta meta);
+  DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options,
+            GroupMeta meta);
 
   absl::Status ApplyOne(const raft::ApplyItem& item, std::unique_ptr<storage::WriteBatch>& batch);
   absl::Status WriteBatch(std::unique_ptr<storage::WriteBatch>& batch);

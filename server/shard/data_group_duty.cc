@@ -32,8 +32,8 @@ void DataGroup::YieldIfLow() {
   if (target) (void)host_->TransferLeadership(group_, target);
 }
 
-// What every replica does without being asked: drops what is dead. And a leader: lets time pass in an
-// idle group when an expiry falls due, and gives up old history.
+// What every replica does without being asked: drops what is dead. And a leader: lets time pass in
+// an idle group when an expiry falls due, and gives up old history.
 void DataGroup::Duty() {
   duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
   if (halted_) return;
@@ -45,8 +45,8 @@ void DataGroup::Duty() {
   Timestamp now = TimestampFromMillis(PhysicalMillis());
   Command command;
   Timestamp expiry = NextExpiry();
-  auto retention = static_cast<uint64_t>(
-      std::chrono::duration_cast<milliseconds>(options_.retention).count());
+  auto retention =
+      static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(options_.retention).count());
   uint64_t step = std::max<uint64_t>(retention / 10, 100);
   if (expiry && expiry < now) {
     command.kind = CommandKind::kClockAdvance;
@@ -54,8 +54,8 @@ void DataGroup::Duty() {
              TimestampFromMillis(MillisOf(now) - retention - step) > meta_.safe_point &&
              (disk_->state() != DiskState::kOk ||
               meta_.clock > meta_.safe_point + (step << kTimestampCounterBits))) {
-    // An idle group has nothing to forget: its clock stands still, and so does the safe point. Unless
-    // room is short: then even its last deletes must be forgotten.
+    // An idle group has nothing to forget: its clock stands still, and so does the safe point.
+    // Unless room is short: then even its last deletes must be forgotten.
     command.kind = CommandKind::kSafePoint;
     command.safe_point = std::min(TimestampFromMillis(MillisOf(now) - retention), meta_.clock);
     if (command.safe_point <= meta_.safe_point) return;

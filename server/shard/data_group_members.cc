@@ -42,7 +42,8 @@ void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
         if (record.nonce != command.nonce) continue;
         if (record.removed) {
           result->status = absl::FailedPreconditionError(
-              absl::StrCat("store ", id.value(), " was removed from the cluster; empty its data "
+              absl::StrCat("store ", id.value(),
+                           " was removed from the cluster; empty its data "
                            "directory to join as a new one"));
           return;
         }

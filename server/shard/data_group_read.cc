@@ -51,9 +51,9 @@ void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPoint
   host_->Read(group_, mode, [this, at, callback = std::move(callback)](auto ticket) {
     if (!ticket.ok()) return callback(ticket.status());
     if (at < meta_.safe_point) {
-      return callback(absl::OutOfRangeError(
-          absl::StrCat("timestamp ", at.value(), ": the history was given up meanwhile, it begins at ",
-                       meta_.safe_point.value())));
+      return callback(absl::OutOfRangeError(absl::StrCat(
+          "timestamp ", at.value(), ": the history was given up meanwhile, it begins at ",
+          meta_.safe_point.value())));
     }
     callback(PointFor(at, *ticket));
   });
@@ -82,8 +82,8 @@ absl::StatusOr<std::optional<storage::StoredVersion>> DataGroup::Get(std::string
   if (!found.ok() || !found->has_value()) return found;
   const storage::StoredVersion& newest = **found;
   bool live = newest.version.IsLiveAt(at);
-  // No version is above the clock, so at the clock it is the newest of all. What has expired by then
-  // was not checked, and a read in the past might be given it from here.
+  // No version is above the clock, so at the clock it is the newest of all. What has expired by
+  // then was not checked, and a read in the past might be given it from here.
   bool checked = live || newest.version.kind == storage::VersionKind::kTombstone;
   if (checked && at >= meta_.clock) row_cache_.Insert(user_key, newest.timestamp, newest.bytes);
   if (!live) found->reset();

@@ -12,8 +12,8 @@ namespace {
 class GroupSnapshotReader : public raft::SnapshotReader {
  public:
   // `group` outlives it.
-  GroupSnapshotReader(std::unique_ptr<storage::View> view, const DataGroup* group, raft::SnapshotMeta meta,
-                      size_t chunk_bytes)
+  GroupSnapshotReader(std::unique_ptr<storage::View> view, const DataGroup* group,
+                      raft::SnapshotMeta meta, size_t chunk_bytes)
       : view_(std::move(view)),
         group_(group),
         bounds_(storage::GroupBounds(group->group())),
@@ -163,7 +163,8 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   if (!staged.complete()) return absl::DataLossError("the snapshot lacks its position");
   const raft::SnapshotMeta& position = staged.meta().applied;
   // A state that has applied no configuration has no record of one: the log began with it.
-  bool same_members = position.configuration.voters.empty() || position.configuration == meta.configuration;
+  bool same_members =
+      position.configuration.voters.empty() || position.configuration == meta.configuration;
   if (position.index != meta.index || position.term != meta.term || !same_members) {
     return absl::DataLossError("the snapshot's content is of another position than announced");
   }

@@ -72,16 +72,16 @@ absl::Status Executor::FailureStatus(Failure failure, const std::string& key) {
 absl::Status Executor::CheckOwner(const Command& command) const {
   auto check = [&](std::string_view key) {
     if (meta_->Serving(key) != nullptr) return absl::OkStatus();
-    return ShardMovedError(absl::StrCat("group ", group_.value(), " does not serve key ",
-                                        Printable(key)));
+    return ShardMovedError(
+        absl::StrCat("group ", group_.value(), " does not serve key ", Printable(key)));
   };
   absl::Status status;
   for (const Condition& c : command.conditions) status.Update(check(c.key));
   for (const Operation& op : command.operations) status.Update(check(op.key));
   for (const Operation& op : command.otherwise) status.Update(check(op.key));
   if (command.kind == CommandKind::kDeleteRange && !meta_->ServesRange(command.range)) {
-    status.Update(ShardMovedError(
-        absl::StrCat("group ", group_.value(), " does not serve the whole range")));
+    status.Update(
+        ShardMovedError(absl::StrCat("group ", group_.value(), " does not serve the whole range")));
   }
   return status;
 }

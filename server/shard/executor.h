@@ -29,8 +29,8 @@ class Executor {
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp);
   absl::StatusOr<CommandResult> DeleteRange(const Command& command, Timestamp timestamp);
 
-  // When the first and the last of the written versions die: of a tombstone now, else at its expiry.
-  // first_death() > last_death() if none does.
+  // When the first and the last of the written versions die: of a tombstone now, else at its
+  // expiry. first_death() > last_death() if none does.
   Timestamp first_death() const { return first_death_; }
   Timestamp last_death() const { return last_death_; }
 

@@ -24,8 +24,8 @@ class GroupClock {
       at_ = now;
       return millis_;
     }
-    auto elapsed = static_cast<uint64_t>(
-        std::chrono::duration_cast<milliseconds>(now - at_).count());
+    auto elapsed =
+        static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(now - at_).count());
     bool jump = median_ms > millis_ + elapsed + kJumpMillis;
     uint64_t millis = jump ? millis_ + 2 * elapsed : std::max(millis_, median_ms);
     if (millis != millis_) {

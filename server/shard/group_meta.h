@@ -1,6 +1,6 @@
 // A data group's replicated state beside its keys: position, clock, safe point, members, shards,
-// stores. Kept in memory and in the group's meta space, written in the same batch as what changed it.
-// Pure but for the engine it is given.
+// stores. Kept in memory and in the group's meta space, written in the same batch as what changed
+// it. Pure but for the engine it is given.
 //
 //   meta "applied"     index, term, last timestamp, replica id, cluster id
 //   meta "config"      the Raft configuration applied last
@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "raft/core/types.h"
-#include "server/storage/engine.h"
 #include "proto/key_range.h"
 #include "proto/timestamp.h"
+#include "raft/core/types.h"
+#include "server/storage/engine.h"
 
 namespace kvd::shard {
 
@@ -33,8 +33,8 @@ struct ShardDescriptor {
 
 struct StoreRecord {
   std::string address;
-  uint64_t nonce = 0;  // of the store's own making: a join asked again gives the same ids
-  ReplicaId replica;   // allotted to it; a store that comes back empty has another nonce
+  uint64_t nonce = 0;    // of the store's own making: a join asked again gives the same ids
+  ReplicaId replica;     // allotted to it; a store that comes back empty has another nonce
   bool removed = false;  // its replica has left: never a member again under this id
 };
 

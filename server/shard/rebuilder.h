@@ -2,9 +2,10 @@
 // replicas, as soon as they can do without it. One for a store, since its groups share one engine.
 //
 // It goes out only while it follows a leader in every group: a leader has applied what is
-// committed, so the state is there, whatever is lost here. A leader hands over first, and a leader whose
-// own state is not known to be damaged lets one replica go at a time. Where nobody else has a whole
-// state (the only voter, or the last one that is whole), it stays and serves what is not damaged.
+// committed, so the state is there, whatever is lost here. A leader hands over first, and a leader
+// whose own state is not known to be damaged lets one replica go at a time. Where nobody else has a
+// whole state (the only voter, or the last one that is whole), it stays and serves what is not
+// damaged.
 //
 // Lives on the hosts' loop.
 #pragma once

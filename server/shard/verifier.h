@@ -19,7 +19,8 @@ namespace kvd::shard {
 
 // An entry that is replayed later than this after it was proposed begins no verification.
 inline constexpr uint64_t kVerificationMillisMax = uint64_t{10} * 60 * 1000;
-// Damage that a verification found is acted upon after this long: whoever asked is told of it first.
+// Damage that a verification found is acted upon after this long: whoever asked is told of it
+// first.
 inline constexpr Duration kVerifiedDamageDelay = std::chrono::seconds(3);
 // Kept, under way or finished: a new one displaces the oldest.
 inline constexpr size_t kVerificationsMax = 4;

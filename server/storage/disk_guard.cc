@@ -99,9 +99,12 @@ bool DiskGuard::Fits(uint64_t bytes) const {
 }
 
 uint64_t DiskGuard::compaction_bytes() const {
-  // Short of room, the buffers are kept small: half of the floor is enough for them, if deletes have ended.
+  // Short of room, the buffers are kept small: half of the floor is enough for them, if deletes
+  // have ended.
   uint64_t floor = marks_.floor_bytes;
-  uint64_t left = state_ == DiskState::kOk ? floor : state_ == DiskState::kLow ? floor + floor / 4 : floor / 2;
+  uint64_t left = state_ == DiskState::kOk    ? floor
+                  : state_ == DiskState::kLow ? floor + floor / 4
+                                              : floor / 2;
   return Less(reading_.free_bytes, left);
 }
 

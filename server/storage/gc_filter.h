@@ -15,7 +15,8 @@
 
 namespace kvd::storage {
 
-// Whether a version that is its key's newest at or below the safe point says that there is no value.
+// Whether a version that is its key's newest at or below the safe point says that there is no
+// value.
 inline bool IsDead(const Version& version, Timestamp safe_point) {
   return version.kind == VersionKind::kTombstone ||
          (version.kind == VersionKind::kValue && version.IsExpiredAt(safe_point));
@@ -23,7 +24,8 @@ inline bool IsDead(const Version& version, Timestamp safe_point) {
 
 class GcFilter {
  public:
-  // `safe_point(group)` must be the durable one: a replay after a crash must see what this pass saw.
+  // `safe_point(group)` must be the durable one: a replay after a crash must see what this pass
+  // saw.
   GcFilter(std::function<Timestamp(GroupId)> safe_point, bool sees_all_levels)
       : safe_point_(std::move(safe_point)), sees_all_levels_(sees_all_levels) {}
 
@@ -35,8 +37,8 @@ class GcFilter {
   const bool sees_all_levels_;
   GroupId group_;
   Timestamp group_safe_point_;
-  std::string prefix_;          // of the key now passing
-  bool newest_seen_ = false;    // its newest version at or below the safe point has passed
+  std::string prefix_;        // of the key now passing
+  bool newest_seen_ = false;  // its newest version at or below the safe point has passed
 };
 
 }  // namespace kvd::storage

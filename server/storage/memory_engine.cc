@@ -28,7 +28,8 @@ bool CanRead(const Damaged& damaged, std::string_view key) {
 // Ends where something can't be read, until it seeks again.
 class MemoryIterator : public Iterator {
  public:
-  MemoryIterator(const Map* map, const MemoryEngine::Damaged* damaged, const IterateOptions& options)
+  MemoryIterator(const Map* map, const MemoryEngine::Damaged* damaged,
+                 const IterateOptions& options)
       : map_(map), damaged_(damaged), options_(options), it_(map->end()) {}
 
   bool Valid() const override {

@@ -32,11 +32,13 @@ class MemoryEngine : public Engine {
   void Crash();
   // A compaction, as the real engine does in the background, of the pairs for which `takes_part` is
   // true: of some levels, or of all.
-  void Collect(GcFilter filter, const std::function<bool()>& takes_part = [] { return true; });
+  void Collect(
+      GcFilter filter, const std::function<bool()>& takes_part = [] { return true; });
 
-  // What the disk under it does to a stored pair: it can't be read any more (kUnreadable: an error of the
-  // device, or a block that does not match its checksum), or a byte of the value is another one, with
-  // nothing but the version's own checksum to tell. Of a durable pair only; false if it is none.
+  // What the disk under it does to a stored pair: it can't be read any more (kUnreadable: an error
+  // of the device, or a block that does not match its checksum), or a byte of the value is another
+  // one, with nothing but the version's own checksum to tell. Of a durable pair only; false if it
+  // is none.
   enum class Rot { kUnreadable, kFlippedBit };
   bool Damage(std::string_view key, Rot rot);
   // The damaged pairs that are still stored.

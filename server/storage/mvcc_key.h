@@ -1,6 +1,7 @@
 // How user keys and their versions lie in the engine:
 //
-//   group id (4 B big-endian) | space (1 B) | user key, escaped | inverted timestamp (8 B big-endian)
+//   group id (4 B big-endian) | space (1 B) | user key, escaped | inverted timestamp (8 B
+//   big-endian)
 //
 // Escaping keeps order: 00 becomes 00 FF, and 00 01 ends the key. The inversion puts a key's newest
 // version first. Pure functions.
@@ -19,10 +20,10 @@ namespace kvd::storage {
 
 enum class Space : uint8_t {
   kVersions = 1,
-  kStaged = 2,         // unpublished output of jobs
-  kLocks = 3,          // of transactions
-  kTransactions = 4,   // their records
-  kMeta = 5,           // of the group; keys are "name" without escape or timestamp
+  kStaged = 2,        // unpublished output of jobs
+  kLocks = 3,         // of transactions
+  kTransactions = 4,  // their records
+  kMeta = 5,          // of the group; keys are "name" without escape or timestamp
 };
 
 inline constexpr size_t kSpacePrefixBytes = 5;

@@ -1,5 +1,5 @@
-// Reads a group's versions at a timestamp. Checks every value's checksum: damage is DATA_LOSS, never
-// a wrong answer. A reader is cheap to make and lives as long as its view.
+// Reads a group's versions at a timestamp. Checks every value's checksum: damage is DATA_LOSS,
+// never a wrong answer. A reader is cheap to make and lives as long as its view.
 #pragma once
 
 #include <functional>
@@ -33,8 +33,9 @@ struct ScanOptions {
   Timestamp at;
   bool reverse = false;
   bool fill_cache = true;
-  // Ends the scan after this many versions were looked at, live or not, but not within its first key;
-  // 0: no bound. How many there are differs between replicas: never for what must be the same on all.
+  // Ends the scan after this many versions were looked at, live or not, but not within its first
+  // key; 0: no bound. How many there are differs between replicas: never for what must be the same
+  // on all.
   uint64_t examined_max = 0;
   // Ends the scan after this many dead keys that every replica still holds, going by `safe_point`:
   // what lies dead below it may be gone already. 0: no bound. Forward only.
@@ -52,8 +53,8 @@ class MvccReader {
   // The key's live value at `at`, unless it is missing, deleted or expired then.
   absl::StatusOr<std::optional<StoredVersion>> Get(std::string_view user_key, Timestamp at) const;
 
-  // The version that decides what Get gives: the newest at or below `at` that is no outcome, dead or
-  // alive. The value's checksum is checked if it is live at `at`.
+  // The version that decides what Get gives: the newest at or below `at` that is no outcome, dead
+  // or alive. The value's checksum is checked if it is live at `at`.
   absl::StatusOr<std::optional<StoredVersion>> Newest(std::string_view user_key,
                                                       Timestamp at) const;
 

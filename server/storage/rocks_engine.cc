@@ -104,7 +104,8 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
     rocks.sst_file_manager = options.compaction_room->file_manager();
     rocks.listeners.push_back(options.compaction_room->listener());
   }
-  if (auto spare_time = raft::NewSpareTimeListener()) rocks.listeners.push_back(std::move(spare_time));
+  if (auto spare_time = raft::NewSpareTimeListener())
+    rocks.listeners.push_back(std::move(spare_time));
   rocksdb::DB* raw = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
   if (!opened.ok()) return ConvertOpen(opened);

@@ -46,7 +46,8 @@ uint32_t RowTree::CountLess(const Node& node, const Target& target) const {
   return low;
 }
 
-// The leaf where the last row below the target is, or the first leaf. Null: the tree changed meanwhile.
+// The leaf where the last row below the target is, or the first leaf. Null: the tree changed
+// meanwhile.
 const RowTree::Node* RowTree::LeafBefore(const Target& target) const {
   const Node* node = root_.load(std::memory_order_acquire);
   while (node != nullptr && node->is_inner) {
@@ -75,7 +76,8 @@ RowTree::Position RowTree::At(const Node* leaf, uint32_t slot, uint64_t version)
     slot = 0;
   }
   if (leaf == nullptr || leaf->count.Get() == 0) return Position{nullptr, nullptr, 0, version};
-  // Most of what an iteration costs is the wait for rows from memory: the next one is on its way already.
+  // Most of what an iteration costs is the wait for rows from memory: the next one is on its way
+  // already.
   if (slot + 1 < kSlots) __builtin_prefetch(leaf->rows[slot + 1].Get());
   return Position{leaf->rows[slot].Get(), leaf, slot, version};
 }

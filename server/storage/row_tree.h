@@ -25,8 +25,8 @@ class RowTree {
   // Requires: no other call of it at the same time.
   void Insert(Row row);
 
-  // Each finds a row and where it stands: the first that is not less than the key, the last that is less, the first
-  // of all, the last of all. Null: there is none. Thread-safe.
+  // Each finds a row and where it stands: the first that is not less than the key, the last that is
+  // less, the first of all, the last of all. Null: there is none. Thread-safe.
   Position NotLess(const rocksdb::Slice& key) const;
   Position Less(const rocksdb::Slice& key) const;
   Position First() const;

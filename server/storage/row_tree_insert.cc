@@ -67,7 +67,8 @@ void RowTree::SetLeast(Inner& inner, Row row) {
   inner.rows[0].Set(row);
 }
 
-// Halves the child in this slot; one that grows at its end is left full. Requires: the parent has room.
+// Halves the child in this slot; one that grows at its end is left full. Requires: the parent has
+// room.
 void RowTree::Split(Inner& parent, uint32_t slot, const Target& target) {
   Node& left = *parent.children[slot].Get();
   uint32_t count = left.count.Get();

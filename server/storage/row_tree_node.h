@@ -21,7 +21,8 @@ inline rocksdb::Slice UserKey(const rocksdb::Slice& internal_key) {
 // The 8 bytes of the key from `at` on, zeroes behind its end, as a number of the same order.
 inline uint64_t Digest(const rocksdb::Slice& user_key, size_t at) {
   uint64_t bytes = 0;
-  if (at < user_key.size()) std::memcpy(&bytes, user_key.data() + at, std::min<size_t>(8, user_key.size() - at));
+  if (at < user_key.size())
+    std::memcpy(&bytes, user_key.data() + at, std::min<size_t>(8, user_key.size() - at));
   return __builtin_bswap64(bytes);
 }
 
@@ -32,8 +33,8 @@ inline uint32_t SharedBytes(const rocksdb::Slice& a, const rocksdb::Slice& b, ui
   return shared;
 }
 
-// Readers load what the writer stores: acquire and release keep both in order with the version, and cost
-// nothing where loads and stores are ordered anyway.
+// Readers load what the writer stores: acquire and release keep both in order with the version, and
+// cost nothing where loads and stores are ordered anyway.
 template <typename T>
 class Shared {
  public:

@@ -28,7 +28,8 @@ absl::StatusOr<bool> Sweeper::Dead(Iterator& it, std::string* victim) {
     if (!it.Valid() || !IsVersionOf(prefix, it.key())) return false;
   }
   auto version = DecodeVersion(it.value());
-  if (!version) return CorruptionError("a stored version is malformed", UserKeyOf(it.key()).value_or(prefix));
+  if (!version)
+    return CorruptionError("a stored version is malformed", UserKeyOf(it.key()).value_or(prefix));
   bool dead = IsDead(*version, pass_safe_point_);
   if (dead) *victim = it.key();
   it.Next();

@@ -1,7 +1,7 @@
-// Removes keys that are dead for every reader and have no older version left. A compaction that does
-// not span all levels must keep such a key's last tombstone, or expired value, since an older version
-// might lie below; the sweep reads that there is none. It goes through a group's keys a few at a time
-// and rests while nothing has died. Local to a replica: what it removes is invisible.
+// Removes keys that are dead for every reader and have no older version left. A compaction that
+// does not span all levels must keep such a key's last tombstone, or expired value, since an older
+// version might lie below; the sweep reads that there is none. It goes through a group's keys a few
+// at a time and rests while nothing has died. Local to a replica: what it removes is invisible.
 //
 // Lives on the group's loop.
 #pragma once
@@ -40,9 +40,9 @@ class Sweeper {
   Timestamp first_death_ = kTimestampMax;
   Timestamp last_death_;
   bool passing_ = false;
-  bool blocked_ = false;      // something dead had older versions: a later pass may remove it
+  bool blocked_ = false;  // something dead had older versions: a later pass may remove it
   Timestamp pass_safe_point_;
-  std::string cursor_;        // engine key to go on at
+  std::string cursor_;  // engine key to go on at
 };
 
 }  // namespace kvd::storage

@@ -26,7 +26,9 @@ class TreeMemtable : public MemTableRep {
     made_.store(true, std::memory_order_release);
   }
 
-  void Insert(rocksdb::KeyHandle handle) override { tree_.Insert(static_cast<const char*>(handle)); }
+  void Insert(rocksdb::KeyHandle handle) override {
+    tree_.Insert(static_cast<const char*>(handle));
+  }
 
   bool Contains(const char* key) const override {
     Slice wanted = tree_.KeyOf(key);
@@ -108,8 +110,8 @@ void TreeMemtable::ReturnMemory(void* memory) {
   free_.push_back(memory);
 }
 
-// RocksDB does not free what an arena stands for, only ends it, and its arenas are not for others to use: the
-// memory is taken from here, and comes back with the end.
+// RocksDB does not free what an arena stands for, only ends it, and its arenas are not for others
+// to use: the memory is taken from here, and comes back with the end.
 MemTableRep::Iterator* TreeMemtable::GetIterator(Arena* arena) {
   KVD_CHECK(made_.load(std::memory_order_acquire));
   if (arena == nullptr) return new TreeIterator(&tree_, nullptr);

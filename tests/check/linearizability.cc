@@ -24,9 +24,7 @@ bool Apply(const Operation& op, const State& before, State* after) {
     case Kind::kAppend:
       *after = before.value_or("") + op.argument;
       return !op.known || op.length == (*after)->size();
-    case Kind::kDelete:
-      after->reset();
-      return !op.known || op.flag == before.has_value();
+    case Kind::kDelete: after->reset(); return !op.known || op.flag == before.has_value();
     case Kind::kIncrement: {
       int64_t counter = 0;
       if (before.has_value() && !absl::SimpleAtoi(*before, &counter)) return false;
@@ -70,8 +68,8 @@ class Search {
   bool Extend(const State& initial) {
     struct Frame {
       State state;
-      size_t next;      // choice to try next
-      size_t chosen;    // operation that led here
+      size_t next;    // choice to try next
+      size_t chosen;  // operation that led here
     };
     std::vector<Frame> stack = {{initial, 0, kNone}};
     while (!stack.empty()) {
@@ -100,12 +98,13 @@ class Search {
   }
 
   // The next choice from `from` on for what comes first among those not taken: something called
-  // before any of the others returned. Those whose outcome is unknown, which may never have happened,
-  // come behind all others: a choice from ops_.size() on is one of them.
+  // before any of the others returned. Those whose outcome is unknown, which may never have
+  // happened, come behind all others: a choice from ops_.size() on is one of them.
   size_t NextCandidate(size_t from) {
     int64_t earliest_return = INT64_MAX;
     for (size_t i = first_open_; i < ops_.size() && ops_[i].called <= earliest_return; ++i) {
-      if (!taken_[i] && ops_[i].known) earliest_return = std::min(earliest_return, ops_[i].returned);
+      if (!taken_[i] && ops_[i].known)
+        earliest_return = std::min(earliest_return, ops_[i].returned);
     }
     for (bool known : {true, false}) {
       size_t offset = known ? 0 : ops_.size();
@@ -150,7 +149,7 @@ class Search {
   std::vector<bool> taken_;
   std::vector<std::pair<uint64_t, uint64_t>> marks_;
   std::pair<uint64_t, uint64_t> taken_mark_;  // of those taken
-  size_t first_open_ = 0;  // all before are taken
+  size_t first_open_ = 0;                     // all before are taken
   size_t completed_left_ = 0;
   std::unordered_set<std::string> seen_;
 };
@@ -169,7 +168,8 @@ std::string Explain(std::vector<Operation> history, size_t lines_max) {
   // What happened up to some moment; operations still under way then are unknown.
   auto upto = [&](size_t n) {
     std::vector<Operation> part(history.begin(), history.begin() + static_cast<ptrdiff_t>(n));
-    int64_t end = part.empty() ? 0 : (part.back().known ? part.back().returned : part.back().called);
+    int64_t end =
+        part.empty() ? 0 : (part.back().known ? part.back().returned : part.back().called);
     for (size_t i = n; i < history.size(); ++i) {
       if (history[i].called >= end) continue;
       part.push_back(history[i]);
@@ -196,7 +196,9 @@ std::string Describe(const Operation& op) {
   switch (op.kind) {
     case Kind::kGet: what = absl::StrCat("get -> ", shown(op.value)); break;
     case Kind::kPut: what = absl::StrCat("put '", op.argument, "'"); break;
-    case Kind::kAppend: what = absl::StrCat("append '", op.argument, "' -> length ", op.length); break;
+    case Kind::kAppend:
+      what = absl::StrCat("append '", op.argument, "' -> length ", op.length);
+      break;
     case Kind::kDelete: what = absl::StrCat("delete -> ", op.flag ? "existed" : "missing"); break;
     case Kind::kIncrement: what = absl::StrCat("increment ", op.delta, " -> ", op.counter); break;
     case Kind::kCompareAndPut:

@@ -1,7 +1,7 @@
-// Decides whether a recorded history of one key's operations is linearizable: whether each operation
-// can be given an instant between its call and its return such that the results are those of a
-// sequential run. Wing and Gong's search (1993) with Lowe's pruning of configurations seen before
-// (2017). Histories of several keys are checked key by key, which is sound and complete for
+// Decides whether a recorded history of one key's operations is linearizable: whether each
+// operation can be given an instant between its call and its return such that the results are those
+// of a sequential run. Wing and Gong's search (1993) with Lowe's pruning of configurations seen
+// before (2017). Histories of several keys are checked key by key, which is sound and complete for
 // linearizability (Herlihy and Wing's locality, 1990).
 #pragma once
 
@@ -20,10 +20,10 @@ struct Operation {
   std::optional<std::string> expected;  // kCompareAndPut: nullopt means "missing"
   int64_t delta = 0;                    // kIncrement
   // What was answered; meaningless if not `known`.
-  std::optional<std::string> value;     // kGet
-  uint64_t length = 0;                  // kAppend
-  int64_t counter = 0;                  // kIncrement
-  bool flag = false;                    // kDelete: existed; kCompareAndPut: applied
+  std::optional<std::string> value;  // kGet
+  uint64_t length = 0;               // kAppend
+  int64_t counter = 0;               // kIncrement
+  bool flag = false;                 // kDelete: existed; kCompareAndPut: applied
   // The outcome is known. If not, the operation may have happened at any time after its call, or
   // never.
   bool known = true;

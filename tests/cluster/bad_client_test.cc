@@ -1,4 +1,7 @@
 // What a bad client gets at the gRPC port (server/listener.h), and that the store serves on.
+#include <grpcpp/create_channel.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/support/channel_arguments.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -6,10 +9,6 @@
 
 #include <deque>
 #include <fstream>
-
-#include <grpcpp/create_channel.h>
-#include <grpcpp/server_builder.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -43,7 +42,8 @@ class BadClientTest : public testing::Test {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetMaxSendMessageSize(-1);
     arguments.SetMaxReceiveMessageSize(-1);
-    return grpc::CreateCustomChannel(cluster_->Address(1), grpc::InsecureChannelCredentials(), arguments);
+    return grpc::CreateCustomChannel(cluster_->Address(1), grpc::InsecureChannelCredentials(),
+                                     arguments);
   }
   static int Port() { return PortOf(cluster_->Address(1)); }
 
@@ -66,7 +66,8 @@ TEST_F(BadClientTest, AMessageBeyondTheLimitIsRefusedByName) {
   grpc::ClientContext second;
   status = kv_->Put(&second, put, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("the limit is " + std::to_string(kRequestBytesMax)));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("the limit is " + std::to_string(kRequestBytesMax)));
 }
 
 TEST_F(BadClientTest, TooMuchMetadataIsRefused) {
@@ -84,7 +85,8 @@ TEST_F(BadClientTest, TooMuchMetadataIsRefused) {
 class Watches {
  public:
   Watches(std::shared_ptr<grpc::Channel> channel, int count)
-      : stub_(grpc::health::v1::Health::NewStub(std::move(channel))), calls_(static_cast<size_t>(count)) {
+      : stub_(grpc::health::v1::Health::NewStub(std::move(channel))),
+        calls_(static_cast<size_t>(count)) {
     for (Call& call : calls_) {
       call.reader = stub_->PrepareAsyncWatch(&call.context, {}, &queue_);
       call.reader->StartCall(&call);
@@ -151,7 +153,8 @@ TEST_F(BadClientTest, CallsBeyondTheLimitOfAConnectionWait) {
 TEST_F(BadClientTest, AClientThatIgnoresTheLimitOfCallsIsCutOff) {
   RawConnection raw(Port());
   ASSERT_TRUE(raw.Greet());
-  // The limit binds a client that has acknowledged it: its acknowledgement comes after the settings.
+  // The limit binds a client that has acknowledged it: its acknowledgement comes after the
+  // settings.
   ASSERT_TRUE(raw.Receive().has_value());
   ASSERT_TRUE(raw.SendFrame(RawConnection::kSettings, 1, 0, ""));
   bool open = true;
@@ -178,7 +181,8 @@ TEST_F(BadClientTest, ARapidResetHoldsNothingUp) {
     }
   }
   if (!open) return;  // cut off: better still
-  // A call on the same connection is answered after them, or the connection is closed: no call is left.
+  // A call on the same connection is answered after them, or the connection is closed: no call is
+  // left.
   uint32_t last = 2 * kCalls + 1;
   if (!raw.OpenCall(last, "/kvd.v1.Kv/Get") || !raw.SendMessage(last, "")) return;
   bool answered = false;
@@ -197,7 +201,8 @@ TEST_F(BadClientTest, HeadersOfManyFramesHoldNobodyUp) {
   ASSERT_TRUE(raw.Greet());
   ASSERT_TRUE(raw.BeginHeaders(1, "/kvd.v1.Kv/Get"));
   std::string fields;
-  while (fields.size() < 8192) fields += RawConnection::HeaderField("burden", std::string(100, 'm'));
+  while (fields.size() < 8192)
+    fields += RawConnection::HeaderField("burden", std::string(100, 'm'));
   constexpr uint8_t kEndHeaders = 4;
   for (int i = 0; i < 1024; ++i) {
     ASSERT_TRUE(raw.SendFrame(RawConnection::kContinuation, 0, 1, fields)) << i;
@@ -236,12 +241,14 @@ TEST_F(BadClientTest, GarbageClosesItsConnection) {
   std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
   std::string tls("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);
   for (const std::string& garbage :
-       {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(1 << 20, '\xa5'), preface + std::string(4096, '\xff'),
-        preface + std::string(4096, '\0'), tls + std::string(512, '\x17')}) {
+       {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(1 << 20, '\xa5'),
+        preface + std::string(4096, '\xff'), preface + std::string(4096, '\0'),
+        tls + std::string(512, '\x17')}) {
     RawConnection raw(Port());
     ASSERT_TRUE(raw.connected());
     (void)raw.Send(garbage);
-    EXPECT_TRUE(raw.AwaitClose(6 * ListenerLimits::kHandshakeMillisMax / 1000)) << garbage.substr(0, 30);
+    EXPECT_TRUE(raw.AwaitClose(6 * ListenerLimits::kHandshakeMillisMax / 1000))
+        << garbage.substr(0, 30);
   }
 }
 
@@ -249,8 +256,9 @@ TEST_F(BadClientTest, ACallOfGarbageHurtsOnlyItself) {
   RawConnection raw(Port());
   ASSERT_TRUE(raw.Greet());
   uint32_t stream = 1;
-  for (const char* path : {"/kvd.v1.Kv/Get", "/kvd.v1.Kv/Batch", "/kvd.v1.Kv/Pipeline", "/kvd.v1.Kv/Scan",
-                           "/kvd.v1.Cluster/Join", "/kvd.internal.v1.RaftTransport/Messages", "/no/such"}) {
+  for (const char* path :
+       {"/kvd.v1.Kv/Get", "/kvd.v1.Kv/Batch", "/kvd.v1.Kv/Pipeline", "/kvd.v1.Kv/Scan",
+        "/kvd.v1.Cluster/Join", "/kvd.internal.v1.RaftTransport/Messages", "/no/such"}) {
     ASSERT_TRUE(raw.OpenCall(stream, path));
     ASSERT_TRUE(raw.SendMessage(stream, std::string(100, '\xff')));
     // Its headers or trailers: an answer to this call, on a connection that lives on.
@@ -317,7 +325,8 @@ class FewDescriptors {
     if (pid_ == 0) {
       rlimit limit = {kLimit, kLimit};
       setrlimit(RLIMIT_NOFILE, &limit);
-      execl(KvdPath().c_str(), "kvd", "--listen", address_.c_str(), "--data-dir", data.c_str(), nullptr);
+      execl(KvdPath().c_str(), "kvd", "--listen", address_.c_str(), "--data-dir", data.c_str(),
+            nullptr);
       _exit(127);
     }
   }
@@ -353,7 +362,8 @@ TEST(ConnectionFlood, OtherClientsAreServedDuringAndAfterIt) {
     }
     EXPECT_TRUE(flood.back()->AwaitClose(30)) << "what comes when there is no room is refused";
     // Files are still to be had: enough is written to make some.
-    for (int i = 0; i < 100; ++i) ASSERT_TRUE(early->Put("during" + std::to_string(i), std::string(100'000, 'v')).ok());
+    for (int i = 0; i < 100; ++i)
+      ASSERT_TRUE(early->Put("during" + std::to_string(i), std::string(100'000, 'v')).ok());
     EXPECT_TRUE(store.alive());
   }
   EXPECT_TRUE(store.Connect()->Put("after", "1").ok());
@@ -441,7 +451,8 @@ TEST(MemoryQuota, WhatIsSentBeyondItIsGivenUp) {
   EXPECT_TRUE(MiniCluster::Await([&] {
     for (RawConnection& sender : senders) {
       while (auto frame = sender.Receive(0)) {
-        if (frame->type == RawConnection::kReset || frame->type == RawConnection::kGoAway) return true;
+        if (frame->type == RawConnection::kReset || frame->type == RawConnection::kGoAway)
+          return true;
       }
     }
     return false;

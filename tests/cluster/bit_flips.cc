@@ -142,8 +142,8 @@ bool Print(const std::map<std::string, Row>& table) {
   };
   for (const auto& [name, r] : table) {
     print(name, r);
-    all = {all.bits + r.bits, all.others + r.others, all.right + r.right,
-           all.refused + r.refused, all.wrong + r.wrong};
+    all = {all.bits + r.bits, all.others + r.others, all.right + r.right, all.refused + r.refused,
+           all.wrong + r.wrong};
   }
   print("all", all);
   return all.wrong == 0;
@@ -196,7 +196,8 @@ Flip DoFlip(const Arguments& a, int number, const Pristine& pristine, const std:
   KVD_CHECK_MSG(!files.empty(), kind.name);
   bool other = static_cast<size_t>(number) / kinds.size() % 3 == 2;
   auto damage = other ? static_cast<kvd::Damage>(random.Between(1, 2)) : kvd::Damage::kFlippedBit;
-  Flip flip{kind.name, !other, kvd::DamageFile(files[random.Below(files.size())], damage, random), {}};
+  Flip flip{
+      kind.name, !other, kvd::DamageFile(files[random.Below(files.size())], damage, random), {}};
   if (flip.what) flip.result = Judge(directory, port, pristine);
   return flip;
 }

@@ -1,5 +1,5 @@
-// Real stores on small disks: writes stop before the disk is full and go on by themselves, reads and
-// deletes never stop, and nothing acknowledged is lost.
+// Real stores on small disks: writes stop before the disk is full and go on by themselves, reads
+// and deletes never stop, and nothing acknowledged is lost.
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,9 +22,9 @@ using testing::AnyOf;
 using testing::HasSubstr;
 
 constexpr size_t kDiskMb = 320;
-const std::vector<std::string> kFlags = {
-    "--disk-low-water-mb", "64", "--disk-reserve-mb", "96", "--write-buffer-mb", "1",
-    "--log-keep-mb",       "4",  "--retention-s",     "2"};
+const std::vector<std::string> kFlags = {"--disk-low-water-mb", "64", "--disk-reserve-mb", "96",
+                                         "--write-buffer-mb",   "1",  "--log-keep-mb",     "4",
+                                         "--retention-s",       "2"};
 
 class DiskFull : public testing::Test {
  protected:
@@ -75,7 +75,8 @@ class DiskFull : public testing::Test {
     std::string path = cluster_->DataDir(n) + "/ballast";
     std::ofstream out(path, std::ios::binary | std::ios::app);
     std::string block(1 << 20, 'b');
-    while (std::filesystem::space(cluster_->DataDir(n)).available > (left_mb << 20) && out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    while (std::filesystem::space(cluster_->DataDir(n)).available > (left_mb << 20) &&
+           out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
     }
   }
 
@@ -83,12 +84,14 @@ class DiskFull : public testing::Test {
     return MiniCluster::Await([&] { return cluster_->Metric(n, "kvd_disk_state") == state; }, 30);
   }
   bool AwaitWrites(Client& client, int seconds = 60) {
-    return MiniCluster::Await([&] {
-      std::string key = absl::StrCat("again/", next_++);
-      if (!client.Put(key, "value").ok()) return false;
-      kept_[key] = "value";
-      return true;
-    }, seconds);
+    return MiniCluster::Await(
+        [&] {
+          std::string key = absl::StrCat("again/", next_++);
+          if (!client.Put(key, "value").ok()) return false;
+          kept_[key] = "value";
+          return true;
+        },
+        seconds);
   }
   // Until compactions, and a log cut short, give no more room to go on in.
   absl::Status FillForGood(Client& client) {
@@ -118,10 +121,12 @@ TEST_F(DiskFull, WritesStopBeforeItAndGoOnAfterDeletes) {
   absl::Status refused = FillForGood(*client);
   EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()), HasSubstr("the disk of store 1 is nearly full: "));
-  EXPECT_THAT(std::string(refused.message()), HasSubstr(" bytes are free, writes that add data need "));
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr(" bytes are free, writes that add data need "));
   EXPECT_TRUE(absl::IsResourceExhausted(client->Append("a", "b").status()));
   EXPECT_TRUE(absl::IsResourceExhausted(client->Increment("n", 1).status()));
-  EXPECT_THAT(cluster_->Kvctl({"status"}).output, AnyOf(HasSubstr("LOW, "), HasSubstr("CRITICAL, ")));
+  EXPECT_THAT(cluster_->Kvctl({"status"}).output,
+              AnyOf(HasSubstr("LOW, "), HasSubstr("CRITICAL, ")));
   EXPECT_THAT(cluster_->Kvctl({"put", "k", "v"}).output, HasSubstr("bytes are free"));
   EXPECT_GE(cluster_->Metric(1, "kvd_disk_state"), 1);
   EXPECT_GT(kept_.size(), 100u);

@@ -39,9 +39,7 @@ DiskImage::DiskImage(std::string path, std::string directory, uint64_t bytes)
   Mount();
 }
 
-void DiskImage::Mount() const {
-  MustRun({"/usr/bin/mount", "-o", "loop", path_, directory_});
-}
+void DiskImage::Mount() const { MustRun({"/usr/bin/mount", "-o", "loop", path_, directory_}); }
 
 void DiskImage::CutPower() {
   int fd = open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,10 +1,10 @@
 // Three real stores under load, killed in every way that leaves the disks: what was acknowledged is
 // there, once, and the recorded history is linearizable.
+#include <filesystem>
+
 #include "gtest/gtest.h"
 #include "tests/cluster/load.h"
 #include "tests/cluster/mini_cluster.h"
-
-#include <filesystem>
 
 namespace kvd {
 namespace {

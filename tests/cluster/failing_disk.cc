@@ -1,6 +1,7 @@
-// Loaded into a store before all else, makes reads, writes or syncs of some files fail with EIO, as a bad
-// disk does. A file (FAILING_DISK_FILE) says which, read each time: a letter, r for pread, w for write or
-// s for fsync, then a part of the path. Nothing fails while it is missing or empty. Allocates nothing.
+// Loaded into a store before all else, makes reads, writes or syncs of some files fail with EIO, as
+// a bad disk does. A file (FAILING_DISK_FILE) says which, read each time: a letter, r for pread, w
+// for write or s for fsync, then a part of the path. Nothing fails while it is missing or empty.
+// Allocates nothing.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,7 +43,9 @@ ssize_t Read(int fd, void* buffer, size_t bytes, off64_t at) {
 extern "C" {
 
 ssize_t pread(int fd, void* buffer, size_t bytes, off_t at) { return Read(fd, buffer, bytes, at); }
-ssize_t pread64(int fd, void* buffer, size_t bytes, off64_t at) { return Read(fd, buffer, bytes, at); }
+ssize_t pread64(int fd, void* buffer, size_t bytes, off64_t at) {
+  return Read(fd, buffer, bytes, at);
+}
 
 ssize_t write(int fd, const void* buffer, size_t bytes) {
   if (!Fails('w', fd)) return syscall(SYS_write, fd, buffer, bytes);

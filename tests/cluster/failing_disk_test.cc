@@ -1,5 +1,5 @@
-// A disk that gives EIO: what can't be read is damage, and the state is rebuilt from the others; where
-// a sync fails the process ends, since what it wrote may be gone.
+// A disk that gives EIO: what can't be read is damage, and the state is rebuilt from the others;
+// where a sync fails the process ends, since what it wrote may be gone.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,7 +17,9 @@ using testing::HasSubstr;
 
 constexpr int kKeys = 200;
 
-std::string ValueOf(int i) { return std::string(3000, static_cast<char>('a' + i % 26)) + std::to_string(i); }
+std::string ValueOf(int i) {
+  return std::string(3000, static_cast<char>('a' + i % 26)) + std::to_string(i);
+}
 
 // The largest sorted file of a state.
 std::string LargestFile(const std::string& folder) {
@@ -57,7 +59,8 @@ class FailingDiskTest : public testing::Test {
  protected:
   FailingDiskTest() {
     auto client = cluster_.Connect();
-    for (int i = 0; i < kKeys; ++i) EXPECT_TRUE(client->Put(absl::StrCat("key", i), ValueOf(i)).ok());
+    for (int i = 0; i < kKeys; ++i)
+      EXPECT_TRUE(client->Put(absl::StrCat("key", i), ValueOf(i)).ok());
   }
   void ExpectAllReadable() {
     auto client = cluster_.Connect(std::chrono::seconds(20));
@@ -93,9 +96,9 @@ TEST_F(FailingDiskTest, AStateThatCannotBeReadIsRebuilt) {
   disk_.Fail('r', LargestFile(cluster_.DataDir(victim) + "/data"));
   (void)cluster_.Kvctl({"verify"});
   ExpectAllReadable();
-  ASSERT_TRUE(MiniCluster::Await(
-      [&] { return absl::StrContains(cluster_.Log(victim), "the state is damaged: "); }))
-      << cluster_.Log(victim);
+  ASSERT_TRUE(MiniCluster::Await([&] {
+    return absl::StrContains(cluster_.Log(victim), "the state is damaged: ");
+  })) << cluster_.Log(victim);
   disk_.Mend();
   EXPECT_THAT(cluster_.Log(victim), HasSubstr("Input/output error"));
   ASSERT_TRUE(MiniCluster::Await(

@@ -3,8 +3,8 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "tests/cluster/process.h"
 #include "tests/cluster/fault_cluster.h"
+#include "tests/cluster/process.h"
 
 namespace kvd {
 namespace {

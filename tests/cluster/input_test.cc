@@ -1,6 +1,7 @@
 // Bad input and bad surroundings: a clear error that names what, where and the limit, and nothing
 // else happens.
 #include <arpa/inet.h>
+#include <grpcpp/create_channel.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,8 +9,6 @@
 #include <atomic>
 #include <fstream>
 #include <thread>
-
-#include <grpcpp/create_channel.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -47,7 +46,8 @@ TEST_F(OneStore, LimitsAreNamed) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     return std::string(status.message());
   };
-  EXPECT_THAT(message(client->Put("", "v").status()), HasSubstr("key is 0 bytes, it must be at least 1"));
+  EXPECT_THAT(message(client->Put("", "v").status()),
+              HasSubstr("key is 0 bytes, it must be at least 1"));
   EXPECT_THAT(message(client->Get("").status()), HasSubstr("key is 0 bytes"));
   EXPECT_THAT(message(client->Put(std::string(4097, 'k'), "v").status()),
               HasSubstr("key is 4097 bytes, the limit is 4096"));
@@ -57,7 +57,8 @@ TEST_F(OneStore, LimitsAreNamed) {
   std::vector<Operation> many;
   many.reserve(1025);
   for (int i = 0; i < 1025; ++i) many.push_back(Operation::Put("k" + std::to_string(i), "v"));
-  EXPECT_THAT(message(client->Batch(many).status()), HasSubstr("1025 operations, the limit is 1024"));
+  EXPECT_THAT(message(client->Batch(many).status()),
+              HasSubstr("1025 operations, the limit is 1024"));
   EXPECT_THAT(message(client->Batch({Operation::Put("a", "1"), Operation::Delete("a")}).status()),
               HasSubstr("twice"));
   ScanOptions scan;
@@ -74,9 +75,9 @@ TEST_F(OneStore, LimitsAreNamed) {
 
 TEST_F(OneStore, FilesThatCannotBeOpenedAreNamedWithTheReason) {
   std::string missing = cluster_->DataDir(1) + "/missing/file";
-  for (const auto& words : {std::vector<std::string>{"put", "k", "--file", missing},
-                            std::vector<std::string>{"import", missing},
-                            std::vector<std::string>{"export", missing}}) {
+  for (const auto& words :
+       {std::vector<std::string>{"put", "k", "--file", missing},
+        std::vector<std::string>{"import", missing}, std::vector<std::string>{"export", missing}}) {
     Finished done = cluster_->Kvctl(words);
     EXPECT_EQ(done.exit_code, 2) << done.output;
     EXPECT_THAT(done.output, HasSubstr(missing));
@@ -104,8 +105,9 @@ TEST_F(OneStore, OtherClusterIsRefused) {
 }
 
 TEST_F(OneStore, GarbageOnThePortHurtsNobody) {
-  for (const char* garbage : {"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff",
-                              "\x16\x03\x01\x02", ""}) {
+  for (const char* garbage :
+       {"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff",
+        "\x16\x03\x01\x02", ""}) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address = {};
     address.sin_family = AF_INET;
@@ -183,8 +185,10 @@ TEST(Startup, WrongFlagsNameFlagValueAndRange) {
   EXPECT_THAT(result.output, HasSubstr("--row-cache-mb: -1, must be 0 or more"));
   result = run({"--disk-low-water-mb", "97"});
   EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.output, HasSubstr("--disk-low-water-mb 97 is less than --write-buffer-mb 16 and the log may have "
-                                       "yet to write: at least 98"));
+  EXPECT_THAT(
+      result.output,
+      HasSubstr("--disk-low-water-mb 97 is less than --write-buffer-mb 16 and the log may have "
+                "yet to write: at least 98"));
   result = run({"--disk-reserve-mb", "1"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.output, HasSubstr("--disk-reserve-mb 1 is less than"));
@@ -214,9 +218,11 @@ TEST(Startup, ConfigurationFileHasTheFlagsNames) {
 TEST(Startup, SurroundingsThatDoNotFit) {
   MiniCluster cluster(1);
   ScratchDirectory scratch;
-  auto result = RunProgram({KvdPath(), "--listen", cluster.Address(1), "--data-dir", scratch.path() + "/a"}, 20);
+  auto result = RunProgram(
+      {KvdPath(), "--listen", cluster.Address(1), "--data-dir", scratch.path() + "/a"}, 20);
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.output, HasSubstr("--listen " + cluster.Address(1) + " can't be used: Address already in use"));
+  EXPECT_THAT(result.output, HasSubstr("--listen " + cluster.Address(1) +
+                                       " can't be used: Address already in use"));
   std::string free = "127.0.0.1:" + std::to_string(FreePortPair());
   result = RunProgram({KvdPath(), "--listen", free, "--data-dir", cluster.DataDir(1)}, 20);
   EXPECT_EQ(result.exit_code, 1);
@@ -226,7 +232,8 @@ TEST(Startup, SurroundingsThatDoNotFit) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.output, HasSubstr("--data-dir " + scratch.path() + "/file"));
   cluster.Terminate(1);
-  result = RunProgram({KvdPath(), "--listen", free, "--data-dir", cluster.DataDir(1), "--cluster-id", "4711"}, 20);
+  result = RunProgram(
+      {KvdPath(), "--listen", free, "--data-dir", cluster.DataDir(1), "--cluster-id", "4711"}, 20);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.output, HasSubstr("not to --cluster-id 4711"));
   std::ofstream(cluster.DataDir(1) + "/KVD") << "format 99\nstate ready\n";

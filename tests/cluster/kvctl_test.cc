@@ -117,10 +117,12 @@ TEST_F(KvctlTest, ErrorsHaveTheirExitCodes) {
   EXPECT_EQ(Run({"nonsense"}).exit_code, 2);
   EXPECT_EQ(Run({"get", std::string(5000, 'k')}).exit_code, 2);
   std::string nobody = "127.0.0.1:" + std::to_string(FreePortPair());
-  auto result = RunProgram({KvctlPath(), "--connect", nobody, "--timeout-ms", "500", "get", "k"}, 20);
+  auto result =
+      RunProgram({KvctlPath(), "--connect", nobody, "--timeout-ms", "500", "get", "k"}, 20);
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_THAT(result.output, HasSubstr(nobody));
-  result = RunProgram({KvctlPath(), "--connect", nobody, "--timeout-ms", "500", "put", "k", "v"}, 20);
+  result =
+      RunProgram({KvctlPath(), "--connect", nobody, "--timeout-ms", "500", "put", "k", "v"}, 20);
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_THAT(result.output, HasSubstr("nothing was sent; last: " + nobody));
 }

@@ -14,7 +14,8 @@ bool Voters(MiniCluster& cluster, const std::vector<std::string>& stores) {
     std::string wanted, found;
     for (const std::string& store : stores) wanted += store + " ";
     std::string list = cluster.Kvctl({"member", "list"}).output;
-    for (size_t line = list.find('\n'); line != std::string::npos; line = list.find('\n', line + 1)) {
+    for (size_t line = list.find('\n'); line != std::string::npos;
+         line = list.find('\n', line + 1)) {
       std::string row = list.substr(line + 1, list.find('\n', line + 1) - line - 1);
       if (row.find("  yes  ") != std::string::npos) found += row.substr(0, row.find(' ')) + " ";
     }

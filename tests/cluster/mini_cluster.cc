@@ -53,14 +53,18 @@ MiniCluster::MiniCluster(int stores, std::vector<std::string> flags,
   for (int n = 1; n <= stores; ++n) {
     KVD_CHECK_MSG(Start(n), Log(n));
     // In turn, so that store ids follow the order.
-    KVD_CHECK_MSG(Await([&] {
-      client::ClusterClient cluster({Address(1)}, std::chrono::seconds(2));
-      auto status = cluster.StatusOf(Address(n));
-      if (!status.ok() || status->groups(0).leader_store_id() == 0) return false;
-      int voters = 0;
-      for (const auto& replica : status->groups(0).replicas()) voters += replica.voter() ? 1 : 0;
-      return voters >= std::min(n, 3) && !status->groups(0).shards().empty();
-    }, 40), absl::StrCat("store ", n, " did not join:\n", Log(n)));
+    KVD_CHECK_MSG(Await(
+                      [&] {
+                        client::ClusterClient cluster({Address(1)}, std::chrono::seconds(2));
+                        auto status = cluster.StatusOf(Address(n));
+                        if (!status.ok() || status->groups(0).leader_store_id() == 0) return false;
+                        int voters = 0;
+                        for (const auto& replica : status->groups(0).replicas())
+                          voters += replica.voter() ? 1 : 0;
+                        return voters >= std::min(n, 3) && !status->groups(0).shards().empty();
+                      },
+                      40),
+                  absl::StrCat("store ", n, " did not join:\n", Log(n)));
   }
 }
 
@@ -80,7 +84,9 @@ std::string MiniCluster::Addresses() const {
   return out;
 }
 
-std::string MiniCluster::DataDir(int n) const { return absl::StrCat(directory_.path(), "/store-", n); }
+std::string MiniCluster::DataDir(int n) const {
+  return absl::StrCat(directory_.path(), "/store-", n);
+}
 std::string MiniCluster::Log(int n) const { return ReadAll(DataDir(n) + ".log"); }
 
 void MiniCluster::Launch(int n) {
@@ -97,11 +103,14 @@ bool MiniCluster::Start(int n) {
   if (!Running(n)) Launch(n);
   pid_t pid = Pid(n);
   bool ended = false;
-  Await([&] {
-    int status = 0;
-    ended = waitpid(pid, &status, WNOHANG) == pid;
-    return ended || client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(Address(n)).ok();
-  }, 70);
+  Await(
+      [&] {
+        int status = 0;
+        ended = waitpid(pid, &status, WNOHANG) == pid;
+        return ended ||
+               client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(Address(n)).ok();
+      },
+      70);
   if (ended) stores_[Slot(n)].pid = 0;
   return !ended;
 }
@@ -131,7 +140,9 @@ bool MiniCluster::Await(const std::function<bool()>& condition, int seconds) {
 
 std::string MiniCluster::Metrics(int n) const {
   int port = stores_[Slot(n)].port + 1;
-  return RunProgram({"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(port) + "/metrics"}).output;
+  return RunProgram(
+             {"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(port) + "/metrics"})
+      .output;
 }
 
 double MiniCluster::Metric(int n, const std::string& name) const {
@@ -143,18 +154,20 @@ double MiniCluster::Metric(int n, const std::string& name) const {
 int MiniCluster::Leader(int seconds) {
   int leader = 0;
   client::ClusterClient cluster({}, std::chrono::seconds(1));
-  Await([&] {
-    uint64_t term = 0;
-    for (int n = 1; n <= size(); ++n) {
-      if (!Running(n)) continue;
-      auto status = cluster.StatusOf(Address(n));
-      if (!status.ok() || status->groups(0).role() != v1::GroupStatus::LEADER) continue;
-      if (status->groups(0).term() < term) continue;
-      term = status->groups(0).term();
-      leader = n;
-    }
-    return leader != 0;
-  }, seconds);
+  Await(
+      [&] {
+        uint64_t term = 0;
+        for (int n = 1; n <= size(); ++n) {
+          if (!Running(n)) continue;
+          auto status = cluster.StatusOf(Address(n));
+          if (!status.ok() || status->groups(0).role() != v1::GroupStatus::LEADER) continue;
+          if (status->groups(0).term() < term) continue;
+          term = status->groups(0).term();
+          leader = n;
+        }
+        return leader != 0;
+      },
+      seconds);
   return leader;
 }
 

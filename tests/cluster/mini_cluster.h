@@ -30,12 +30,12 @@ class MiniCluster {
   bool Start(int n);
   // Starts store n and does not wait for it.
   void Launch(int n);
-  void Kill(int n);                 // SIGKILL, and waits
-  int Terminate(int n);             // SIGTERM; its exit code
+  void Kill(int n);      // SIGKILL, and waits
+  int Terminate(int n);  // SIGTERM; its exit code
   bool Running(int n) const { return stores_[Slot(n)].pid != 0; }
   pid_t Pid(int n) const { return stores_[Slot(n)].pid; }
   std::string Address(int n) const;
-  std::string Addresses() const;    // comma-separated
+  std::string Addresses() const;  // comma-separated
   std::string DataDir(int n) const;
   std::string Log(int n) const;
 

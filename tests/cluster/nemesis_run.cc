@@ -96,8 +96,8 @@ class OneRun {
     uint64_t before = load.writes();
     Wait(hold_ms - kUnderWayMs);
     if (load.writes() == before) return;
-    cluster_->AddProblem(absl::StrCat(load.writes() - before,
-                                      " writes were acknowledged without a majority"));
+    cluster_->AddProblem(
+        absl::StrCat(load.writes() - before, " writes were acknowledged without a majority"));
   }
 
   void AwaitProgress(const RecordedLoad& load, const std::string& since) {

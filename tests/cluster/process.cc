@@ -66,17 +66,22 @@ Finished RunProgram(const std::vector<std::string>& words, int seconds, const st
 
 bool IsEnding(pid_t pid) {
   constexpr uint64_t kKillBit = uint64_t{1} << (SIGKILL - 1);
-  for (absl::string_view line : absl::StrSplit(ReadAll(absl::StrCat("/proc/", pid, "/status")), '\n')) {
-    std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar("\t "), absl::SkipEmpty());
+  for (absl::string_view line :
+       absl::StrSplit(ReadAll(absl::StrCat("/proc/", pid, "/status")), '\n')) {
+    std::vector<std::string> words =
+        absl::StrSplit(line, absl::ByAnyChar("\t "), absl::SkipEmpty());
     if (words.size() < 2) continue;
     if (words[0] == "State:" && (words[1] == "Z" || words[1] == "X")) return true;
     uint64_t pending = 0;
-    if (words[0] == "ShdPnd:" && absl::SimpleHexAtoi(words[1], &pending) && (pending & kKillBit) != 0) return true;
+    if (words[0] == "ShdPnd:" && absl::SimpleHexAtoi(words[1], &pending) &&
+        (pending & kKillBit) != 0)
+      return true;
   }
   // The ninth field: flags of the kernel, among them that it exits. The second may hold spaces.
   constexpr uint64_t kExiting = 4;
   std::string stat = ReadAll(absl::StrCat("/proc/", pid, "/stat"));
-  std::vector<std::string> words = absl::StrSplit(stat.substr(stat.rfind(')') + 1), ' ', absl::SkipEmpty());
+  std::vector<std::string> words =
+      absl::StrSplit(stat.substr(stat.rfind(')') + 1), ' ', absl::SkipEmpty());
   uint64_t flags = 0;
   return words.size() > 6 && absl::SimpleAtoi(words[6], &flags) && (flags & kExiting) != 0;
 }

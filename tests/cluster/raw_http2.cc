@@ -18,7 +18,8 @@ constexpr uint8_t kAck = 1;
 
 std::string BigEndian(uint64_t value, int bytes) {
   std::string out;
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>(value >> shift));
   return out;
 }
 
@@ -30,7 +31,8 @@ uint32_t ReadBigEndian(const std::string& bytes, size_t at, size_t count) {
 
 // HPACK, a literal that is not indexed, with a new name (RFC 7541, 6.2.2); both below 127 bytes.
 std::string Literal(const std::string& name, const std::string& value) {
-  return std::string(1, '\0') + static_cast<char>(name.size()) + name + static_cast<char>(value.size()) + value;
+  return std::string(1, '\0') + static_cast<char>(name.size()) + name +
+         static_cast<char>(value.size()) + value;
 }
 
 std::string RequestHeaders(const std::string& path) {
@@ -69,7 +71,8 @@ bool RawConnection::Send(const std::string& bytes) {
   return true;
 }
 
-bool RawConnection::SendFrame(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
+bool RawConnection::SendFrame(uint8_t type, uint8_t flags, uint32_t stream,
+                              const std::string& payload) {
   return Send(BigEndian(payload.size(), 3) + static_cast<char>(type) + static_cast<char>(flags) +
               BigEndian(stream, 4) + payload);
 }
@@ -94,13 +97,15 @@ bool RawConnection::BeginHeaders(uint32_t stream, const std::string& path) {
 }
 
 bool RawConnection::SendMessage(uint32_t stream, const std::string& message) {
-  return SendFrame(kData, kEndStream, stream, std::string(1, '\0') + BigEndian(message.size(), 4) + message);
+  return SendFrame(kData, kEndStream, stream,
+                   std::string(1, '\0') + BigEndian(message.size(), 4) + message);
 }
 
 bool RawConnection::Fill(size_t bytes, int seconds) {
   auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (received_.size() < bytes) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
     pollfd readable = {fd_, POLLIN, 0};
     int wait = static_cast<int>(std::max<int64_t>(left.count(), 0));
     if (poll(&readable, 1, wait) <= 0) return false;
@@ -128,7 +133,8 @@ std::optional<RawConnection::Frame> RawConnection::Receive(int seconds) {
 bool RawConnection::AwaitClose(int seconds) {
   auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (true) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
     pollfd readable = {fd_, POLLIN, 0};
     if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) return false;
     char buffer[16 << 10];
@@ -139,7 +145,8 @@ bool RawConnection::AwaitClose(int seconds) {
 std::optional<uint32_t> RawConnection::AwaitGoAway(int seconds) {
   while (auto frame = Receive(seconds)) {
     // Last stream, error code, text.
-    if (frame->type == kGoAway && frame->payload.size() >= 8) return ReadBigEndian(frame->payload, 4, 4);
+    if (frame->type == kGoAway && frame->payload.size() >= 8)
+      return ReadBigEndian(frame->payload, 4, 4);
   }
   return std::nullopt;
 }

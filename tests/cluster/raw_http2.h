@@ -1,4 +1,5 @@
-// A client that speaks HTTP/2 by hand, as badly as a test wants it to. Blocks; every wait has a limit.
+// A client that speaks HTTP/2 by hand, as badly as a test wants it to. Blocks; every wait has a
+// limit.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,15 @@ namespace kvd {
 
 class RawConnection {
  public:
-  enum FrameType : uint8_t { kData = 0, kHeaders = 1, kReset = 3, kSettings = 4, kPing = 6, kGoAway = 7,
-                             kContinuation = 9 };
+  enum FrameType : uint8_t {
+    kData = 0,
+    kHeaders = 1,
+    kReset = 3,
+    kSettings = 4,
+    kPing = 6,
+    kGoAway = 7,
+    kContinuation = 9
+  };
   struct Frame {
     uint8_t type = 0;
     uint8_t flags = 0;

@@ -121,15 +121,14 @@ absl::StatusOr<Verification> VerificationAt(client::ClusterClient& client,
   if (answer.ok() && (!ended || answer->state() != Verification::DONE || !answer->hashed()))
     answer = absl::UnavailableError("its state could not be hashed");
   if (answer.ok() && answer->damaged() > 0) {
-    return absl::DataLossError(
-        absl::StrCat(answer->damaged(), " of what it stores is damaged: ",
-                     answer->damage().empty() ? "" : answer->damage(0)));
+    return absl::DataLossError(absl::StrCat(answer->damaged(), " of what it stores is damaged: ",
+                                            answer->damage().empty() ? "" : answer->damage(0)));
   }
   return answer;
 }
 
-// As `kvctl verify`: every member's hash of its state at one index of the log, history included, and
-// the checksums of everything it stores.
+// As `kvctl verify`: every member's hash of its state at one index of the log, history included,
+// and the checksums of everything it stores.
 absl::Status VerifyOnce(const FaultCluster& cluster) {
   client::ClusterClient client(cluster.Addresses(), std::chrono::seconds(10));
   auto started = client.StartVerification();
@@ -149,10 +148,10 @@ absl::Status VerifyOnce(const FaultCluster& cluster) {
       first = *std::move(answer);
     } else if (answer->hash() != first->hash() || answer->keys() != first->keys() ||
                answer->versions() != first->versions()) {
-      return absl::DataLossError(absl::StrCat(
-          "verify: stores ", members[0], " and ", n, " differ at index ", request.index(), ": ",
-          first->keys(), " and ", answer->keys(), " keys, ", first->versions(), " and ",
-          answer->versions(), " versions"));
+      return absl::DataLossError(
+          absl::StrCat("verify: stores ", members[0], " and ", n, " differ at index ",
+                       request.index(), ": ", first->keys(), " and ", answer->keys(), " keys, ",
+                       first->versions(), " and ", answer->versions(), " versions"));
     }
   }
   return absl::OkStatus();

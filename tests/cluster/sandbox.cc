@@ -30,7 +30,8 @@ void DieWithParent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 // Mounts that are seen by nobody else: process ids as they are in here, and namespaces' names.
 void MountOwn() {
-  // In a chroot "/" is no mount point, which ip wants it to be: the same is mounted once more, and entered.
+  // In a chroot "/" is no mount point, which ip wants it to be: the same is mounted once more, and
+  // entered.
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     bool entered = errno == EINVAL && mount("/", "/mnt", nullptr, MS_BIND | MS_REC, nullptr) == 0 &&
                    chroot("/mnt") == 0 && chdir("/") == 0 &&

@@ -27,10 +27,12 @@ class ServiceTest : public testing::Test {
     follower_ = cluster_->Leader() % 3 + 1;
     // One that was just started answers before it has heard of a leader.
     EXPECT_TRUE(MiniCluster::Await([&] {
-      auto status = client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster_->Address(follower_));
+      auto status =
+          client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster_->Address(follower_));
       return status.ok() && status->groups_size() > 0 && status->groups(0).leader_store_id() != 0;
     }));
-    channel_ = grpc::CreateChannel(cluster_->Address(follower_), grpc::InsecureChannelCredentials());
+    channel_ =
+        grpc::CreateChannel(cluster_->Address(follower_), grpc::InsecureChannelCredentials());
     kv_ = v1::Kv::NewStub(channel_);
   }
 
@@ -41,8 +43,8 @@ class ServiceTest : public testing::Test {
 };
 MiniCluster* ServiceTest::cluster_ = nullptr;
 
-// The callback of an answer holds up the loop until the timeout of its call is due: the call has ended,
-// and stays so.
+// The callback of an answer holds up the loop until the timeout of its call is due: the call has
+// ended, and stays so.
 TEST_F(ServiceTest, ATimeoutThatIsDueAfterTheAnswerEndsNothing) {
   CqLoop loop(std::make_unique<grpc::CompletionQueue>());
   auto network = std::make_unique<client::GrpcNetwork>(&loop);
@@ -119,7 +121,8 @@ TEST_F(ServiceTest, AnyStoreAnswersEveryUnaryRequest) {
 
 TEST_F(ServiceTest, AScanAtAFollowerIsPassedOnInPages) {
   auto client = cluster_->Connect();
-  for (int i = 0; i < 300; ++i) ASSERT_TRUE(client->Put("page/" + std::to_string(1000 + i), std::string(1000, 'x')).ok());
+  for (int i = 0; i < 300; ++i)
+    ASSERT_TRUE(client->Put("page/" + std::to_string(1000 + i), std::string(1000, 'x')).ok());
   for (bool reverse : {false, true}) {
     grpc::ClientContext context;
     v1::ScanRequest request;
@@ -146,13 +149,15 @@ TEST_F(ServiceTest, AScanAtAFollowerIsPassedOnInPages) {
   }
 }
 
-// A plain client asks once. Leadership goes from store to store, then the leader dies: each scan waits for
-// the next leader and is whole.
+// A plain client asks once. Leadership goes from store to store, then the leader dies: each scan
+// waits for the next leader and is whole.
 TEST_F(ServiceTest, AScanAtAnyStoreWaitsForTheNextLeader) {
   auto client = cluster_->Connect();
-  for (int i = 0; i < 20; ++i) ASSERT_TRUE(client->Put("wait/" + std::to_string(100 + i), "v").ok());
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(client->Put("wait/" + std::to_string(100 + i), "v").ok());
   auto scan = [](int store) {
-    auto stub = v1::Kv::NewStub(grpc::CreateChannel(cluster_->Address(store), grpc::InsecureChannelCredentials()));
+    auto stub = v1::Kv::NewStub(
+        grpc::CreateChannel(cluster_->Address(store), grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     v1::ScanRequest request;
@@ -177,7 +182,10 @@ TEST_F(ServiceTest, AScanAtAnyStoreWaitsForTheNextLeader) {
   for (int i = 0; i < 5; ++i) {
     int old = cluster_->Leader();
     cluster_->Kvctl({"member", "transfer"});
-    EXPECT_TRUE(MiniCluster::Await([&] { int now = cluster_->Leader(); return now != 0 && now != old; }));
+    EXPECT_TRUE(MiniCluster::Await([&] {
+      int now = cluster_->Leader();
+      return now != 0 && now != old;
+    }));
   }
   stop = true;
   for (auto& scanner : scanners) EXPECT_EQ(scanner.get(), "20 rows");
@@ -283,10 +291,10 @@ TEST_F(ServiceTest, MetricsAreOfTheirKind) {
     return cluster_->Metrics(leader).find("kvd_log_sync_seconds_count") != std::string::npos;
   }));
   std::string told = cluster_->Metrics(leader);
-  for (const char* line : {"# TYPE kvd_requests_total counter", "# TYPE kvd_request_seconds histogram",
-                           "# TYPE kvd_raft_proposals_total counter",
-                           "# TYPE kvd_log_sync_seconds histogram", "# TYPE kvd_raft_term gauge",
-                           "# TYPE process_cpu_seconds_total counter"}) {
+  for (const char* line :
+       {"# TYPE kvd_requests_total counter", "# TYPE kvd_request_seconds histogram",
+        "# TYPE kvd_raft_proposals_total counter", "# TYPE kvd_log_sync_seconds histogram",
+        "# TYPE kvd_raft_term gauge", "# TYPE process_cpu_seconds_total counter"}) {
     EXPECT_NE(told.find(line), std::string::npos) << line << "\n" << told;
   }
   EXPECT_EQ(told.find("kvd_log_sync_seconds_count 0\n"), std::string::npos);
@@ -325,11 +333,14 @@ TEST_F(ServiceTest, ReflectionDescribesTheServices) {
   request.set_list_services("*");
   ASSERT_TRUE(stream->Write(request) && stream->Read(&response));
   std::vector<std::string> names;
-  for (const auto& service : response.list_services_response().service()) names.push_back(service.name());
-  EXPECT_THAT(names, testing::IsSupersetOf({"kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health"}));
+  for (const auto& service : response.list_services_response().service())
+    names.push_back(service.name());
+  EXPECT_THAT(names,
+              testing::IsSupersetOf({"kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health"}));
   request.set_file_containing_symbol("kvd.v1.Kv.Get");
   ASSERT_TRUE(stream->Write(request) && stream->Read(&response));
-  EXPECT_GE(response.file_descriptor_response().file_descriptor_proto_size(), 2) << "with its import";
+  EXPECT_GE(response.file_descriptor_response().file_descriptor_proto_size(), 2)
+      << "with its import";
   request.set_file_containing_symbol("no.such.thing");
   ASSERT_TRUE(stream->Write(request) && stream->Read(&response));
   EXPECT_EQ(response.error_response().error_code(), static_cast<int>(grpc::StatusCode::NOT_FOUND));

@@ -69,7 +69,10 @@ void Decay(const std::string& data_dir) {
 // sorted files.
 class StateDamage : public testing::Test {
  protected:
-  StateDamage() : cluster_(3, {"--block-cache-mb", "1", "--row-cache-mb", "0", "--log-keep-mb", "1"}) { Load(cluster_); }
+  StateDamage()
+      : cluster_(3, {"--block-cache-mb", "1", "--row-cache-mb", "0", "--log-keep-mb", "1"}) {
+    Load(cluster_);
+  }
 
   void Flush(int n) {
     ASSERT_EQ(cluster_.Terminate(n), 0);

@@ -1,7 +1,7 @@
 // Loaded into a store before all else, moves its wall clock by what a file says (WALL_CLOCK_FILE: a
-// whole number of seconds, in text), read each time; the other clocks are left alone. Asks the kernel
-// itself and allocates nothing: an allocator may want the time before anything is set up, where
-// libfaketime, which looks for the real functions first, does not come back.
+// whole number of seconds, in text), read each time; the other clocks are left alone. Asks the
+// kernel itself and allocates nothing: an allocator may want the time before anything is set up,
+// where libfaketime, which looks for the real functions first, does not come back.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>

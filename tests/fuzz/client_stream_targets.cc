@@ -1,9 +1,10 @@
-// What a client takes from a store over gRPC itself: streams of a scan, answers of the Cluster service.
-#include <deque>
-#include <utility>
-
+// What a client takes from a store over gRPC itself: streams of a scan, answers of the Cluster
+// service.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/server_builder.h>
+
+#include <deque>
+#include <utility>
 
 #include "client/src/cluster_client.h"
 #include "kvd/client.h"

@@ -65,13 +65,15 @@ KVD_FUZZ_TARGET(client_response) {
     ++open;
     auto ended = std::make_shared<bool>(false);
     RequestItem asked = item;
-    session.Submit(std::move(item), loop.Now() + milliseconds(500), [&open, ended, asked](const auto& answer) {
-      KVD_CHECK(!*ended);
-      *ended = true;
-      --open;
-      if (answer.ok()) KVD_CHECK(!answer->has_error() && fuzz::Answers(asked, *answer));
-      Convert(answer);
-    });
+    session.Submit(std::move(item), loop.Now() + milliseconds(500),
+                   [&open, ended, asked](const auto& answer) {
+                     KVD_CHECK(!*ended);
+                     *ended = true;
+                     --open;
+                     if (answer.ok())
+                       KVD_CHECK(!answer->has_error() && fuzz::Answers(asked, *answer));
+                     Convert(answer);
+                   });
     scheduler.RunUntil(scheduler.now() + milliseconds(5));
   }
   scheduler.RunUntil(scheduler.now() + std::chrono::seconds(1));
@@ -83,12 +85,14 @@ KVD_FUZZ_TARGET(import_record) {
   std::string line(input);
   auto raw = kvctl::ParseRawRecord(line);
   if (raw) {
-    auto again = kvctl::ParseRawRecord(kvctl::Escape(raw->first) + "\t" + kvctl::Escape(raw->second));
+    auto again =
+        kvctl::ParseRawRecord(kvctl::Escape(raw->first) + "\t" + kvctl::Escape(raw->second));
     KVD_CHECK(again == raw);
   }
   auto json = kvctl::ParseJsonRecord(line);
   if (json) {
-    std::string made = "{" + kvctl::JsonBytes("key", json->first) + ", " + kvctl::JsonBytes("value", json->second) + "}";
+    std::string made = "{" + kvctl::JsonBytes("key", json->first) + ", " +
+                       kvctl::JsonBytes("value", json->second) + "}";
     KVD_CHECK(kvctl::ParseJsonRecord(made) == json);
   }
   std::string text = kvctl::Escape(input);
@@ -162,7 +166,8 @@ void ShowVerdicts(Reader& r, bool json) {
     KVD_CHECK(replica.verdict != "ok" || (replica.Counts() && replica.answer.damaged() == 0));
     CheckText(replica.verdict, false);
   }
-  CheckText(json ? kvctl::VerifiedJson(replicas, 7, false) : kvctl::VerifiedTable(replicas, 7), json);
+  CheckText(json ? kvctl::VerifiedJson(replicas, 7, false) : kvctl::VerifiedTable(replicas, 7),
+            json);
 }
 
 // What kvctl shows of whatever stores answer.

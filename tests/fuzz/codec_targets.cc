@@ -7,8 +7,8 @@
 namespace kvd {
 namespace {
 
-// The first bytes say which reads to make of the rest: none goes beyond the end, and after the first
-// that fails all give nothing.
+// The first bytes say which reads to make of the rest: none goes beyond the end, and after the
+// first that fails all give nothing.
 KVD_FUZZ_TARGET(codec) {
   size_t steps = input.empty() ? 0 : static_cast<uint8_t>(input[0]) % 32;
   if (input.size() < 1 + steps) return;
@@ -22,7 +22,9 @@ KVD_FUZZ_TARGET(codec) {
     switch (step & 7) {
       case 0: w.Byte(static_cast<uint8_t>(read = r.Byte())); break;
       case 1: w.Varint(read = r.Varint()); break;
-      case 2: w.SignedVarint(static_cast<int64_t>(read = static_cast<uint64_t>(r.SignedVarint()))); break;
+      case 2:
+        w.SignedVarint(static_cast<int64_t>(read = static_cast<uint64_t>(r.SignedVarint())));
+        break;
       case 3: w.Fixed32(static_cast<uint32_t>(read = r.Fixed32())); break;
       case 4: w.Fixed64(read = r.Fixed64()); break;
       case 5: w.Bytes(r.Bytes()); break;

@@ -1,10 +1,10 @@
-// The program under libFuzzer. KVD_FUZZ_TARGET names the target: by environment, so that libFuzzer's
-// own child processes have it too.
+// The program under libFuzzer. KVD_FUZZ_TARGET names the target: by environment, so that
+// libFuzzer's own child processes have it too.
+#include <google/protobuf/stubs/logging.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-
-#include <google/protobuf/stubs/logging.h>
 
 #include "tests/fuzz/target.h"
 
@@ -17,7 +17,8 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   auto found = kvd::fuzz::Targets().find(name == nullptr ? "" : name);
   if (found == kvd::fuzz::Targets().end()) {
     std::fprintf(stderr, "KVD_FUZZ_TARGET must name one of:");
-    for (const auto& [known, unused] : kvd::fuzz::Targets()) std::fprintf(stderr, " %s", known.c_str());
+    for (const auto& [known, unused] : kvd::fuzz::Targets())
+      std::fprintf(stderr, " %s", known.c_str());
     std::fprintf(stderr, "\n");
     std::exit(2);
   }

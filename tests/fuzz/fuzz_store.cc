@@ -157,7 +157,8 @@ service::ResponseItem FuzzStore::Execute(const service::RequestItem& item) {
   Elapse(milliseconds(5));
   KVD_CHECK(answers == 1);
   KVD_CHECK(answer.id() == item.id());
-  KVD_CHECK(answer.has_error() ? answer.error().code() != 0 && answer.response_case() == 0 : Answers(item, answer));
+  KVD_CHECK(answer.has_error() ? answer.error().code() != 0 && answer.response_case() == 0
+                               : Answers(item, answer));
   (void)answer.SerializeAsString();
   return answer;
 }
@@ -188,14 +189,31 @@ bool Answers(const service::RequestItem& request, const service::ResponseItem& r
 }
 
 uint64_t TakeNumber(Reader& r) {
-  constexpr uint64_t kLimits[] = {0, 1, 2, 77, 1023, 4096, 4097, kKeyBytesMax, kDeleteRangeKeysMax, kTtlMillisMax,
-                                  kStalenessMillisMax, uint64_t{1} << 31, uint64_t{1} << 32, uint64_t{1} << 62,
-                                  uint64_t{1} << 63, ~uint64_t{0}};
+  constexpr uint64_t kLimits[] = {0,
+                                  1,
+                                  2,
+                                  77,
+                                  1023,
+                                  4096,
+                                  4097,
+                                  kKeyBytesMax,
+                                  kDeleteRangeKeysMax,
+                                  kTtlMillisMax,
+                                  kStalenessMillisMax,
+                                  uint64_t{1} << 31,
+                                  uint64_t{1} << 32,
+                                  uint64_t{1} << 62,
+                                  uint64_t{1} << 63,
+                                  ~uint64_t{0}};
   uint8_t kind = r.Byte();
   if (kind < 64) return kind;
-  if (kind < 192) return kLimits[kind % std::size(kLimits)] + (kind < 128 ? 0 : static_cast<uint64_t>(r.Byte() % 3) - 1);
+  if (kind < 192)
+    return kLimits[kind % std::size(kLimits)] +
+           (kind < 128 ? 0 : static_cast<uint64_t>(r.Byte() % 3) - 1);
   // Timestamps about the simulated present.
-  if (kind < 224) return (uint64_t{1'700'000'000'000} + uint64_t{3'600'000} + r.Varint() % 8'000'000) << kTimestampCounterBits;
+  if (kind < 224)
+    return (uint64_t{1'700'000'000'000} + uint64_t{3'600'000} + r.Varint() % 8'000'000)
+           << kTimestampCounterBits;
   return r.Varint();
 }
 

@@ -9,8 +9,8 @@ namespace kvd::fuzz {
 
 class FuzzStore {
  public:
-  // Replica 1, on store 1, of a group with `voters` voters on as many stores, of which only this one
-  // exists. The only voter leads, and its cluster is bootstrapped.
+  // Replica 1, on store 1, of a group with `voters` voters on as many stores, of which only this
+  // one exists. The only voter leads, and its cluster is bootstrapped.
   explicit FuzzStore(uint64_t voters);
 
   sim::SimStore& store() { return store_; }

@@ -48,10 +48,12 @@ KVD_FUZZ_TARGET(log_record) {
     KVD_CHECK(DecodeMeta(EncodeMeta(record), &again) && EncodeMeta(again) == EncodeMeta(record));
   }
   if (DecodeState(value, &record)) {
-    KVD_CHECK(DecodeState(EncodeState(record), &again) && EncodeState(again) == EncodeState(record));
+    KVD_CHECK(DecodeState(EncodeState(record), &again) &&
+              EncodeState(again) == EncodeState(record));
   }
   if (DecodeRecord(value, &record)) {
-    KVD_CHECK(DecodeRecord(EncodeRecord(record), &again) && EncodeRecord(again) == EncodeRecord(record));
+    KVD_CHECK(DecodeRecord(EncodeRecord(record), &again) &&
+              EncodeRecord(again) == EncodeRecord(record));
   }
   if (kind != LogKind::kEntry) return;
   // With a checksum that fits, which chance would not find: what is written is read.
@@ -61,7 +63,8 @@ KVD_FUZZ_TARGET(log_record) {
   made.type = EntryType::kCommand;
   made.data = value;
   auto back = DecodeEntry(key, EncodeEntry(key, made, Term(1)));
-  KVD_CHECK(back && back->entry->term == made.term && back->entry->data == made.data && back->previous == Term(1));
+  KVD_CHECK(back && back->entry->term == made.term && back->entry->data == made.data &&
+            back->previous == Term(1));
   KVD_CHECK(!found || found->entry->index == index);
 }
 
@@ -87,9 +90,11 @@ KVD_FUZZ_TARGET(side_file) {
   (*file)->NoteBatch(batch.value_or(0));
   file->reset();
   file = SideFile::Open(path);
-  KVD_CHECK(file.ok() && (*file)->batch() == batch.value_or(0) && (*file)->records().contains(GroupId(7)));
+  KVD_CHECK(file.ok() && (*file)->batch() == batch.value_or(0) &&
+            (*file)->records().contains(GroupId(7)));
   for (const auto& [group, record] : records) {
-    bool same = group == GroupId(7) || EncodeRecord((*file)->records().at(group)) == EncodeRecord(record);
+    bool same =
+        group == GroupId(7) || EncodeRecord((*file)->records().at(group)) == EncodeRecord(record);
     KVD_CHECK(same);
   }
 }
@@ -109,7 +114,8 @@ class Replica {
     disk_.start.configuration = ThreeVoters();
     InitialState initial;
     initial.start = disk_.start;
-    core_ = std::make_unique<Core>(ReplicaId(kSelf), CoreOptions(), std::move(initial), &disk_, now_, 1);
+    core_ = std::make_unique<Core>(ReplicaId(kSelf), CoreOptions(), std::move(initial), &disk_,
+                                   now_, 1);
   }
 
   const Core& core() const { return *core_; }
@@ -124,8 +130,10 @@ class Replica {
     Settle();
   }
   void Step(const Message& message) {
-    // Two leaders of one term are beyond what Raft survives: the core ends the process, as it should.
-    bool from_leader = message.type == MessageType::kAppend || message.type == MessageType::kHeartbeat;
+    // Two leaders of one term are beyond what Raft survives: the core ends the process, as it
+    // should.
+    bool from_leader =
+        message.type == MessageType::kAppend || message.type == MessageType::kHeartbeat;
     if (core_->IsLeader() && from_leader && message.term == core_->term()) return;
     core_->Step(now_, message);
     Settle();

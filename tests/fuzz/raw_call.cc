@@ -19,8 +19,8 @@ void RawCall::Write() {
   messages_.pop_front();
   sent_ = grpc::ByteBuffer(&slice, 1);
   stream_->Write(sent_, Tag([this](bool ok) {
-    if (ok) Write();
-  }));
+                   if (ok) Write();
+                 }));
 }
 
 void RawCall::Read() {

@@ -1,13 +1,13 @@
 // A call of any method, whose messages are any bytes, made on the loop that also serves it.
 #pragma once
 
+#include <grpcpp/channel.h>
+#include <grpcpp/generic/generic_stub.h>
+
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
-
-#include <grpcpp/channel.h>
-#include <grpcpp/generic/generic_stub.h>
 
 #include "raft/runtime/cq_loop.h"
 
@@ -18,8 +18,8 @@ class RawCall : public std::enable_shared_from_this<RawCall> {
   // `ended` is called once.
   explicit RawCall(std::function<void()> ended) : ended_(std::move(ended)) {}
 
-  // Sends the messages, then no more; takes what is answered, to the end of the call. It is cancelled
-  // after `limit`.
+  // Sends the messages, then no more; takes what is answered, to the end of the call. It is
+  // cancelled after `limit`.
   void Start(CqLoop* loop, const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
              std::deque<std::string> messages, Duration limit);
 

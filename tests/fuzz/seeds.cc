@@ -15,8 +15,8 @@
 #include "raft/side_file.h"
 #include "raft/wire.h"
 #include "server/data_directory.h"
-#include "server/state_files.h"
 #include "server/shard/command.h"
+#include "server/state_files.h"
 #include "server/storage/mvcc_key.h"
 #include "tests/fuzz/fuzz_store.h"
 #include "tests/scratch_directory.h"
@@ -76,9 +76,11 @@ void VocabularySeeds(const Seeds& seeds) {
   w.Fixed64(2);
   w.Bytes("bytes");
   seeds.Add("codec", "each", bytes);
-  seeds.Add("error_status", "not-leader", SerializeStatus(NotLeaderError(GroupId(1), StoreId(3), "host:1")));
+  seeds.Add("error_status", "not-leader",
+            SerializeStatus(NotLeaderError(GroupId(1), StoreId(3), "host:1")));
   seeds.Add("error_status", "limit", SerializeStatus(LimitError("key", 4096, 5000, "bytes")));
-  seeds.Add("error_status", "expired", SerializeStatus(SessionExpiredError(Timestamp(5), Timestamp(9))));
+  seeds.Add("error_status", "expired",
+            SerializeStatus(SessionExpiredError(Timestamp(5), Timestamp(9))));
   seeds.Add("import_record", "json", R"({"key": "k", "value_base64": "AAE="})");
   seeds.Add("import_record", "raw", "k\\x00\tvalue\\n");
 }
@@ -107,7 +109,8 @@ void DiskSeeds(const Seeds& seeds) {
   entry.type = raft::EntryType::kCommand;
   entry.data = "command";
   std::string key = raft::EntryKey(group, entry.index);
-  seeds.Add("log_record", "entry", Pieces().Bytes(key).out() + raft::EncodeEntry(key, entry, Term(2)));
+  seeds.Add("log_record", "entry",
+            Pieces().Bytes(key).out() + raft::EncodeEntry(key, entry, Term(2)));
   raft::GroupRecord record;
   record.version = 3;
   record.replica = ReplicaId(2);
@@ -115,16 +118,20 @@ void DiskSeeds(const Seeds& seeds) {
   record.hard_state = {Term(4), ReplicaId(2), Index(7)};
   record.last = Index(9);
   record.last_term = Term(3);
-  seeds.Add("log_record", "meta",
-            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kMeta)).out() + raft::EncodeMeta(record));
-  seeds.Add("log_record", "state",
-            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kState)).out() + raft::EncodeState(record));
+  seeds.Add(
+      "log_record", "meta",
+      Pieces().Bytes(raft::LogKey(group, raft::LogKind::kMeta)).out() + raft::EncodeMeta(record));
+  seeds.Add(
+      "log_record", "state",
+      Pieces().Bytes(raft::LogKey(group, raft::LogKind::kState)).out() + raft::EncodeState(record));
   seeds.Add("log_record", "whole",
-            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kState)).out() + raft::EncodeRecord(record));
+            Pieces().Bytes(raft::LogKey(group, raft::LogKind::kState)).out() +
+                raft::EncodeRecord(record));
   std::string batch = std::string("\x05\0\0\0\0\0\0\0\x01\0\0\0", 12) + "operations";
   seeds.Add("wal_tail", "whole", WalRecord(1, batch) + WalRecord(1, batch));
-  seeds.Add("wal_tail", "parts-and-zeroes", WalRecord(2, batch.substr(0, 9)) + WalRecord(3, batch.substr(9, 4)) +
-                                                WalRecord(4, batch.substr(13)) + std::string(40, '\0'));
+  seeds.Add("wal_tail", "parts-and-zeroes",
+            WalRecord(2, batch.substr(0, 9)) + WalRecord(3, batch.substr(9, 4)) +
+                WalRecord(4, batch.substr(13)) + std::string(40, '\0'));
   seeds.Add("wal_tail", "torn", WalRecord(1, batch) + WalRecord(1, batch).substr(0, 15));
   ScratchDirectory directory;
   std::string side = directory.path() + "/side";
@@ -135,7 +142,8 @@ void DiskSeeds(const Seeds& seeds) {
   }
   std::ifstream in(side, std::ios::binary);
   seeds.Add("side_file", "one-group", std::string((std::istreambuf_iterator<char>(in)), {}));
-  server::StoreIdentity identity{server::StoreIdentity::State::kReady, ClusterId(77), StoreId(1), ReplicaId(1), 9};
+  server::StoreIdentity identity{server::StoreIdentity::State::kReady, ClusterId(77), StoreId(1),
+                                 ReplicaId(1), 9};
   seeds.Add("data_directory", "ready", server::FormatIdentity(identity));
   server::Peers peers{ClusterId(77), StoreId(2), ReplicaId(5), {}};
   peers.members.push_back({ReplicaId(1), StoreId(1), true, "127.0.0.1:7480"});
@@ -145,7 +153,8 @@ void DiskSeeds(const Seeds& seeds) {
   identity.state = server::StoreIdentity::State::kJoining;
   identity.lost = StoreId(9);
   seeds.Add("data_directory", "lost", server::FormatIdentity(identity));
-  seeds.Add("data_directory", "joining", "format 2\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
+  seeds.Add("data_directory", "joining",
+            "format 2\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
 }
 
 void StorageSeeds(const Seeds& seeds) {
@@ -159,7 +168,8 @@ void StorageSeeds(const Seeds& seeds) {
   version.kind = storage::VersionKind::kOutcome;
   version.outcome = "outcome";
   seeds.Add("version", "outcome", storage::Encode(version));
-  seeds.Add("mvcc_key", "key", storage::VersionKey(GroupId(1), std::string("a\0b", 3), Timestamp(500)));
+  seeds.Add("mvcc_key", "key",
+            storage::VersionKey(GroupId(1), std::string("a\0b", 3), Timestamp(500)));
   seeds.Add("mvcc_key", "pair", Pieces().Bytes(std::string("a\0", 2)).out() + "a");
 }
 
@@ -215,8 +225,8 @@ void StateSeeds(const Seeds& seeds) {
   for (uint64_t i = 0;; ++i) {
     auto chunk = (*snapshot)->Read(i);
     chunks.Bytes(chunk->data);
-    raft::SnapshotChunk out{sim::kGroup, ReplicaId(2), ReplicaId(1), Term(3), 55, meta, i, chunk->data,
-                            Crc32c(chunk->data), chunk->last};
+    raft::SnapshotChunk out{sim::kGroup, ReplicaId(2), ReplicaId(1),        Term(3),    55, meta,
+                            i,           chunk->data,  Crc32c(chunk->data), chunk->last};
     out.meta.configuration = ThreeVoters();
     internal::v1::SnapshotChunk wire;
     raft::ToWire(std::move(out), &wire);
@@ -279,11 +289,13 @@ void MessageSeeds(const Seeds& seeds) {
     member.Byte(6).Bytes(append);
   }
   seeds.Add("raft_message", "follower", follower.Byte(4).Bytes(heartbeat).Byte(8 * 30 + 1).out());
-  seeds.Add("raft_store", "follower", member.Byte(6).Bytes(heartbeat).Byte(8 * 10).Byte(1).Byte(8 * 20).out());
+  seeds.Add("raft_store", "follower",
+            member.Byte(6).Bytes(heartbeat).Byte(8 * 10).Byte(1).Byte(8 * 20).out());
   Pieces leader;
   leader.Byte(3).Byte(8 * 9 + 2);
-  for (auto type : {raft::MessageType::kAppendReply, raft::MessageType::kHeartbeatReply, raft::MessageType::kVote,
-                    raft::MessageType::kTimeoutNow, raft::MessageType::kPreVote, raft::MessageType::kRemoved}) {
+  for (auto type : {raft::MessageType::kAppendReply, raft::MessageType::kHeartbeatReply,
+                    raft::MessageType::kVote, raft::MessageType::kTimeoutNow,
+                    raft::MessageType::kPreVote, raft::MessageType::kRemoved}) {
     m = {};
     m.type = type;
     m.index = Index(2);
@@ -296,7 +308,8 @@ void MessageSeeds(const Seeds& seeds) {
 std::string Filler(int seed, int bytes) {
   Random random(static_cast<uint64_t>(seed));
   std::string out;
-  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(random.Below(seed % 2 == 0 ? 200 : 32)));
+  for (int i = 0; i < bytes; ++i)
+    out.push_back(static_cast<char>(random.Below(seed % 2 == 0 ? 200 : 32)));
   return out;
 }
 
@@ -317,13 +330,23 @@ void RequestSeeds(const Seeds& seeds) {
   v1::ScanRequest scan;
   scan.mutable_range()->set_start("a");
   scan.set_page_bytes(1024);
-  seeds.Add("scan", "wire", Pieces().Byte(200).Bytes(scan.SerializeAsString()).out() + Filler(400, 100));
+  seeds.Add("scan", "wire",
+            Pieces().Byte(200).Bytes(scan.SerializeAsString()).out() + Filler(400, 100));
   service::ResponseItem answer;
   answer.mutable_get()->set_found(true);
   answer.mutable_get()->mutable_header()->set_token(5);
   answer.mutable_get()->mutable_version()->set_value("v");
-  seeds.Add("client_response", "get", Pieces().Byte(6).Byte(0).Byte(0).Byte(0).Byte(0).Byte(0).Byte(2)
-                                          .Bytes(answer.SerializeAsString()).out());
+  seeds.Add("client_response", "get",
+            Pieces()
+                .Byte(6)
+                .Byte(0)
+                .Byte(0)
+                .Byte(0)
+                .Byte(0)
+                .Byte(0)
+                .Byte(2)
+                .Bytes(answer.SerializeAsString())
+                .out());
 }
 
 std::string HelloMessage() {
@@ -339,13 +362,24 @@ void CallSeeds(const Seeds& seeds) {
   scan.set_limit(1);
   for (int method = 0; method < 18; ++method) {
     seeds.Add("service_calls", "method-" + std::to_string(method),
-              Pieces().Byte(method).Byte(2).Byte(0).Bytes("").Byte(200).Bytes("x").out() + Filler(500 + method, 60));
+              Pieces().Byte(method).Byte(2).Byte(0).Bytes("").Byte(200).Bytes("x").out() +
+                  Filler(500 + method, 60));
   }
-  seeds.Add("service_calls", "scan-of-bytes", Pieces().Byte(1).Byte(1).Byte(0).Bytes(scan.SerializeAsString()).out());
-  seeds.Add("transport_streams", "batch", Pieces().Byte(0).Byte(1).Byte(0).Byte(5).Bytes(HelloMessage())
-                                              .Byte(1).Bytes(HelloMessage()).out());
+  seeds.Add("service_calls", "scan-of-bytes",
+            Pieces().Byte(1).Byte(1).Byte(0).Bytes(scan.SerializeAsString()).out());
+  seeds.Add("transport_streams", "batch",
+            Pieces()
+                .Byte(0)
+                .Byte(1)
+                .Byte(0)
+                .Byte(5)
+                .Bytes(HelloMessage())
+                .Byte(1)
+                .Bytes(HelloMessage())
+                .out());
   seeds.Add("transport_streams", "chunk", Pieces().Byte(1).Byte(0).Byte(0).Byte(5).Bytes("").out());
-  seeds.Add("transport_streams", "refused", Pieces().Byte(0).Byte(0).Byte(0).Byte(1).Bytes("").out());
+  seeds.Add("transport_streams", "refused",
+            Pieces().Byte(0).Byte(0).Byte(0).Byte(1).Bytes("").out());
   v1::ScanResponse page;
   page.set_read_timestamp(5);
   auto* row = page.add_rows();
@@ -354,19 +388,40 @@ void CallSeeds(const Seeds& seeds) {
   row->mutable_version()->set_crc32c(ValueChecksum("k", "v"));
   std::string first = page.SerializeAsString();
   page.set_done(true);
-  seeds.Add("client_stream", "scan", Pieces().Byte(1).Byte(0).Byte(2).Bytes(first).Bytes(page.SerializeAsString())
-                                         .Byte(0).out());
-  seeds.Add("client_stream", "broken", Pieces().Byte(1).Byte(4).Byte(1).Bytes(first).Byte(14).Bytes("gone").Bytes("")
-                                           .Byte(1).Bytes("\xff").Byte(0).out());
+  seeds.Add(
+      "client_stream", "scan",
+      Pieces().Byte(1).Byte(0).Byte(2).Bytes(first).Bytes(page.SerializeAsString()).Byte(0).out());
+  seeds.Add("client_stream", "broken",
+            Pieces()
+                .Byte(1)
+                .Byte(4)
+                .Byte(1)
+                .Bytes(first)
+                .Byte(14)
+                .Bytes("gone")
+                .Bytes("")
+                .Byte(1)
+                .Bytes("\xff")
+                .Byte(0)
+                .out());
   v1::StatusResponse status;
   status.add_groups()->add_replicas()->set_address("any:1");
   v1::MembersResponse members;
   members.add_stores()->set_store_id(1);
   members.add_groups()->add_replicas()->set_progress("replicate");
   std::string answer = status.SerializeAsString();
-  seeds.Add("client_stream", "cluster", Pieces().Byte(0).Byte(1).Bytes(answer).Byte(0).Byte(1)
-                                            .Bytes(members.SerializeAsString()).Byte(0).out());
-  seeds.Add("client_stream", "no-group", Pieces().Byte(0).Byte(1).Bytes("").Byte(0).Byte(1).Bytes("").Byte(0).out());
+  seeds.Add("client_stream", "cluster",
+            Pieces()
+                .Byte(0)
+                .Byte(1)
+                .Bytes(answer)
+                .Byte(0)
+                .Byte(1)
+                .Bytes(members.SerializeAsString())
+                .Byte(0)
+                .out());
+  seeds.Add("client_stream", "no-group",
+            Pieces().Byte(0).Byte(1).Bytes("").Byte(0).Byte(1).Bytes("").Byte(0).out());
   v1::GetVerificationResponse verified;
   verified.set_state(v1::GetVerificationResponse::DONE);
   verified.set_hashed(true);
@@ -375,11 +430,23 @@ void CallSeeds(const Seeds& seeds) {
     std::string name = json == 0 ? "json" : "text";
     seeds.Add("kvctl_text", "status-" + name,
               Pieces().Byte(json).Bytes(members.SerializeAsString()).Bytes(answer).out());
-    seeds.Add("kvctl_text", "down-" + name,
-              Pieces().Byte(json).Bytes(members.SerializeAsString()).Bytes("").Bytes("\xff\x1b").out());
-    seeds.Add("kvctl_text", "verify-" + name, Pieces().Byte(2 + json).Byte(2).Byte(1).Bytes("a:1").Byte(1)
-                                                  .Bytes(verified.SerializeAsString()).Byte(2).Bytes("b:1").Byte(0)
-                                                  .Bytes("gone").Bytes("").out());
+    seeds.Add(
+        "kvctl_text", "down-" + name,
+        Pieces().Byte(json).Bytes(members.SerializeAsString()).Bytes("").Bytes("\xff\x1b").out());
+    seeds.Add("kvctl_text", "verify-" + name,
+              Pieces()
+                  .Byte(2 + json)
+                  .Byte(2)
+                  .Byte(1)
+                  .Bytes("a:1")
+                  .Byte(1)
+                  .Bytes(verified.SerializeAsString())
+                  .Byte(2)
+                  .Bytes("b:1")
+                  .Byte(0)
+                  .Bytes("gone")
+                  .Bytes("")
+                  .out());
   }
   seeds.Add("kvctl_words", "quotes", "put 'a b' \"c\\\" d\"\te\\ f");
   seeds.Add("kvctl_words", "open", "get 'a");
@@ -388,9 +455,13 @@ void CallSeeds(const Seeds& seeds) {
 void NoteSeeds(const Seeds& seeds) {
   server::RebuildTimes times{3, {1000, 1100, 5000}};
   seeds.Add("state_notes", "rebuilds", "\x01" + server::FormatRebuildTimes(times));
-  seeds.Add("state_notes", "sum-is-made", "\x03" "3\n1000\n5000\n");
+  seeds.Add("state_notes", "sum-is-made",
+            "\x03"
+            "3\n1000\n5000\n");
   seeds.Add("state_notes", "state", std::string("\0a block is bad\n", 16));
-  seeds.Add("state_notes", "log", "\x02" "Corruption: block");
+  seeds.Add("state_notes", "log",
+            "\x02"
+            "Corruption: block");
 }
 
 }  // namespace

@@ -17,11 +17,23 @@ namespace kvd::fuzz {
 namespace {
 
 constexpr const char* kMethods[] = {
-    "/kvd.v1.Kv/Pipeline", "/kvd.v1.Kv/Scan", "/kvd.v1.Kv/Get", "/kvd.v1.Kv/MultiGet", "/kvd.v1.Kv/Put",
-    "/kvd.v1.Kv/DeleteRange", "/kvd.v1.Kv/Batch", "/kvd.v1.Cluster/Status", "/kvd.v1.Cluster/Members",
-    "/kvd.v1.Cluster/Health", "/kvd.v1.Cluster/TransferLeadership", "/kvd.v1.Cluster/ChangeMembership",
-    "/kvd.v1.Cluster/Join", "/kvd.v1.Cluster/StartVerification", "/kvd.v1.Cluster/GetVerification",
-    "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+    "/kvd.v1.Kv/Pipeline",
+    "/kvd.v1.Kv/Scan",
+    "/kvd.v1.Kv/Get",
+    "/kvd.v1.Kv/MultiGet",
+    "/kvd.v1.Kv/Put",
+    "/kvd.v1.Kv/DeleteRange",
+    "/kvd.v1.Kv/Batch",
+    "/kvd.v1.Cluster/Status",
+    "/kvd.v1.Cluster/Members",
+    "/kvd.v1.Cluster/Health",
+    "/kvd.v1.Cluster/TransferLeadership",
+    "/kvd.v1.Cluster/ChangeMembership",
+    "/kvd.v1.Cluster/Join",
+    "/kvd.v1.Cluster/StartVerification",
+    "/kvd.v1.Cluster/GetVerification",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
 constexpr const char* kStreams[] = {"/kvd.internal.v1.RaftTransport/Messages",
                                     "/kvd.internal.v1.RaftTransport/Snapshots"};
@@ -160,9 +172,12 @@ class ServedStore {
   service::Metrics metrics_;
   client::GrpcNetwork network_{server_.loop()};
   service::KvService kv_{server_.loop(), process_.dispatcher.get(), &network_, &metrics_};
-  service::ClusterService cluster_{server_.loop(),          process_.host.get(),
-                                   process_.dispatcher.get(), process_.membership.get(),
-                                   process_.admission.get(),  &network_,
+  service::ClusterService cluster_{server_.loop(),
+                                   process_.host.get(),
+                                   process_.dispatcher.get(),
+                                   process_.membership.get(),
+                                   process_.admission.get(),
+                                   &network_,
                                    ClusterOptions(process_)};
   service::HealthService health_{{"kvd.v1.Kv"}};
   service::ReflectionService reflection_{{"kvd.v1.Kv", "kvd.v1.Cluster"}};

@@ -16,7 +16,8 @@ KVD_FUZZ_TARGET(command) {
   auto command = DecodeCommand(input);
   if (!command.ok()) return;
   (void)Validate(*command);
-  if (command->kind == CommandKind::kWrite || command->kind == CommandKind::kDeleteRange) (void)command->PrimaryKey();
+  if (command->kind == CommandKind::kWrite || command->kind == CommandKind::kDeleteRange)
+    (void)command->PrimaryKey();
   // The same again, but for varints that had a longer form.
   auto again = DecodeCommand(Encode(*command));
   KVD_CHECK(again.ok() && Encode(*again) == Encode(*command));
@@ -48,7 +49,8 @@ KVD_FUZZ_TARGET(group_meta) {
   KVD_CHECK(engine.Write(*stored).ok());
   auto again = GroupMeta::Load(engine, kGroup);
   KVD_CHECK(again.ok() && again->EncodeApplied() == meta->EncodeApplied());
-  KVD_CHECK(again->stores.size() == meta->stores.size() && again->shards.size() == meta->shards.size());
+  KVD_CHECK(again->stores.size() == meta->stores.size() &&
+            again->shards.size() == meta->shards.size());
 }
 
 // Whatever was installed can be read, swept and passed on.

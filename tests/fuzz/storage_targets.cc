@@ -23,7 +23,8 @@ KVD_FUZZ_TARGET(version) {
   std::string bytes = storage::Encode(*version);
   auto again = storage::DecodeVersion(bytes);
   KVD_CHECK(again && again->kind == version->kind && again->expiry == version->expiry);
-  KVD_CHECK(again->value == version->value && again->outcome == version->outcome && again->crc32c == version->crc32c);
+  KVD_CHECK(again->value == version->value && again->outcome == version->outcome &&
+            again->crc32c == version->crc32c);
 }
 
 // Any bytes as an engine key, and as two user keys.
@@ -51,7 +52,8 @@ KVD_FUZZ_TARGET(data_directory) {
   if (!identity.ok()) return;
   auto again = server::ParseIdentity(server::FormatIdentity(*identity));
   KVD_CHECK(again.ok() && again->state == identity->state && again->cluster == identity->cluster);
-  KVD_CHECK(again->store == identity->store && again->replica == identity->replica && again->nonce == identity->nonce);
+  KVD_CHECK(again->store == identity->store && again->replica == identity->replica &&
+            again->nonce == identity->nonce);
   KVD_CHECK(again->lost == identity->lost);
 }
 
@@ -90,10 +92,13 @@ KVD_FUZZ_TARGET(state_notes) {
   // Most inputs have no right checksum: they are given one.
   if (kind % 4 == 3) text += "checksum " + std::to_string(Crc32c(text)) + "\n";
   auto times = server::ParseRebuildTimes(text);
-  if (times) KVD_CHECK(times->last.size() <= server::kRebuildTimesMax && server::FormatRebuildTimes(*times) == text);
+  if (times)
+    KVD_CHECK(times->last.size() <= server::kRebuildTimesMax &&
+              server::FormatRebuildTimes(*times) == text);
   std::ofstream(directory->path() + "/REBUILDS", std::ios::binary | std::ios::trunc) << text;
   auto record = server::StateFiles(directory->path()).Rebuilds(input.size());
-  KVD_CHECK(record.total == (times ? times->total : 0) && record.last_hour <= server::kRebuildTimesMax);
+  KVD_CHECK(record.total == (times ? times->total : 0) &&
+            record.last_hour <= server::kRebuildTimesMax);
 }
 
 }  // namespace

@@ -100,7 +100,10 @@ KVD_FUZZ_TARGET(members) {
       }
       case 2: membership.Remove(ReplicaId(r.Byte() % 6), ignore); break;
       case 3: store.Elapse(milliseconds(10 * r.Byte())); break;
-      case 4: (void)store.store().process().host->TransferLeadership(sim::kGroup, ReplicaId(r.Byte() % 6)); break;
+      case 4:
+        (void)store.store().process().host->TransferLeadership(sim::kGroup,
+                                                               ReplicaId(r.Byte() % 6));
+        break;
       case 5: {
         service::Applicant applicant;
         applicant.address = step >= 128 ? sim::AddressOf(1) : std::string(r.Bytes());
@@ -111,7 +114,8 @@ KVD_FUZZ_TARGET(members) {
         break;
       }
       default: {
-        constexpr shard::CommandKind kKinds[] = {shard::CommandKind::kJoin, shard::CommandKind::kStoreAddress,
+        constexpr shard::CommandKind kKinds[] = {shard::CommandKind::kJoin,
+                                                 shard::CommandKind::kStoreAddress,
                                                  shard::CommandKind::kBootstrap};
         shard::Command command;
         command.kind = kKinds[step / 7 % 3];
@@ -129,7 +133,8 @@ KVD_FUZZ_TARGET(members) {
   store.CheckServes();
 }
 
-// Whether a message's commands are ones that a leader lets into its log: what they hold is its affair.
+// Whether a message's commands are ones that a leader lets into its log: what they hold is its
+// affair.
 bool CommandsAreValid(const raft::Message& m) {
   for (const raft::EntryPtr& entry : m.entries) {
     if (entry->type != raft::EntryType::kCommand) continue;
@@ -169,7 +174,8 @@ void TakeChunk(Reader& r, bool aimed, FuzzStore& store) {
     wire.set_term(std::max(wire.term(), store.store().core().term().value()));
   }
   raft::SnapshotChunk chunk;
-  if (raft::FromWire(&wire, &chunk)) store.store().process().host->OnChunk(StoreId(2), std::move(chunk));
+  if (raft::FromWire(&wire, &chunk))
+    store.store().process().host->OnChunk(StoreId(2), std::move(chunk));
 }
 
 void TakeAck(Reader& r, FuzzStore& store) {

@@ -20,7 +20,7 @@ struct Registration {
 }  // namespace kvd::fuzz
 
 // Defines the target `name`; the function's body follows.
-#define KVD_FUZZ_TARGET(name)                                                \
-  static void Fuzz_##name(std::string_view input);                           \
+#define KVD_FUZZ_TARGET(name)                                                   \
+  static void Fuzz_##name(std::string_view input);                              \
   static const ::kvd::fuzz::Registration registered_##name(#name, Fuzz_##name); \
   static void Fuzz_##name(std::string_view input)

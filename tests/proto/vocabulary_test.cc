@@ -19,7 +19,8 @@ TEST(Codec, RoundTrips) {
   w.Fixed64(0x0123456789abcdef);
   w.Bytes(std::string("a\0b", 3));
   Reader r(bytes);
-  for (uint64_t n : {uint64_t{0}, uint64_t{127}, uint64_t{128}, ~uint64_t{0}}) EXPECT_EQ(r.Varint(), n);
+  for (uint64_t n : {uint64_t{0}, uint64_t{127}, uint64_t{128}, ~uint64_t{0}})
+    EXPECT_EQ(r.Varint(), n);
   for (int64_t n : {int64_t{0}, int64_t{-1}, INT64_MIN, INT64_MAX}) EXPECT_EQ(r.SignedVarint(), n);
   EXPECT_EQ(r.Fixed32(), 0xdeadbeef);
   EXPECT_EQ(r.Fixed64(), 0x0123456789abcdefu);
@@ -75,7 +76,8 @@ TEST(Error, DetailsSurviveTheWire) {
   EXPECT_EQ(info.kind, ErrorKind::kNotLeader);
   EXPECT_EQ(info.leader, StoreId(3));
   EXPECT_EQ(info.leader_address, "host:1");
-  EXPECT_EQ(InfoOf(ParseStatus(SerializeStatus(OutcomeUnknownError("x")))).kind, ErrorKind::kOutcomeUnknown);
+  EXPECT_EQ(InfoOf(ParseStatus(SerializeStatus(OutcomeUnknownError("x")))).kind,
+            ErrorKind::kOutcomeUnknown);
   EXPECT_EQ(InfoOf(ParseStatus(SerializeStatus(BusyError("x", 7)))).retry_after_ms, 7u);
   EXPECT_EQ(ParseStatus("\xff\xff garbage").code(), absl::StatusCode::kInternal);
   EXPECT_EQ(ParseStatus("").code(), absl::StatusCode::kInternal) << "no failure has code 0";
@@ -87,7 +89,8 @@ TEST(Error, LimitsNameFieldValueAndSide) {
   auto text = [](const absl::Status& status) { return std::string(status.message()); };
   EXPECT_EQ(text(LimitError("key", 4096, 5000, "bytes")), "key is 5000 bytes, the limit is 4096");
   EXPECT_EQ(text(LimitError("key", 1, 0, "bytes")), "key is 0 bytes, it must be at least 1");
-  EXPECT_EQ(text(LimitError("read.consistency", 2, 7, "")), "read.consistency is 7, the limit is 2");
+  EXPECT_EQ(text(LimitError("read.consistency", 2, 7, "")),
+            "read.consistency is 7, the limit is 2");
 }
 
 TEST(Printable, EscapesAndCuts) {

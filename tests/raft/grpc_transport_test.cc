@@ -55,12 +55,11 @@ class Node : public TransportHandler {
       return it == addresses_.end() ? std::string() : it->second;
     });
     transport_->set_handler(this);
-    service_ = std::make_unique<GrpcTransportService>(
-        loop_.get(), transport_.get(), this,
-        [this](StoreId store, const std::string&) {
-          greeted_ = store.value();
-          Note([this] { ++greetings_; });
-        });
+    service_ = std::make_unique<GrpcTransportService>(loop_.get(), transport_.get(), this,
+                                                      [this](StoreId store, const std::string&) {
+                                                        greeted_ = store.value();
+                                                        Note([this] { ++greetings_; });
+                                                      });
     builder.RegisterService(service_->service());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
@@ -309,9 +308,8 @@ TEST(GrpcTransportTest, WhenTheOpenerGoesTheOtherOpensOne) {
 std::unique_ptr<internal::v1::RaftTransport::Stub> StubTo(const Node& store) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  return internal::v1::RaftTransport::NewStub(
-      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", store.port()),
-                                grpc::InsecureChannelCredentials(), arguments));
+  return internal::v1::RaftTransport::NewStub(grpc::CreateCustomChannel(
+      absl::StrCat("127.0.0.1:", store.port()), grpc::InsecureChannelCredentials(), arguments));
 }
 
 internal::v1::MessageBatch Greeting(uint64_t cluster, uint64_t id, uint32_t protocol) {
@@ -353,10 +351,12 @@ struct RawStream {
   }
   grpc::ClientContext context;
   std::unique_ptr<internal::v1::RaftTransport::Stub> stub;
-  std::unique_ptr<grpc::ClientReaderWriter<internal::v1::MessageBatch, internal::v1::MessageBatch>> stream;
+  std::unique_ptr<grpc::ClientReaderWriter<internal::v1::MessageBatch, internal::v1::MessageBatch>>
+      stream;
 };
 
-// Its last message is through only after the newer one has ended, and with it what the transport knew of the store.
+// Its last message is through only after the newer one has ended, and with it what the transport
+// knew of the store.
 TEST(GrpcTransportTest, AnOlderStreamOfTheSameStoreSendsNothingMore) {
   Node b(2);
   auto send = [&](uint64_t number, size_t bytes) {

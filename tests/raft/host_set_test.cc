@@ -27,7 +27,9 @@ class Recorder : public StateMachine {
   ReplicaId replica() const override { return replica_; }
   SnapshotMeta applied() const override { return applied_; }
   Index DurableIndex() override { return Index(); }
-  void OnStart(const Configuration& configuration) override { applied_.configuration = configuration; }
+  void OnStart(const Configuration& configuration) override {
+    applied_.configuration = configuration;
+  }
   absl::Status Wipe(ReplicaId) override { return absl::OkStatus(); }
   absl::Status Apply(absl::Span<const ApplyItem> items) override {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -46,7 +48,8 @@ class Recorder : public StateMachine {
   absl::StatusOr<std::unique_ptr<SnapshotStage>> StageSnapshot() override {
     return absl::UnimplementedError("not in this test");
   }
-  absl::Status InstallSnapshot(std::unique_ptr<SnapshotStage>, const SnapshotMeta&, ReplicaId) override {
+  absl::Status InstallSnapshot(std::unique_ptr<SnapshotStage>, const SnapshotMeta&,
+                               ReplicaId) override {
     return absl::UnimplementedError("not in this test");
   }
   void OnRoleChange(bool leads, Term) override { leads_ = leads; }
@@ -94,7 +97,8 @@ struct Store {
       loops.push_back(std::make_unique<CqLoop>(std::make_unique<grpc::CompletionQueue>()));
       places.push_back(loops.back().get());
     }
-    log = *RocksLogStore::Open(directory.path() + "/raft", [](const std::string& why) { FAIL() << why; });
+    log = *RocksLogStore::Open(directory.path() + "/raft",
+                               [](const std::string& why) { FAIL() << why; });
     HostOptions options;
     options.store = id;
     hosts = std::make_unique<HostSet>(places, log.get(), &transport, options);
@@ -165,7 +169,8 @@ bool Await(const std::function<bool()>& condition) {
 
 TEST(HostSet, GroupsOnSeveralLoopsReplicateAndShareSyncs) {
   std::vector<std::unique_ptr<Store>> stores;
-  for (uint64_t i = 1; i <= kStores; ++i) stores.push_back(std::make_unique<Store>(StoreId(i), &stores));
+  for (uint64_t i = 1; i <= kStores; ++i)
+    stores.push_back(std::make_unique<Store>(StoreId(i), &stores));
   EXPECT_NE(stores[0]->hosts->LoopOf(GroupId(1)), stores[0]->hosts->LoopOf(GroupId(2)));
   EXPECT_EQ(stores[0]->hosts->LoopOf(GroupId(1)), stores[0]->hosts->LoopOf(GroupId(1 + kLoops)));
   for (auto& store : stores) store->Run();
@@ -184,8 +189,9 @@ TEST(HostSet, GroupsOnSeveralLoopsReplicateAndShareSyncs) {
       Store* store = leader(GroupId(g));
       ASSERT_NE(store, nullptr);
       store->hosts->LoopOf(GroupId(g))->Post([store, g, n] {
-        (void)store->hosts->HostOf(GroupId(g))->Propose(
-            GroupId(g), std::to_string(g) + ":" + std::to_string(n), std::make_unique<Discard>());
+        (void)store->hosts->HostOf(GroupId(g))
+            ->Propose(GroupId(g), std::to_string(g) + ":" + std::to_string(n),
+                      std::make_unique<Discard>());
       });
     }
   }

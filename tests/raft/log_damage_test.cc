@@ -1,5 +1,5 @@
-// Damage to the log store's files: never a wrong entry, never one less in silence. What can't be read is
-// marked as damaged, and hard state and the log's end are known all the same.
+// Damage to the log store's files: never a wrong entry, never one less in silence. What can't be
+// read is marked as damaged, and hard state and the log's end are known all the same.
 #include <rocksdb/db.h>
 
 #include "raft/side_file.h"
@@ -19,13 +19,15 @@ class LogDamageTest : public LogStoreTest {
   void Flush() { ASSERT_TRUE(store_->db()->Flush(rocksdb::FlushOptions()).ok()); }
   void Keep() {
     store_.reset();
-    std::filesystem::copy(Directory(), kept_.path() + "/raft", std::filesystem::copy_options::recursive);
+    std::filesystem::copy(Directory(), kept_.path() + "/raft",
+                          std::filesystem::copy_options::recursive);
   }
   void PutBack() {
     store_.reset();
     std::filesystem::remove_all(Directory());
     std::filesystem::remove_all(Directory() + ".damaged");
-    std::filesystem::copy(kept_.path() + "/raft", Directory(), std::filesystem::copy_options::recursive);
+    std::filesystem::copy(kept_.path() + "/raft", Directory(),
+                          std::filesystem::copy_options::recursive);
   }
   // What Fill wrote, or marked as damaged; how many are.
   int CheckWhatFillWrote(const std::string& when) {
@@ -46,7 +48,8 @@ class LogDamageTest : public LogStoreTest {
         EXPECT_EQ(log.entries[i]->data, wanted[i]) << when;
       }
     }
-    for (const Suspect& s : log.suspects) EXPECT_EQ(s.entry->data, wanted[s.entry->index.value() - 1]) << when;
+    for (const Suspect& s : log.suspects)
+      EXPECT_EQ(s.entry->data, wanted[s.entry->index.value() - 1]) << when;
     return damaged;
   }
 
@@ -61,7 +64,8 @@ TEST_F(LogDamageTest, AnAcknowledgedTailThatIsCutOffIsDamagedNotGone) {
   EXPECT_EQ(CheckWhatFillWrote("cut"), 3);
   EXPECT_EQ(logs_[0].entries[2]->term, Term(2));
   EXPECT_EQ(logs_[0].suspects.size(), 2u);
-  EXPECT_NE(store_->opening_report().find("acknowledged"), std::string::npos) << store_->opening_report();
+  EXPECT_NE(store_->opening_report().find("acknowledged"), std::string::npos)
+      << store_->opening_report();
   // The same is found again, until somebody repairs it.
   Reopen();
   EXPECT_EQ(CheckWhatFillWrote("again"), 3);
@@ -97,14 +101,15 @@ TEST_F(LogDamageTest, NoFlippedBitInASortedFileGoesUnseen) {
   std::string table = Newest("", ".sst");
   auto size = std::filesystem::file_size(table);
   int damaged = 0;
-  for (size_t at = 0; at < size; at += at + 2000 > size ? 41 : 997) {
+  for (size_t at = 0; at<size; at += at + 2000> size ? 41 : 997) {
     PutBack();
     FlipBit(table, at);
     Reopen();
     damaged += CheckWhatFillWrote(absl::StrCat("byte ", at, " of ", size)) > 0 ? 1 : 0;
     Append({Make(4, 2, "d")});
     Flush();
-    ASSERT_TRUE(store_->db()->CompactRange(rocksdb::CompactRangeOptions(), nullptr, nullptr).ok()) << at;
+    ASSERT_TRUE(store_->db()->CompactRange(rocksdb::CompactRangeOptions(), nullptr, nullptr).ok())
+        << at;
   }
   EXPECT_GT(damaged, 10);
 }
@@ -112,12 +117,14 @@ TEST_F(LogDamageTest, NoFlippedBitInASortedFileGoesUnseen) {
 // No reader sees what was cut off; a compaction does.
 TEST_F(LogDamageTest, DamageThatOnlyACompactionMeetsIsMendedByTheNextStart) {
   Create();
-  Append({Make(1, 1, std::string(5'000, 'a')), Make(2, 1, std::string(40'000, 'b')), Make(3, 1, "c")});
+  Append(
+      {Make(1, 1, std::string(5'000, 'a')), Make(2, 1, std::string(40'000, 'b')), Make(3, 1, "c")});
   Flush();
   std::string table = Newest("", ".sst");
   LogWrite cut;
   cut.group = kGroup;
-  cut.truncate = SnapshotMeta{Index(2), Term(1), Configuration{{{ReplicaId(3), StoreId(1)}}, {}, {}}};
+  cut.truncate =
+      SnapshotMeta{Index(2), Term(1), Configuration{{{ReplicaId(3), StoreId(1)}}, {}, {}}};
   Write(std::move(cut));
   Append({Make(4, 1, "d")});
   Flush();
@@ -147,8 +154,9 @@ TEST_F(LogDamageTest, DamagedAndMissingBookkeepingIsMended) {
   Flush();
   Append({Make(4, 2, "d")});
   Keep();
-  for (const std::string& name : {Newest("CURRENT", ""), Newest("MANIFEST", ""), Newest("OPTIONS", ""),
-                                  Newest("IDENTITY", ""), Newest("SYNCED", ""), NewestLog(), Newest("", ".sst")}) {
+  for (const std::string& name :
+       {Newest("CURRENT", ""), Newest("MANIFEST", ""), Newest("OPTIONS", ""),
+        Newest("IDENTITY", ""), Newest("SYNCED", ""), NewestLog(), Newest("", ".sst")}) {
     for (int how = 0; how < 3; ++how) {
       PutBack();
       auto size = std::filesystem::file_size(name);
@@ -189,7 +197,8 @@ TEST_F(LogDamageTest, AnOverwrittenEntryNeverComesBack) {
   ASSERT_EQ(logs_[0].entries.size(), 4u);
   EXPECT_EQ(logs_[0].entries[1]->type, EntryType::kDamaged);
   EXPECT_EQ(logs_[0].entries[2]->type, EntryType::kDamaged);
-  for (const Suspect& s : logs_[0].suspects) EXPECT_LT(s.entry->term, Term(2)) << s.entry->index.value();
+  for (const Suspect& s : logs_[0].suspects)
+    EXPECT_LT(s.entry->term, Term(2)) << s.entry->index.value();
 }
 
 TEST_F(LogDamageTest, AReplacementThatWasCompleteTakesItsPlace) {

@@ -22,9 +22,8 @@ class LogStoreTest : public testing::Test {
 
   void Reopen() {
     store_.reset();
-    auto opened = RocksLogStore::Open(directory_.path() + "/raft", [](const std::string& why) {
-      FAIL() << why;
-    });
+    auto opened = RocksLogStore::Open(directory_.path() + "/raft",
+                                      [](const std::string& why) { FAIL() << why; });
     ASSERT_TRUE(opened.ok()) << opened.status();
     store_ = *std::move(opened);
     auto loaded = store_->Load();
@@ -60,7 +59,8 @@ class LogStoreTest : public testing::Test {
     LogWrite write;
     write.group = kGroup;
     write.replica = ReplicaId(3);
-    write.reset = SnapshotMeta{Index(), Term(), Configuration{{{ReplicaId(3), StoreId(1)}}, {}, {}}};
+    write.reset =
+        SnapshotMeta{Index(), Term(), Configuration{{{ReplicaId(3), StoreId(1)}}, {}, {}}};
     write.hard_state = HardState{Term(1), ReplicaId(3), Index()};
     Write(std::move(write));
   }
@@ -72,7 +72,8 @@ class LogStoreTest : public testing::Test {
     for (const auto& entry : std::filesystem::directory_iterator(Directory())) {
       std::string name = entry.path().filename().string();
       if (name.rfind(prefix, 0) != 0 || name.size() < suffix.size()) continue;
-      if (name.substr(name.size() - suffix.size()) == suffix) newest = std::max(newest, entry.path().string());
+      if (name.substr(name.size() - suffix.size()) == suffix)
+        newest = std::max(newest, entry.path().string());
     }
     return newest;
   }

@@ -46,7 +46,8 @@ TEST_F(LogStoreTest, NothingIsWrittenNowBeforeWhatWaits) {
   // The completion runs on the thread that writes: meanwhile the next write waits.
   store_->Write(&loop_, OneEntry(Make(1, 1), Term()), [go_on] { go_on.wait(); });
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (store_->stats().syncs < 2 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  while (store_->stats().syncs < 2 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::yield();
   store_->Write(&loop_, OneEntry(Make(2, 1), Term(1)), [&] { written.set_value(); });
   EXPECT_FALSE(store_->TryWriteNow(OneEntry(Make(3, 1), Term(1))));
   held.set_value();
@@ -116,8 +117,8 @@ TEST_F(LogStoreTest, ReadsWithinALimit) {
   EXPECT_TRUE(store_->Read(kGroup, Index(4), Index(9), 1 << 20).empty());
 }
 
-// What a crash in the middle of a write leaves: half a batch, garbage, or blocks that were allocated
-// and never written.
+// What a crash in the middle of a write leaves: half a batch, garbage, or blocks that were
+// allocated and never written.
 TEST_F(LogStoreTest, ATornTailIsCutAndReported) {
   Create();
   Append({Make(1, 1), Make(2, 1)});
@@ -128,7 +129,8 @@ TEST_F(LogStoreTest, ATornTailIsCutAndReported) {
     Reopen();
     // Zeroes are room that was allocated ahead: nothing to report.
     std::string report = tail[0] == '\0' ? "" : absl::StrCat("cut ", tail.size(), " bytes");
-    EXPECT_EQ(store_->opening_report().substr(0, report.size()), report) << store_->opening_report();
+    EXPECT_EQ(store_->opening_report().substr(0, report.size()), report)
+        << store_->opening_report();
     EXPECT_EQ(store_->opening_report().empty(), report.empty());
     ASSERT_EQ(logs_[0].entries.size(), 2u);
     Append({Make(3, 1)});

@@ -1,5 +1,5 @@
-// Background work runs in spare time until it lags or somebody waits. The events are RocksDB's, raised here on
-// threads of the test.
+// Background work runs in spare time until it lags or somebody waits. The events are RocksDB's,
+// raised here on threads of the test.
 #include "raft/spare_time.h"
 
 #include <rocksdb/listener.h>

@@ -127,7 +127,8 @@ TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
   // Lost again before it was admitted: what is in lost/ had got further.
   write("raft/of the learner");
   auto opened = DataDirectory::Open(Directory());
-  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain((*opened)->identity(), 43).ok() && (*opened)->SetAside().ok());
+  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain((*opened)->identity(), 43).ok() &&
+              (*opened)->SetAside().ok());
   EXPECT_FALSE((*opened)->HoldsDatabases());
   EXPECT_TRUE(fs::exists(Directory() + "/lost/raft/log"));
   EXPECT_EQ((*opened)->identity().lost, Identity().store);
@@ -135,15 +136,16 @@ TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
   EXPECT_FALSE((*opened)->HoldsLost());
 }
 
-// KVD, PEERS and the log were lost together: which store it was nobody knows, and what is left of it is
-// kept all the same until its successor is admitted.
+// KVD, PEERS and the log were lost together: which store it was nobody knows, and what is left of
+// it is kept all the same until its successor is admitted.
 TEST_F(DataDirectoryTest, WhatIsLeftOfAnUnknownReplicaIsKeptUntilAnotherIsAdmitted) {
   namespace fs = std::filesystem;
   fs::create_directories(Directory() + "/data");
   std::ofstream(Directory() + "/data/state") << "a member's";
   {
     auto opened = DataDirectory::Open(Directory());
-    ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(StoreIdentity(), 42).ok() && (*opened)->SetAside().ok());
+    ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain(StoreIdentity(), 42).ok() &&
+                (*opened)->SetAside().ok());
     StoreIdentity joined = (*opened)->identity();
     EXPECT_FALSE(joined.lost);
     joined.cluster = ClusterId(1);
@@ -153,7 +155,8 @@ TEST_F(DataDirectoryTest, WhatIsLeftOfAnUnknownReplicaIsKeptUntilAnotherIsAdmitt
     ASSERT_TRUE((*opened)->Save(joined).ok());
   }
   auto opened = DataDirectory::Open(Directory());
-  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain((*opened)->identity(), 43).ok() && (*opened)->SetAside().ok());
+  ASSERT_TRUE(opened.ok() && (*opened)->BeginAgain((*opened)->identity(), 43).ok() &&
+              (*opened)->SetAside().ok());
   EXPECT_TRUE(fs::exists(Directory() + "/lost/data/state"));
   EXPECT_EQ((*opened)->identity().lost, StoreId(4));
 }

@@ -8,15 +8,14 @@
 namespace kvd::sim {
 
 std::string Report::ToString() const {
-  return absl::StrCat("events=", events, " operations=", operations, " unknown=", unknown,
-                      " crashes=", crashes, " cuts=", cuts, " disks_filled=", disks_filled,
-                      " membership=", membership_changes, " pauses=", pauses, " transfers=", transfers,
-                      " clock_jumps=", clock_jumps, " minorities=", minorities_broken,
-                      " snapshots=", snapshots, " states_lost=", states_lost, " logs_damaged=", logs_damaged,
-                      " states_damaged=", states_damaged, " rebuilds=", rebuilds,
-                      disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
-                      " cached_reads=", cached_reads,
-                      " applied=", applied.value(), " fingerprint=", fingerprint);
+  return absl::StrCat(
+      "events=", events, " operations=", operations, " unknown=", unknown, " crashes=", crashes,
+      " cuts=", cuts, " disks_filled=", disks_filled, " membership=", membership_changes,
+      " pauses=", pauses, " transfers=", transfers, " clock_jumps=", clock_jumps,
+      " minorities=", minorities_broken, " snapshots=", snapshots, " states_lost=", states_lost,
+      " logs_damaged=", logs_damaged, " states_damaged=", states_damaged, " rebuilds=", rebuilds,
+      disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
+      " cached_reads=", cached_reads, " applied=", applied.value(), " fingerprint=", fingerprint);
 }
 
 Cluster::Cluster(const ClusterOptions& options)
@@ -57,7 +56,8 @@ void Cluster::DrawOptions() {
   if (options_.seed % 3 == 0) rounds.gather_commands_min = 1;
   host.snapshot.give_up_after = milliseconds(3000);
   host.snapshot.resend_after = milliseconds(300);
-  store_options_.group.retention = random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
+  store_options_.group.retention =
+      random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
   store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
   store_options_.voters_wanted =
       options_.voters_wanted != 0 ? options_.voters_wanted : static_cast<size_t>(voters_);
@@ -87,7 +87,8 @@ void Cluster::MakeStore(StoreId id) {
   Random& random = scheduler_.random();
   // Within the bound that the lease relies on: it is a tenth shorter than the election timeout.
   options.clock_rate = 1.0 + (static_cast<double>(random.Below(80)) - 40) / 1000;
-  if (clocks_beyond_bound_) options.clock_rate = 0.6 + static_cast<double>(random.Below(1000)) / 1000;
+  if (clocks_beyond_bound_)
+    options.clock_rate = 0.6 + static_cast<double>(random.Below(1000)) / 1000;
   options.wall_offset_ms = static_cast<int64_t>(random.Below(2000)) - 1000;
   auto& store = stores_[id] = std::make_unique<SimStore>(&scheduler_, &network_, id, options);
   store->on_applied = [this](SimStore& s, const raft::Entry& entry, const shard::CommandResult& r) {
@@ -165,11 +166,12 @@ void Cluster::Partition(const std::vector<uint64_t>& side) {
 void Cluster::StartClients(int count) {
   WorkloadOptions workload;
   workload.stores = voters_;
-  if (scheduler_.random().Chance(0.4)) workload.keys = static_cast<int>(scheduler_.random().Between(1, 2));
+  if (scheduler_.random().Chance(0.4))
+    workload.keys = static_cast<int>(scheduler_.random().Between(1, 2));
   if (options_.keys != 0) workload.keys = options_.keys;
   for (int i = 0; i < count; ++i) {
-    clients_.push_back(std::make_unique<SimClient>(
-        &scheduler_, &network_, 1000 + clients_.size(), workload));
+    clients_.push_back(
+        std::make_unique<SimClient>(&scheduler_, &network_, 1000 + clients_.size(), workload));
     clients_.back()->Start();
   }
 }
@@ -194,15 +196,16 @@ void Cluster::AddStore() {
     fresh.Format(result->replica, raft::Configuration());
     fresh.Start();
     raft::Member member{result->replica, result->store};
-    leader->process().membership->AddLearner(member, [this, leader, member](const absl::Status& status) {
-      if (!status.ok() || !leader->running()) return;
-      ReplicaId replaced;
-      const auto& voters = leader->core().configuration().voters;
-      if (scheduler_.random().Chance(0.6) && voters.size() >= 3) {
-        replaced = voters[scheduler_.random().Below(voters.size())].replica;
-      }
-      Promote(*leader, member.replica, replaced);
-    });
+    leader->process().membership->AddLearner(
+        member, [this, leader, member](const absl::Status& status) {
+          if (!status.ok() || !leader->running()) return;
+          ReplicaId replaced;
+          const auto& voters = leader->core().configuration().voters;
+          if (scheduler_.random().Chance(0.6) && voters.size() >= 3) {
+            replaced = voters[scheduler_.random().Below(voters.size())].replica;
+          }
+          Promote(*leader, member.replica, replaced);
+        });
   });
 }
 

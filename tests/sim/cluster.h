@@ -19,8 +19,8 @@ namespace kvd::sim {
 
 struct ClusterOptions {
   uint64_t seed = 1;
-  int voters = 0;              // 0: 3 or 5, by the seed
-  size_t voters_wanted = 0;    // 0: as many
+  int voters = 0;            // 0: 3 or 5, by the seed
+  size_t voters_wanted = 0;  // 0: as many
   Duration duration = std::chrono::seconds(10);
   bool faults = true;
   uint64_t log_entries_kept = 0;  // 0: by the seed
@@ -107,7 +107,8 @@ class Cluster {
   bool LossesMended();
   void StartClients(int count);
   void CheckHistories();
-  // Reads every key that was written once more, so that a lost write at a history's end is seen too.
+  // Reads every key that was written once more, so that a lost write at a history's end is seen
+  // too.
   void ReadEverything();
   void Heal();
   // From now on a put and a get succeed within ten seconds.

@@ -1,4 +1,5 @@
-// The second phase: faults have stopped; a simulated cluster converges, and what it did and holds is right.
+// The second phase: faults have stopped; a simulated cluster converges, and what it did and holds
+// is right.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -30,11 +31,11 @@ std::string Cluster::Describe() {
     }
     const raft::Core& c = store->core();
     absl::StrAppend(&out, "replica ", c.id().value(), " ", raft::ToString(c.role()), " term ",
-                    c.term().value(), " log ", c.log().start().value(), "..", c.log().last_index().value(),
-                    " stable ", c.log().stable().value(), " commit ", c.commit_index().value(),
-                    " applied ", c.applied_index().value(), " ", c.configuration().ToString(),
-                    c.removed() ? " removed" : "", c.NeedsState() ? " needs state" : "",
-                    store->StateIsWhole() ? "" : " damaged",
+                    c.term().value(), " log ", c.log().start().value(), "..",
+                    c.log().last_index().value(), " stable ", c.log().stable().value(), " commit ",
+                    c.commit_index().value(), " applied ", c.applied_index().value(), " ",
+                    c.configuration().ToString(), c.removed() ? " removed" : "",
+                    c.NeedsState() ? " needs state" : "", store->StateIsWhole() ? "" : " damaged",
                     store->process().rebuilder->damage().empty() ? "" : " reported: ",
                     store->process().rebuilder->damage());
     for (const auto& [peer, progress] : c.progress()) {
@@ -127,8 +128,8 @@ bool Cluster::VerifyOnce() {
   auto found = [&](const raft::Member& m) {
     return stores_.at(m.store)->process().verifier->Find(command.verification);
   };
-  // A sweep or a compaction may meet the damage first, and end the verification with the process; and a
-  // snapshot that was asked for before may stand for the command.
+  // A sweep or a compaction may meet the damage first, and end the verification with the process;
+  // and a snapshot that was asked for before may stand for the command.
   auto decayed = [&](const raft::Member& m) {
     SimStore& store = *stores_.at(m.store);
     return !store.running() || !store.StateIsWhole() || store.starts() != starts[m.store] ||
@@ -202,8 +203,9 @@ void Cluster::CheckHistories() {
     if (verdict == check::Verdict::kLinearizable) continue;
     std::sort(operations.begin(), operations.end(),
               [](const auto& a, const auto& b) { return a.called < b.called; });
-    std::string text = absl::StrCat("history of ", key, " is ",
-                                    verdict == check::Verdict::kUndecided ? "undecided" : "not linearizable");
+    std::string text =
+        absl::StrCat("history of ", key, " is ",
+                     verdict == check::Verdict::kUndecided ? "undecided" : "not linearizable");
     for (const auto& op : operations) absl::StrAppend(&text, "\n  ", check::Describe(op));
     KVD_CHECK_MSG(false, text);
   }

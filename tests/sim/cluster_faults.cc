@@ -77,7 +77,8 @@ void Cluster::StartLater(StoreId id) {
 void Cluster::ScheduleClockJump() {
   scheduler_.After(milliseconds(clock_random_.Between(200, 4000)), [this] {
     if (!faulting_) return;
-    auto at = std::next(stores_.begin(), static_cast<ptrdiff_t>(clock_random_.Below(stores_.size())));
+    auto at =
+        std::next(stores_.begin(), static_cast<ptrdiff_t>(clock_random_.Below(stores_.size())));
     if (at->second->running()) {
       auto offset = static_cast<int64_t>(clock_random_.Below(1'200'000)) - 600'000;
       at->second->process().loop->set_wall_offset_ms(offset);
@@ -137,7 +138,11 @@ void Cluster::DamageOne() {
     std::set<Index> places = {at->first};
     switch (random.Below(3)) {
       case 0: break;
-      case 1: places.insert(std::next(entries.begin(), static_cast<ptrdiff_t>(random.Below(entries.size())))->first); break;
+      case 1:
+        places.insert(
+            std::next(entries.begin(), static_cast<ptrdiff_t>(random.Below(entries.size())))
+                ->first);
+        break;
       default:
         places.clear();
         for (uint64_t i = 0; i <= random.Below(5) && i < entries.size(); ++i) {

@@ -128,7 +128,8 @@ TEST_F(StateDamage, WhatNobodyReadsIsFoundByAVerification) {
   ExpectRebuilt(follower);
 }
 
-// All find theirs at the same time. One after the other is given up, and the third one keeps its own.
+// All find theirs at the same time. One after the other is given up, and the third one keeps its
+// own.
 TEST_F(StateDamage, TwoAtOnceAreRebuiltOneAfterTheOther) {
   std::vector<SimStore*> damaged;
   for (auto& [id, store] : cluster_.stores()) {

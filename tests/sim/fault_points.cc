@@ -36,7 +36,8 @@ bool IsRare(FaultPoint point) {
   }
 }
 
-// Each is hit in some seeds only, and once, so that what takes several such steps comes to its end in the others.
+// Each is hit in some seeds only, and once, so that what takes several such steps comes to its end
+// in the others.
 constexpr double kRareSeeds = 0.33;
 constexpr double kRareChance = 0.5;
 
@@ -65,11 +66,13 @@ void FaultPoints::Pass(FaultPoint point) {
   auto i = static_cast<size_t>(point);
   ++coverage_.passed[i];
   if (!active_) return;
-  if ((point == delay_at_ && until_delay_-- == 0) || IsDue(&delay_due_[i]) || random_.Chance(anywhere_)) {
+  if ((point == delay_at_ && until_delay_-- == 0) || IsDue(&delay_due_[i]) ||
+      random_.Chance(anywhere_)) {
     ++coverage_.delayed[i];
     loop->Delay(milliseconds(random_.Between(1, 1500)));
   }
-  if ((point == crash_at_ && until_crash_-- == 0) || IsDue(&crash_due_[i]) || random_.Chance(anywhere_)) {
+  if ((point == crash_at_ && until_crash_-- == 0) || IsDue(&crash_due_[i]) ||
+      random_.Chance(anywhere_)) {
     ++coverage_.crashed[i];
     throw SimCrash();
   }

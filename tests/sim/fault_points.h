@@ -1,5 +1,6 @@
-// Crashes and delays at the named fault points of the code under test. Each seed has a point of its own
-// for a crash and one for a delay, a small chance of either anywhere, and a third of those where few come by.
+// Crashes and delays at the named fault points of the code under test. Each seed has a point of its
+// own for a crash and one for a delay, a small chance of either anywhere, and a third of those
+// where few come by.
 #pragma once
 
 #include <array>

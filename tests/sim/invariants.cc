@@ -32,10 +32,10 @@ uint32_t CrcOf(const shard::CommandResult& r) {
   return Crc32c(bytes);
 }
 
-// The key's newest version that is no outcome; at the end if there is none. Nothing, if something of
-// the key has decayed: then a row may well be what the engine can't give any more.
-std::optional<storage::MemoryEngine::Map::const_iterator> NewestOf(const storage::MemoryEngine& engine,
-                                                                   std::string_view user_key) {
+// The key's newest version that is no outcome; at the end if there is none. Nothing, if something
+// of the key has decayed: then a row may well be what the engine can't give any more.
+std::optional<storage::MemoryEngine::Map::const_iterator> NewestOf(
+    const storage::MemoryEngine& engine, std::string_view user_key) {
   std::string prefix = storage::VersionsPrefix(kGroup, user_key);
   auto end = engine.contents().end();
   auto newest = end;
@@ -49,8 +49,8 @@ std::optional<storage::MemoryEngine::Map::const_iterator> NewestOf(const storage
   return newest;
 }
 
-void CheckRow(const SimStore& store, const shard::DataGroup& group, const storage::MemoryEngine& engine,
-              const storage::RowCache::Row& row) {
+void CheckRow(const SimStore& store, const shard::DataGroup& group,
+              const storage::MemoryEngine& engine, const storage::RowCache::Row& row) {
   auto newest = NewestOf(engine, row.key);
   if (!newest.has_value()) return;
   auto version = storage::DecodeVersion(row.bytes);
@@ -89,11 +89,12 @@ void Invariants::AfterTurn(SimStore& store) {
     if (entry.seen_in >= core.term()) continue;
     if (index <= core.log().start() || store.log_on_disk().damaged.contains(index)) continue;
     auto term = core.log().TermAt(index);
-    KVD_CHECK_MSG(term == entry.term,
-                  absl::StrCat("the leader of term ", core.term().value(),
-                               " lacks the applied entry ", index.value(), " of term ", entry.term.value(),
-                               ": its log ", core.log().start().value(), "..", core.log().last_index().value(),
-                               " has term ", term.value_or(Term()).value(), " there"));
+    KVD_CHECK_MSG(
+        term == entry.term,
+        absl::StrCat("the leader of term ", core.term().value(), " lacks the applied entry ",
+                     index.value(), " of term ", entry.term.value(), ": its log ",
+                     core.log().start().value(), "..", core.log().last_index().value(),
+                     " has term ", term.value_or(Term()).value(), " there"));
   }
 }
 
@@ -132,9 +133,9 @@ void Invariants::Applied(SimStore& store, const raft::Entry& entry,
   KVD_CHECK_MSG(it->second.term == mine.term && it->second.data_crc == mine.data_crc,
                 absl::StrCat("store ", store.id().value(), " applies another entry at ",
                              entry.index.value()));
-  KVD_CHECK_MSG(it->second.result_crc == mine.result_crc,
-                absl::StrCat("store ", store.id().value(), " gets another result at ",
-                             entry.index.value()));
+  KVD_CHECK_MSG(
+      it->second.result_crc == mine.result_crc,
+      absl::StrCat("store ", store.id().value(), " gets another result at ", entry.index.value()));
 }
 
 void Invariants::CheckLeases(const std::map<StoreId, std::unique_ptr<SimStore>>& stores) const {

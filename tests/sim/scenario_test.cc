@@ -1,5 +1,5 @@
-// The lineage's scenarios of the replicated state machine and the key-value service (MIT 6.824, labs
-// 3 and 4), by name, on whole simulated clusters.
+// The lineage's scenarios of the replicated state machine and the key-value service (MIT 6.824,
+// labs 3 and 4), by name, on whole simulated clusters.
 #include "gtest/gtest.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
@@ -30,11 +30,12 @@ std::shared_ptr<Submitted> Increment(SimStore& store, const std::string& key) {
   op.key = key;
   op.delta = 1;
   command.operations.push_back(op);
-  store.group().Submit(std::move(command), [submitted](absl::StatusOr<shard::CommandResult> result) {
-    submitted->done = true;
-    submitted->status = result.status();
-    if (result.ok()) submitted->result = *result;
-  });
+  store.group().Submit(std::move(command),
+                       [submitted](absl::StatusOr<shard::CommandResult> result) {
+                         submitted->done = true;
+                         submitted->status = result.status();
+                         if (result.ok()) submitted->result = *result;
+                       });
   return submitted;
 }
 
@@ -46,7 +47,7 @@ int64_t Counter(SimStore& store, const std::string& key) {
 
 bool Increments(Cluster& cluster, const std::string& key, int times) {
   int refused = 0;
-  for (int i = 0; i < times && refused < 1000; ) {
+  for (int i = 0; i < times && refused < 1000;) {
     if (!cluster.Await([&] { return cluster.Leader() != nullptr; })) return false;
     auto submitted = Increment(*cluster.Leader(), key);
     if (!cluster.Await([&] { return submitted->done; })) return false;
@@ -96,7 +97,8 @@ TEST(ReplicatedStateMachine, LeaderPartitionMinoritySubmitsNeverCommit) {
   std::vector<std::shared_ptr<Submitted>> lost;
   lost.reserve(100);
   for (int i = 0; i < 100; ++i) lost.push_back(Increment(*old, "lost"));
-  ASSERT_TRUE(cluster.Await([&] { return cluster.Leader() != nullptr && cluster.Leader() != old; }));
+  ASSERT_TRUE(
+      cluster.Await([&] { return cluster.Leader() != nullptr && cluster.Leader() != old; }));
   ASSERT_TRUE(Increments(cluster, "n", 3));
   for (auto& submitted : lost) EXPECT_FALSE(submitted->done && submitted->status.ok());
   cluster.network().MendAll();
@@ -185,12 +187,14 @@ void RunService(uint64_t seed, int clients, bool unreliable, bool partitions, bo
   }
   for (auto& client : cluster.clients()) client->Stop();
   cluster.Heal();
-  ASSERT_TRUE(cluster.Await([&] {
-    for (auto& client : cluster.clients()) {
-      if (!client->idle()) return false;
-    }
-    return true;
-  }, std::chrono::seconds(20)));
+  ASSERT_TRUE(cluster.Await(
+      [&] {
+        for (auto& client : cluster.clients()) {
+          if (!client->idle()) return false;
+        }
+        return true;
+      },
+      std::chrono::seconds(20)));
   cluster.Converge();
   cluster.CheckHistories();
   uint64_t operations = 0;
@@ -306,9 +310,9 @@ TEST(KeyValueService, SnapshotALaggardCatchesUp) {
     ExpectCounterEverywhere(cluster, "n", 61);
     if (!truncated) continue;
     // The state is there first, then the log behind it.
-    EXPECT_TRUE(cluster.Await(
-        [&] { return laggard->process().host->counters().snapshots_installed > 0; }))
-        << cluster.Describe();
+    EXPECT_TRUE(cluster.Await([&] {
+      return laggard->process().host->counters().snapshots_installed > 0;
+    })) << cluster.Describe();
     return;
   }
   FAIL() << "no seed truncated its log";
@@ -343,8 +347,8 @@ TEST(Storage, ALostStateIsFetchedAndDoesNotLead) {
   ExpectCounterEverywhere(cluster, "n", 101);
 }
 
-// Two that send their states at once, since neither knows of the other: one is taken, not both from the
-// beginning again and again.
+// Two that send their states at once, since neither knows of the other: one is taken, not both from
+// the beginning again and again.
 TEST(Storage, TwoSnapshotsAtOnceDoNotKeepEachOtherOut) {
   ClusterOptions options = Calm(29);
   options.log_entries_kept = 20;

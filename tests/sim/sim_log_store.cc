@@ -72,7 +72,8 @@ bool SimLogStore::TryWriteNow(const std::vector<raft::LogWrite>& writes) {
 
 void SimLogStore::Start() {
   auto& random = loop_->random();
-  Duration took = faults_.sync_min + Duration(static_cast<int64_t>(random.Below(
+  Duration took = faults_.sync_min +
+                  Duration(static_cast<int64_t>(random.Below(
                       static_cast<uint64_t>((faults_.sync_max - faults_.sync_min).count()) + 1)));
   if (random.Chance(faults_.slow_chance)) took = milliseconds(random.Between(50, 1000));
   timer_ = loop_->After(took, [this] {

@@ -1,5 +1,5 @@
-// A simulated disk for Raft logs: writes take time, complete in order, and what is not complete when
-// the machine crashes is lost, but for a prefix that had reached the platter already.
+// A simulated disk for Raft logs: writes take time, complete in order, and what is not complete
+// when the machine crashes is lost, but for a prefix that had reached the platter already.
 #pragma once
 
 #include <deque>
@@ -23,7 +23,7 @@ struct LogDisk {
   struct Group {
     raft::GroupRecord record;  // kept twice, as by the real store: never damaged alone
     std::map<Index, raft::Suspect> entries;
-    std::set<Index> damaged;   // can't be read
+    std::set<Index> damaged;  // can't be read
 
     const raft::EntryPtr* Find(Index index) const;
   };

@@ -19,7 +19,8 @@ Node NodeAt(const std::string& address) {
 Duration SimNetwork::Delay() {
   Random& random = scheduler_->random();
   if (random.Chance(faults.late_chance)) {
-    return Duration(static_cast<int64_t>(random.Below(static_cast<uint64_t>(faults.late_max.count()))));
+    return Duration(
+        static_cast<int64_t>(random.Below(static_cast<uint64_t>(faults.late_max.count()))));
   }
   auto spread = static_cast<uint64_t>((faults.delay_max - faults.delay_min).count());
   return faults.delay_min + Duration(static_cast<int64_t>(random.Below(spread + 1)));
@@ -81,27 +82,30 @@ void SimCaller::Call(const std::string& address, client::RequestItem item, Durat
     state->done = nullptr;
     done(std::move(answer));
   };
-  state->timer = loop_->After(timeout, [finish] { finish(OutcomeUnknownError("the call timed out")); });
+  state->timer =
+      loop_->After(timeout, [finish] { finish(OutcomeUnknownError("the call timed out")); });
   Node to = network_->Reached(NodeAt(address));
   auto alive = std::weak_ptr<bool>(alive_);
-  network_->Carry(self_, to, false, [alive, to, item = std::move(item), finish, network = network_,
-                                     self = self_, loop = loop_] {
-    auto& endpoint = network->endpoints[to];
-    if (!endpoint.on_request) {
-      // Refused by a machine whose process is down: the caller learns it.
-      network->Carry(to, self, false, [alive, loop, finish] {
-        if (alive.expired()) return;
-        loop->Post([finish] { finish(absl::UnavailableError("connection refused")); });
+  network_->Carry(
+      self_, to, false,
+      [alive, to, item = std::move(item), finish, network = network_, self = self_, loop = loop_] {
+        auto& endpoint = network->endpoints[to];
+        if (!endpoint.on_request) {
+          // Refused by a machine whose process is down: the caller learns it.
+          network->Carry(to, self, false, [alive, loop, finish] {
+            if (alive.expired()) return;
+            loop->Post([finish] { finish(absl::UnavailableError("connection refused")); });
+          });
+          return;
+        }
+        endpoint.on_request(
+            item, [network, to, self, alive, loop, finish](service::ResponseItem answer) {
+              network->Carry(to, self, false, [alive, loop, finish, answer = std::move(answer)] {
+                if (alive.expired()) return;
+                loop->Post([finish, answer] { finish(answer); });
+              });
+            });
       });
-      return;
-    }
-    endpoint.on_request(item, [network, to, self, alive, loop, finish](service::ResponseItem answer) {
-      network->Carry(to, self, false, [alive, loop, finish, answer = std::move(answer)] {
-        if (alive.expired()) return;
-        loop->Post([finish, answer] { finish(answer); });
-      });
-    });
-  });
 }
 
 void SimCaller::Forward(const std::string& address, service::RequestItem item,

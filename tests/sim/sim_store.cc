@@ -158,7 +158,8 @@ void SimStore::ScheduleFlush() {
       };
       Random& random = p.loop->random();
       bool all = random.Chance(0.5);
-      engine_.Collect(storage::GcFilter(safe_point, all), [&] { return all || random.Chance(0.5); });
+      engine_.Collect(storage::GcFilter(safe_point, all),
+                      [&] { return all || random.Chance(0.5); });
     }
     auto finished = std::move(p.flush_timer);
     ScheduleFlush();
@@ -190,9 +191,11 @@ bool SimStore::DamageState(Random& random) {
   auto at = engine_.contents().begin();
   std::advance(at, static_cast<ptrdiff_t>(random.Below(engine_.contents().size())));
   // Blocks have checksums; a value has one of its own, for what happens to it elsewhere.
-  auto version = storage::IsVersionKey(at->first) ? storage::DecodeVersion(at->second) : std::nullopt;
+  auto version =
+      storage::IsVersionKey(at->first) ? storage::DecodeVersion(at->second) : std::nullopt;
   bool value = version.has_value() && version->kind == storage::VersionKind::kValue;
-  bool any = engine_.Damage(at->first, value && random.Chance(0.5) ? Rot::kFlippedBit : Rot::kUnreadable);
+  bool any =
+      engine_.Damage(at->first, value && random.Chance(0.5) ? Rot::kFlippedBit : Rot::kUnreadable);
   // A block is more than a pair.
   for (auto n = random.Below(4); n > 0 && any && ++at != engine_.contents().end(); --n) {
     engine_.Damage(at->first, Rot::kUnreadable);

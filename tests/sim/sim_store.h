@@ -1,5 +1,5 @@
-// One simulated machine: what is on its disks, and the kvd process that runs on it now and then. The
-// process is put together from the same components as the real one.
+// One simulated machine: what is on its disks, and the kvd process that runs on it now and then.
+// The process is put together from the same components as the real one.
 #pragma once
 
 #include <memory>
@@ -89,8 +89,8 @@ class SimStore {
   void Crash();
   // Crashes; what the group's state was kept in is gone, the log is not.
   void LoseState();
-  // A part of the state decays under the running process, or under none; false if there is nothing that
-  // could. It finds out when it reads there.
+  // A part of the state decays under the running process, or under none; false if there is nothing
+  // that could. It finds out when it reads there.
   bool DamageState(Random& random);
   // Nothing of the state on the disk has decayed unnoticed, or waits to be given up.
   // What was found damaged is given up even if it has been collected since.
@@ -100,11 +100,13 @@ class SimStore {
   }
   uint64_t rebuilds() const { return rebuilds_; }
   // Whether it gave its state up by itself and has none yet.
-  bool rebuilding() const { return rebuilding_ && !(running() && !condemned_ && !core().NeedsState()); }
+  bool rebuilding() const {
+    return rebuilding_ && !(running() && !condemned_ && !core().NeedsState());
+  }
   // The disks are gone too: this store is no more, see Cluster::LoseDisk.
   void Lose();
-  // What is stored at these places of the log can't be read any more; a running process finds out when
-  // it reads them.
+  // What is stored at these places of the log can't be read any more; a running process finds out
+  // when it reads them.
   void DamageLog(const std::set<Index>& places);
   const LogDisk::Group& log_on_disk() const { return log_disk_.groups.at(kGroup); }
   SimDisk& disk() { return disk_; }
@@ -120,7 +122,7 @@ class SimStore {
   // Set before Start: hooks of the checkers.
   std::function<void(SimStore&, const raft::Entry&, const shard::CommandResult&)> on_applied;
   std::function<void(SimStore&)> after_turn;
-  std::function<void(SimStore&)> on_crashed;  // by itself, at a fault point
+  std::function<void(SimStore&)> on_crashed;    // by itself, at a fault point
   std::function<void(SimStore&)> on_going_out;  // it gives its state up
   uint64_t starts() const { return starts_; }
   // End of its log when it crashed last.

@@ -1,6 +1,7 @@
-// Runs many seeds. Prints each failing seed with the command that replays it, how often each kind of fault
-// happened, and which fault points were passed, and hit with a crash and with a delay: over enough seeds each
-// must be. Seeds run in processes of their own, so that one that fails does not end the others.
+// Runs many seeds. Prints each failing seed with the command that replays it, how often each kind
+// of fault happened, and which fault points were passed, and hit with a crash and with a delay:
+// over enough seeds each must be. Seeds run in processes of their own, so that one that fails does
+// not end the others.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,7 +27,7 @@ struct Arguments {
   int seconds_simulated = 10;
   bool verbose = false;
   bool coverage = false;  // a line for each fault point
-  bool stop = false;  // at the first seed that fails
+  bool stop = false;      // at the first seed that fails
 };
 
 // False, with the exit code, if there is nothing to run.
@@ -34,7 +35,8 @@ bool Parse(int argc, char** argv, Arguments* a, int* exit_code) {
   CLI::App app("Runs simulated clusters under faults, each from a seed.", "soak");
   app.add_option("--seeds", a->seeds, "How many")->check(CLI::Range(1UL, 1'000'000'000UL));
   app.add_option("--first", a->first, "The first one")->check(CLI::Range(0UL, 1'000'000'000'000UL));
-  app.add_option("--minutes", a->minutes, "Begin no more after so many")->check(CLI::Range(0.0, 1e9));
+  app.add_option("--minutes", a->minutes, "Begin no more after so many")
+      ->check(CLI::Range(0.0, 1e9));
   app.add_option("--seconds-simulated", a->seconds_simulated, "Of each seed, under faults")
       ->check(CLI::Range(1, 86'400));
   app.add_flag("--stop", a->stop, "At the first seed that fails");
@@ -44,8 +46,10 @@ bool Parse(int argc, char** argv, Arguments* a, int* exit_code) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     *exit_code = 2;
-    if (e.get_exit_code() == 0) *exit_code = app.exit(e);
-    else std::fprintf(stderr, "soak: %s\n", e.what());
+    if (e.get_exit_code() == 0)
+      *exit_code = app.exit(e);
+    else
+      std::fprintf(stderr, "soak: %s\n", e.what());
     return false;
   }
   return true;
@@ -61,7 +65,8 @@ struct Totals {
 
 // In memory that the children share.
 Totals* SharedTotals() {
-  void* memory = mmap(nullptr, sizeof(Totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      mmap(nullptr, sizeof(Totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) std::abort();
   return new (memory) Totals();
 }
@@ -109,12 +114,12 @@ void PrintCoverage(const kvd::sim::FaultPointCoverage& coverage, bool all) {
     crashed += coverage.crashed[i] > 0 ? 1 : 0;
     delayed += coverage.delayed[i] > 0 ? 1 : 0;
     if (all) {
-      std::printf("%-58s %12lu %8lu %8lu\n", kvd::kFaultPointNames[i], coverage.passed[i], coverage.crashed[i],
-                  coverage.delayed[i]);
+      std::printf("%-58s %12lu %8lu %8lu\n", kvd::kFaultPointNames[i], coverage.passed[i],
+                  coverage.crashed[i], coverage.delayed[i]);
     }
   }
-  std::printf("fault points: %zu, passed %zu, hit with a crash %zu, with a delay %zu\n", kvd::kFaultPointCount,
-              passed, crashed, delayed);
+  std::printf("fault points: %zu, passed %zu, hit with a crash %zu, with a delay %zu\n",
+              kvd::kFaultPointCount, passed, crashed, delayed);
 }
 
 // Runs `count` seeds from `first` in a child; the seed that failed, or 0.
@@ -171,13 +176,13 @@ int main(int argc, char** argv) {
     ++failed;
     done += bad - next + 1;
     next = bad + 1;
-    std::printf("seed %lu failed; replay: %s --seeds 1 --first %lu --seconds-simulated %d\n", bad, argv[0], bad,
-                a.seconds_simulated);
+    std::printf("seed %lu failed; replay: %s --seeds 1 --first %lu --seconds-simulated %d\n", bad,
+                argv[0], bad, a.seconds_simulated);
     std::fflush(stdout);
     if (a.stop) break;
   }
-  std::printf("%lu seeds from %lu, %lu failed, %.1f seeds/s, %.2f hours simulated\n", done, a.first, failed,
-              static_cast<double>(done) / elapsed(),
+  std::printf("%lu seeds from %lu, %lu failed, %.1f seeds/s, %.2f hours simulated\n", done, a.first,
+              failed, static_cast<double>(done) / elapsed(),
               static_cast<double>(done) * a.seconds_simulated / 3600);
   PrintCounts(*totals);
   PrintCoverage(totals->points, a.coverage);

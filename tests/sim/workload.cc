@@ -43,7 +43,8 @@ void SimClient::Next() {
   if (stopped_) return;
   Random& random = loop_.random();
   bool counter = random.Chance(0.15);
-  std::string key = absl::StrCat(counter ? "n" : "k", random.Below(static_cast<uint64_t>(options_.keys)));
+  std::string key =
+      absl::StrCat(counter ? "n" : "k", random.Below(static_cast<uint64_t>(options_.keys)));
   Operation op;
   client::RequestItem item;
   auto pick = random.Below(100);
@@ -128,7 +129,8 @@ void SimClient::Finished(const std::string& key, size_t position,
     // Only the two promised ways of not knowing; a read that was not answered says nothing, and a
     // write that was certainly not applied did not happen.
     ErrorInfo info = InfoOf(answer.status());
-    bool unanswered = absl::IsDeadlineExceeded(answer.status()) || info.kind == ErrorKind::kDiskFull;
+    bool unanswered =
+        absl::IsDeadlineExceeded(answer.status()) || info.kind == ErrorKind::kDiskFull;
     KVD_CHECK_MSG(unanswered || info.kind == ErrorKind::kOutcomeUnknown,
                   std::string(answer.status().ToString()));
     ++unknown_;
@@ -159,14 +161,16 @@ void SimClient::ProbeUntil(MonotonicTime end, const std::function<void(bool)>& d
   item.mutable_put()->set_key("probe");
   item.mutable_put()->set_value(Unique());
   std::string value = item.put().value();
-  session_.Submit(std::move(item), loop_.Now() + (end - scheduler_->now()), [this, value, done, end](auto put) {
-    if (!put.ok()) return scheduler_->now() < end ? ProbeUntil(end, done) : done(false);
-    client::RequestItem get;
-    get.mutable_get()->set_key("probe");
-    session_.Submit(std::move(get), loop_.Now() + (end - scheduler_->now()), [value, done](auto got) {
-      done(got.ok() && got->get().found() && got->get().version().value() == value);
-    });
-  });
+  session_.Submit(
+      std::move(item), loop_.Now() + (end - scheduler_->now()), [this, value, done, end](auto put) {
+        if (!put.ok()) return scheduler_->now() < end ? ProbeUntil(end, done) : done(false);
+        client::RequestItem get;
+        get.mutable_get()->set_key("probe");
+        session_.Submit(
+            std::move(get), loop_.Now() + (end - scheduler_->now()), [value, done](auto got) {
+              done(got.ok() && got->get().found() && got->get().version().value() == value);
+            });
+      });
 }
 
 std::map<std::string, std::vector<Operation>> SimClient::history() const { return history_; }

@@ -43,8 +43,8 @@ enum class Consistency {
 
 struct ReadOptions {
   Consistency consistency = Consistency::kLinearizable;
-  uint64_t timestamp = 0;                              // kSnapshot; 0: now
-  std::chrono::milliseconds staleness_max{10'000};     // kBoundedStale
+  uint64_t timestamp = 0;                           // kSnapshot; 0: now
+  std::chrono::milliseconds staleness_max{10'000};  // kBoundedStale
   std::optional<std::chrono::milliseconds> deadline;
 };
 
@@ -76,13 +76,13 @@ struct WriteOptions {
 };
 
 struct WriteResult {
-  bool applied = true;           // false: a condition did not hold
-  uint64_t version = 0;          // of what was written; 0 if nothing was
-  bool existed = false;          // Delete: there was something to delete
-  int64_t counter = 0;           // Increment: the new value
-  uint64_t length = 0;           // Append: the new length in bytes
-  uint32_t failed_condition = 0; // position of the condition that did not hold
-  uint64_t current_version = 0;  // of that condition's key; 0: missing
+  bool applied = true;            // false: a condition did not hold
+  uint64_t version = 0;           // of what was written; 0 if nothing was
+  bool existed = false;           // Delete: there was something to delete
+  int64_t counter = 0;            // Increment: the new value
+  uint64_t length = 0;            // Append: the new length in bytes
+  uint32_t failed_condition = 0;  // position of the condition that did not hold
+  uint64_t current_version = 0;   // of that condition's key; 0: missing
 };
 
 struct Operation {
@@ -109,12 +109,12 @@ struct DeleteRangeResult {
 };
 
 struct ScanOptions {
-  std::string start;            // inclusive; empty: from the first key
-  std::string end;              // exclusive; empty: to the last key
-  uint64_t limit = 0;           // rows; 0: all
+  std::string start;   // inclusive; empty: from the first key
+  std::string end;     // exclusive; empty: to the last key
+  uint64_t limit = 0;  // rows; 0: all
   bool reverse = false;
   bool keys_only = false;
-  bool count_only = false;      // see Scanner::count
+  bool count_only = false;  // see Scanner::count
   ReadOptions read;
 };
 

@@ -1,5 +1,5 @@
-// The hot pieces one by one, so that a regression is seen without a cluster. Times are per operation
-// and this machine's: compare two builds, never two machines.
+// The hot pieces one by one, so that a regression is seen without a cluster. Times are per
+// operation and this machine's: compare two builds, never two machines.
 #include <benchmark/benchmark.h>
 #include <rocksdb/db.h>
 
@@ -69,7 +69,8 @@ void MvccGet(benchmark::State& state) {
   Loaded loaded;
   Random random(1);
   storage::MvccReader reader(loaded.engine.get(), kGroup);
-  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(reader.Get(KeyOf(random.Below(kKeys)), Timestamp(9)));
+  for ([[maybe_unused]] auto _ : state)
+    benchmark::DoNotOptimize(reader.Get(KeyOf(random.Below(kKeys)), Timestamp(9)));
 }
 BENCHMARK(MvccGet);
 
@@ -82,7 +83,8 @@ void MvccScan100(benchmark::State& state) {
     storage::ScanOptions options;
     options.range.start = KeyOf(random.Below(kKeys - 100));
     options.at = Timestamp(9);
-    KVD_CHECK(reader.Scan(options, [&](const auto&, auto, const auto&) { return ++rows < 100; }).ok());
+    KVD_CHECK(
+        reader.Scan(options, [&](const auto&, auto, const auto&) { return ++rows < 100; }).ok());
   }
   state.SetItemsProcessed(100 * state.iterations());
 }
@@ -116,7 +118,8 @@ void BatchApply(benchmark::State& state) {
   uint64_t at = 1;
   for ([[maybe_unused]] auto _ : state) {
     auto batch = loaded.engine->NewBatch();
-    for (int64_t i = 0; i < state.range(0); ++i) AddVersion(*batch, random.Below(kKeys), Timestamp(++at));
+    for (int64_t i = 0; i < state.range(0); ++i)
+      AddVersion(*batch, random.Below(kKeys), Timestamp(++at));
     KVD_CHECK(loaded.engine->Write(*batch).ok());
   }
   state.SetItemsProcessed(state.range(0) * state.iterations());
@@ -139,7 +142,8 @@ void CoreRound(benchmark::State& state) {
   auto settle = [&] {
     for (int i = 0; i < 3; ++i) {
       raft::Output output = core.TakeOutput();
-      if (!output.entries.empty()) core.OnPersisted(now, output.entries.back()->index, output.entries.back()->term);
+      if (!output.entries.empty())
+        core.OnPersisted(now, output.entries.back()->index, output.entries.back()->term);
       if (!output.committed.empty()) core.OnApplied(output.committed.back()->index);
     }
   };

@@ -189,14 +189,16 @@ std::vector<FaultKind> DiskFaults() {
       {"slow-disk", "every fdatasync takes 10 to 300 ms longer (strace)", "slow, nothing worse",
        false, 1000, 5000, MakeFault<SlowSync>},
       {"disk-full", "a 512 MiB ext4 of one store is filled but for 0 to 2 MiB",
-       "the store takes in less or nothing, or ends with one line; the others go on; with room it does too",
+       "the store takes in less or nothing, or ends with one line; the others go on; with room it "
+       "does too",
        false, 1000, 6000, MakeFault<DiskFull>},
       {"decay", "a flipped bit, a cut file or a zeroed block in a stopped store's files",
        "the store repairs itself, or ends with one line and is replaced; no wrong answer", true,
        300, 2000, MakeFault<DecayedFiles>},
-      {"decay-state", "flipped bits and zeroed blocks in the state of a store, that runs or does not",
-       "the store goes out and is rebuilt from the others by itself; no wrong answer", true, 300, 2000,
-       MakeFault<DecayedState>},
+      {"decay-state",
+       "flipped bits and zeroed blocks in the state of a store, that runs or does not",
+       "the store goes out and is rebuilt from the others by itself; no wrong answer", true, 300,
+       2000, MakeFault<DecayedState>},
   };
 }
 

@@ -27,8 +27,8 @@ class Fault {
   virtual void SetUp(RunSetup* /*setup*/) {}
   virtual void Inject(FaultCluster& cluster, Random& random) = 0;
   virtual void Heal(FaultCluster& cluster, Random& random) = 0;
-  // Between the two: whether it has struck, for one that waits for its occasion. A run in which it never
-  // does has shown nothing, and fails.
+  // Between the two: whether it has struck, for one that waits for its occasion. A run in which it
+  // never does has shown nothing, and fails.
   virtual bool HasStruck() const { return true; }
 };
 
@@ -53,7 +53,8 @@ const std::vector<FaultKind>& FaultKinds();
 // Null if there is none of that name.
 const FaultKind* FindFaultKind(const std::string& name);
 
-// For faults: the place of some store that runs, and of one that does not lead. While none runs, any.
+// For faults: the place of some store that runs, and of one that does not lead. While none runs,
+// any.
 int AnyStore(const FaultCluster& cluster, Random& random);
 int Follower(const FaultCluster& cluster, Random& random);
 // The leader, or any store if none is known.

@@ -1,4 +1,5 @@
-// Power that fails: unlike a process that is killed, it takes along what was written but not synced.
+// Power that fails: unlike a process that is killed, it takes along what was written but not
+// synced.
 #include <signal.h>
 #include <sys/wait.h>
 

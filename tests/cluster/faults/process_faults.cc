@@ -130,8 +130,8 @@ std::vector<FaultKind> ProcessFaults() {
        5000, MakeFault<PauseLeader>},
       {"pause-follower", "SIGSTOP, SIGCONT of another store", "nobody notices", true, 300, 5000,
        MakeFault<PauseFollower>},
-      {"clock-jump", "wall clocks jump by up to 2 h either way", "nobody notices",
-       true, 500, 4000, MakeFault<WallClockJump>},
+      {"clock-jump", "wall clocks jump by up to 2 h either way", "nobody notices", true, 500, 4000,
+       MakeFault<WallClockJump>},
   };
 }
 

@@ -5,8 +5,8 @@ namespace kvd {
 const std::vector<FaultKind>& FaultKinds() {
   static const std::vector<FaultKind> kinds = [] {
     std::vector<FaultKind> all;
-    for (auto theme : {ProcessFaults(), NetworkFaults(), DiskFaults(), PowerFaults(),
-                       LimitFaults(), ClientFaults(), MemberFaults(), Storms()}) {
+    for (auto theme : {ProcessFaults(), NetworkFaults(), DiskFaults(), PowerFaults(), LimitFaults(),
+                       ClientFaults(), MemberFaults(), Storms()}) {
       all.insert(all.end(), theme.begin(), theme.end());
     }
     return all;

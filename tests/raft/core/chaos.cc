@@ -9,8 +9,25 @@ namespace kvd::raft {
 namespace {
 
 enum Kind {
-  kDeliver, kFinishWrite, kTime, kLongTime, kPropose, kLose, kDouble, kCrash, kStart, kPause, kCut,
-  kCompact, kSnapshot, kTransfer, kMembers, kRead, kCampaign, kDamage, kKinds
+  kDeliver,
+  kFinishWrite,
+  kTime,
+  kLongTime,
+  kPropose,
+  kLose,
+  kDouble,
+  kCrash,
+  kStart,
+  kPause,
+  kCut,
+  kCompact,
+  kSnapshot,
+  kTransfer,
+  kMembers,
+  kRead,
+  kCampaign,
+  kDamage,
+  kKinds
 };
 
 }  // namespace
@@ -121,17 +138,20 @@ void Chaos::Perform(ReplicaId id, Output output) {
                          " though ", node.reads.at(read.id).value(), " was acknowledged before"));
     ++report_.reads;
   }
-  for (const SnapshotRequest& request : output.snapshots) snapshots_wanted_.insert({id, request.to});
+  for (const SnapshotRequest& request : output.snapshots)
+    snapshots_wanted_.insert({id, request.to});
   for (const EntryPtr& entry : output.committed) {
     Require(entry->index == node.applied + 1, "a gap in what is applied");
     auto [it, first] = committed_.try_emplace(
         entry->index, Committed{entry->term, entry->data, node.core->term()});
-    Require(it->second.term == entry->term && it->second.data == entry->data,
-            absl::StrCat("replica ", id.value(), " applies another entry at ", entry->index.value()));
+    Require(
+        it->second.term == entry->term && it->second.data == entry->data,
+        absl::StrCat("replica ", id.value(), " applies another entry at ", entry->index.value()));
     node.applied = entry->index;
     node.core->OnApplied(entry->index);
   }
-  if (node.core->IsLeader() && node.core->commit_index() > acknowledged_ && node.core->KnowsCommitted()) {
+  if (node.core->IsLeader() && node.core->commit_index() > acknowledged_ &&
+      node.core->KnowsCommitted()) {
     acknowledged_ = node.applied > acknowledged_ ? node.applied : acknowledged_;
     acknowledged_at_[now_] = acknowledged_;
   }
@@ -244,7 +264,8 @@ void Chaos::Deliver() {
 }
 
 void Chaos::Lose() {
-  if (!network_.empty()) network_.erase(network_.begin() + static_cast<int64_t>(random_.Below(network_.size())));
+  if (!network_.empty())
+    network_.erase(network_.begin() + static_cast<int64_t>(random_.Below(network_.size())));
 }
 
 void Chaos::Double() {
@@ -295,7 +316,8 @@ void Chaos::CrashNode(ReplicaId id) {
   node.unwritten.clear();
   if (random_.Chance(0.5)) {
     node.durable = std::max(node.durable, node.applied);
-    node.durable_configuration = node.core->ConfigurationAt(std::max(node.durable, node.core->log().start()));
+    node.durable_configuration =
+        node.core->ConfigurationAt(std::max(node.durable, node.core->log().start()));
   }
   node.core.reset();
   Note(absl::StrCat("crash ", id.value()));
@@ -384,9 +406,9 @@ void Chaos::SendSnapshot() {
   Term term = source.core->IsLeader() ? source.core->term() : Term();
   SnapshotMeta meta;
   meta.index = source.applied;
-  bool sent = target.core && !target.paused && target.unwritten.empty() && !cut_.contains({from, to}) &&
-              meta.index >= source.core->log().start() && meta.index > Index() &&
-              source.core->log().TermAt(meta.index);
+  bool sent = target.core && !target.paused && target.unwritten.empty() &&
+              !cut_.contains({from, to}) && meta.index >= source.core->log().start() &&
+              meta.index > Index() && source.core->log().TermAt(meta.index);
   bool installed = false;
   if (sent) {
     meta.term = *source.core->log().TermAt(meta.index);
@@ -510,8 +532,9 @@ void Chaos::StaysCalm(ReplicaId deaf) {
   elapse(milliseconds(1500));
   const Core& core = *nodes_.at(leader).core;
   Require(core.IsLeader() && core.term() == term,
-          absl::StrCat("replica ", leader.value(), " led term ", term.value(), " and was disturbed: it ",
-                       core.IsLeader() ? "leads" : "is in", " term ", core.term().value()));
+          absl::StrCat("replica ", leader.value(), " led term ", term.value(),
+                       " and was disturbed: it ", core.IsLeader() ? "leads" : "is in", " term ",
+                       core.term().value()));
 }
 
 // Everything works from now on, but for one replica that may stay deaf: the others must elect,
@@ -552,14 +575,17 @@ void Chaos::Heal() {
   }
   std::string state;
   for (auto& [id, node] : nodes_) {
-    absl::StrAppend(&state, " ", id.value(), ":", ToString(node.core->role()), "/", node.core->term().value(),
-                    " log ", node.core->log().start().value(), "..", node.core->log().last_index().value(),
-                    " applied ", node.applied.value(), node.core->NeedsState() ? " needs state" : "",
-                    node.core->NeedsRepair() ? absl::StrCat(" needs ", node.core->damaged().rbegin()->value()) : "",
-                    node.core->removed() ? " removed" : "", " ", node.core->configuration().ToString());
+    absl::StrAppend(
+        &state, " ", id.value(), ":", ToString(node.core->role()), "/", node.core->term().value(),
+        " log ", node.core->log().start().value(), "..", node.core->log().last_index().value(),
+        " applied ", node.applied.value(), node.core->NeedsState() ? " needs state" : "",
+        node.core->NeedsRepair() ? absl::StrCat(" needs ", node.core->damaged().rbegin()->value())
+                                 : "",
+        node.core->removed() ? " removed" : "", " ", node.core->configuration().ToString());
     for (const auto& [peer, progress] : node.core->progress()) {
-      absl::StrAppend(&state, " ", peer.value(), "=", ToString(progress.state()), " ", progress.match().value(), "..",
-                      progress.next().value(), progress.IsPaused() ? " paused" : "");
+      absl::StrAppend(&state, " ", peer.value(), "=", ToString(progress.state()), " ",
+                      progress.match().value(), "..", progress.next().value(),
+                      progress.IsPaused() ? " paused" : "");
     }
   }
   Fail("the healed cores do not agree:" + state);

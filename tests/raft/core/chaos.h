@@ -1,8 +1,8 @@
 // Random runs of bare consensus cores: no storage, no clients, thousands of runs a minute. Messages
 // are delivered in any order, doubled and lost, disks finish when they like, replicas crash, pause,
 // lose their state and change members, each on a clock of its own. After every event the invariants
-// of the thesis (figure 3.2), of leases and of fresh reads are checked against what really happened.
-// Everything follows from the seed.
+// of the thesis (figure 3.2), of leases and of fresh reads are checked against what really
+// happened. Everything follows from the seed.
 #pragma once
 
 #include <deque>
@@ -42,7 +42,7 @@ class Chaos {
     std::unique_ptr<Core> core;    // null while down
     std::deque<Output> unwritten;  // on their way to the disk
     Index applied;
-    Index durable;                 // of the applied state
+    Index durable;  // of the applied state
     Configuration durable_configuration;
     bool ran = false;
     bool paused = false;
@@ -105,20 +105,21 @@ class Chaos {
   std::set<std::pair<ReplicaId, ReplicaId>> snapshots_wanted_;  // from, to
   // Per event kind, by the seed.
   std::vector<uint64_t> weights_;
-  Duration time_step_;     // at most so much passes at once
-  double in_order_ = 1;    // share of messages that are delivered in the order of sending
+  Duration time_step_;   // at most so much passes at once
+  double in_order_ = 1;  // share of messages that are delivered in the order of sending
   uint64_t commands_ = 0;
 
   // What really happened.
   struct Committed {
     Term term;
     std::string data;
-    Term seen_in;  // term of the replica that applied it first: at least the one it was committed in
+    Term
+        seen_in;  // term of the replica that applied it first: at least the one it was committed in
   };
   std::map<Index, Committed> committed_;
   std::map<Term, ReplicaId> leaders_;
-  Index acknowledged_;                                // highest index that a leader committed
-  std::map<MonotonicTime, Index> acknowledged_at_;    // its history, by true time
+  Index acknowledged_;                              // highest index that a leader committed
+  std::map<MonotonicTime, Index> acknowledged_at_;  // its history, by true time
   std::deque<std::string> trace_;
   ChaosReport report_;
 };

@@ -2,11 +2,10 @@
 // aborts with its last events; it replays exactly.
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-
-#include <CLI/CLI.hpp>
 
 #include "tests/raft/core/chaos.h"
 
@@ -18,8 +17,9 @@ const char* program = "";
 // Whatever invariant broke: says which run it was.
 void OnAbort(int) {
   char line[512];
-  int length = std::snprintf(line, sizeof line, "\nseed %lu failed; replay: %s --seeds 1 --first %lu\n",
-                             running_seed, program, running_seed);
+  int length =
+      std::snprintf(line, sizeof line, "\nseed %lu failed; replay: %s --seeds 1 --first %lu\n",
+                    running_seed, program, running_seed);
   (void)!write(STDERR_FILENO, line, static_cast<size_t>(length));
 }
 
@@ -49,9 +49,10 @@ int main(int argc, char** argv) {
     all.damaged += report.damaged;
   }
   double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::printf("%lu seeds from %lu clean, %.0f seeds/s: %lu events, %lu entries committed, %lu elections, "
-              "%lu crashes, %lu snapshots, %lu reads, %lu membership changes, %lu entries damaged\n",
-              seeds, first, static_cast<double>(seeds) / took, all.events, all.committed, all.elections,
-              all.crashes, all.snapshots, all.reads, all.membership_changes, all.damaged);
+  std::printf(
+      "%lu seeds from %lu clean, %.0f seeds/s: %lu events, %lu entries committed, %lu elections, "
+      "%lu crashes, %lu snapshots, %lu reads, %lu membership changes, %lu entries damaged\n",
+      seeds, first, static_cast<double>(seeds) / took, all.events, all.committed, all.elections,
+      all.crashes, all.snapshots, all.reads, all.membership_changes, all.damaged);
   return 0;
 }

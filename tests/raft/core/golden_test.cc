@@ -47,30 +47,54 @@ class Scenario {
       return "";
     }
     Harness& h = *harness_;
-    if (verb == "stabilize") h.Stabilize();
-    else if (verb == "deliver") for (uint64_t i = 0; i < Number(w[1]); ++i) h.DeliverNext();
-    else if (verb == "elapse") h.Elapse(milliseconds(Number(w[1])));
-    else if (verb == "elapse-quietly") Quietly(milliseconds(Number(w[1])));
-    else if (verb == "campaign") h.Campaign(Number(w[1]));
-    else if (verb == "isolate") h.Isolate(Number(w[1]));
-    else if (verb == "cut") h.Cut(Number(w[1]), Number(w[2]));
-    else if (verb == "heal") h.Heal();
-    else if (verb == "lose-messages") h.network().clear();
-    else if (verb == "stop") h.Stop(Number(w[1]));
-    else if (verb == "restart") h.Restart(Number(w[1]));
-    else if (verb == "add-node") h.AddNode(Number(w[1]));
-    else if (verb == "log") return LogOf(Number(w[1]));
-    else if (verb == "set-log") return SetLog(w);
-    else if (verb == "compact") return Compact(Number(w[1]));
-    else if (verb == "snapshot") h.SendSnapshot(Number(w[1]), Number(w[2]));
-    else if (verb == "propose") return Said(h.Propose(Number(w[1]), w[2]).status());
-    else if (verb == "transfer") return Transfer(w);
-    else if (verb == "read-index") return ReadIndex(w);
-    else if (verb == "reads") return Reads(Number(w[1]));
-    else if (verb == "lease") return h.core(Number(w[1])).HoldsLease(h.now()) ? "held\n" : "not held\n";
-    else if (verb == "change") return Change(w);
-    else if (verb == "status") return Status();
-    else ADD_FAILURE() << "unknown command " << verb;
+    if (verb == "stabilize")
+      h.Stabilize();
+    else if (verb == "deliver")
+      for (uint64_t i = 0; i < Number(w[1]); ++i) h.DeliverNext();
+    else if (verb == "elapse")
+      h.Elapse(milliseconds(Number(w[1])));
+    else if (verb == "elapse-quietly")
+      Quietly(milliseconds(Number(w[1])));
+    else if (verb == "campaign")
+      h.Campaign(Number(w[1]));
+    else if (verb == "isolate")
+      h.Isolate(Number(w[1]));
+    else if (verb == "cut")
+      h.Cut(Number(w[1]), Number(w[2]));
+    else if (verb == "heal")
+      h.Heal();
+    else if (verb == "lose-messages")
+      h.network().clear();
+    else if (verb == "stop")
+      h.Stop(Number(w[1]));
+    else if (verb == "restart")
+      h.Restart(Number(w[1]));
+    else if (verb == "add-node")
+      h.AddNode(Number(w[1]));
+    else if (verb == "log")
+      return LogOf(Number(w[1]));
+    else if (verb == "set-log")
+      return SetLog(w);
+    else if (verb == "compact")
+      return Compact(Number(w[1]));
+    else if (verb == "snapshot")
+      h.SendSnapshot(Number(w[1]), Number(w[2]));
+    else if (verb == "propose")
+      return Said(h.Propose(Number(w[1]), w[2]).status());
+    else if (verb == "transfer")
+      return Transfer(w);
+    else if (verb == "read-index")
+      return ReadIndex(w);
+    else if (verb == "reads")
+      return Reads(Number(w[1]));
+    else if (verb == "lease")
+      return h.core(Number(w[1])).HoldsLease(h.now()) ? "held\n" : "not held\n";
+    else if (verb == "change")
+      return Change(w);
+    else if (verb == "status")
+      return Status();
+    else
+      ADD_FAILURE() << "unknown command " << verb;
     return "";
   }
 
@@ -81,8 +105,8 @@ class Scenario {
   }
 
   std::string Transfer(const std::vector<std::string>& w) {
-    auto status = harness_->core(Number(w[1])).TransferLeadership(harness_->now(),
-                                                                  ReplicaId(Number(w[2])));
+    auto status =
+        harness_->core(Number(w[1])).TransferLeadership(harness_->now(), ReplicaId(Number(w[2])));
     harness_->Drain();
     return Said(status);
   }
@@ -96,7 +120,8 @@ class Scenario {
   std::string Reads(uint64_t id) {
     std::string out;
     auto& node = harness_->node(id);
-    for (const ReadState& r : node.reads) absl::StrAppend(&out, r.id, " at ", r.index.value(), "\n");
+    for (const ReadState& r : node.reads)
+      absl::StrAppend(&out, r.id, " at ", r.index.value(), "\n");
     for (uint64_t r : node.failed_reads) absl::StrAppend(&out, r, " failed\n");
     node.reads.clear();
     node.failed_reads.clear();
@@ -138,9 +163,11 @@ class Scenario {
 
   std::string LogOf(uint64_t id) {
     const Log& log = harness_->core(id).log();
-    std::string out = absl::StrCat("start=", log.start().value(), "/", log.start_term().value(), " [");
+    std::string out =
+        absl::StrCat("start=", log.start().value(), "/", log.start_term().value(), " [");
     for (Index i = log.first_index(); i <= log.last_index(); ++i) {
-      absl::StrAppend(&out, i == log.first_index() ? "" : " ", i.value(), "/", log.TermAt(i)->value());
+      absl::StrAppend(&out, i == log.first_index() ? "" : " ", i.value(), "/",
+                      log.TermAt(i)->value());
     }
     return out + "]\n";
   }

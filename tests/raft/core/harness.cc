@@ -211,12 +211,12 @@ void Harness::SendSnapshot(uint64_t from, uint64_t to) {
 }
 
 std::string Describe(const Message& m) {
-  std::string out = absl::StrCat(m.from.value(), "->", m.to.value(), " ", ToString(m.type), " term=",
-                                 m.term.value());
+  std::string out = absl::StrCat(m.from.value(), "->", m.to.value(), " ", ToString(m.type),
+                                 " term=", m.term.value());
   switch (m.type) {
     case MessageType::kAppend:
-      absl::StrAppend(&out, " prev=", m.index.value(), "/", m.log_term.value(), " commit=",
-                      m.commit.value(), " entries=[");
+      absl::StrAppend(&out, " prev=", m.index.value(), "/", m.log_term.value(),
+                      " commit=", m.commit.value(), " entries=[");
       for (const EntryPtr& entry : m.entries) {
         absl::StrAppend(&out, entry == m.entries.front() ? "" : " ", entry->index.value(), "/",
                         entry->term.value());
@@ -231,8 +231,8 @@ std::string Describe(const Message& m) {
       break;
     case MessageType::kHeartbeat: absl::StrAppend(&out, " commit=", m.commit.value()); break;
     case MessageType::kRepair:
-      absl::StrAppend(&out, " wanted=", m.index.value(), "/", m.log_term.value(), " from=",
-                      m.hint_index.value());
+      absl::StrAppend(&out, " wanted=", m.index.value(), "/", m.log_term.value(),
+                      " from=", m.hint_index.value());
       break;
     case MessageType::kRepairReply: {
       static constexpr const char* kAnswers[] = {"nothing", "has", "lacks", "damaged", "compacted"};

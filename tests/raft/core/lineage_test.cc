@@ -290,8 +290,10 @@ TEST(Lineage, ChurnReliableAndUnreliable) {
         if (node.core && node.core->IsLeader()) (void)h.Propose(id.value(), std::to_string(round));
       }
       uint64_t id = random.Below(5) + 1;
-      if (h.node(id).core && random.Chance(0.2)) h.Stop(id);
-      else if (!h.node(id).core && random.Chance(0.5)) h.Restart(id);
+      if (h.node(id).core && random.Chance(0.2))
+        h.Stop(id);
+      else if (!h.node(id).core && random.Chance(0.5))
+        h.Restart(id);
       h.Elapse(milliseconds(random.Below(200)));
     }
     h.Heal();
@@ -313,8 +315,10 @@ TEST(Lineage, SnapshotInstallReliableUnreliableAndWithCrash) {
     for (int round = 0; round < 8; ++round) {
       uint64_t leader = h.ElectLeader();
       uint64_t victim = Others(h, leader)[random.Below(2)];
-      if (seed % 2 == 0) h.Stop(victim);
-      else h.Isolate(victim);
+      if (seed % 2 == 0)
+        h.Stop(victim);
+      else
+        h.Isolate(victim);
       for (int i = 0; i < 10; ++i) (void)h.Propose(h.ElectLeader(), "x");
       h.Elapse(milliseconds(300));
       leader = h.ElectLeader();
@@ -335,7 +339,8 @@ TEST(Lineage, SnapshotInstallReliableUnreliableAndWithCrash) {
     uint64_t leader = h.ElectLeader();
     ASSERT_NE(leader, 0u);
     for (auto& [id, node] : h.nodes()) {
-      EXPECT_EQ(node.applied_index, h.core(leader).commit_index()) << "seed " << seed << " replica " << id.value();
+      EXPECT_EQ(node.applied_index, h.core(leader).commit_index())
+          << "seed " << seed << " replica " << id.value();
     }
   }
 }

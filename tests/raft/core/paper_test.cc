@@ -58,8 +58,8 @@ TEST(Terms, StaleAppendIsRejectedWithTheNewTerm) {
   EXPECT_EQ(out.messages_after_persist[0].term, Term(1));
 }
 
-// 3.4: "votes for at most one candidate in a given term, first come first served", and the vote is on
-// disk before the answer leaves.
+// 3.4: "votes for at most one candidate in a given term, first come first served", and the vote is
+// on disk before the answer leaves.
 TEST(Elections, OneVoteATermPersistedBeforeItIsGiven) {
   Harness h(3);
   h.core(1).Step(h.now(), From(2, 1, MessageType::kVote, 1));
@@ -374,8 +374,8 @@ TEST(Membership, ALeaverLeadsWhereOnlyItHoldsItsRemoval) {
   h.drop = [&](const Message& m) {
     for (const EntryPtr& entry : m.entries) {
       Configuration configuration;
-      if (entry->type == EntryType::kConfiguration && Configuration::Decode(entry->data, &configuration) &&
-          !configuration.IsJoint()) {
+      if (entry->type == EntryType::kConfiguration &&
+          Configuration::Decode(entry->data, &configuration) && !configuration.IsJoint()) {
         return true;
       }
     }
@@ -393,15 +393,17 @@ TEST(Membership, ALeaverLeadsWhereOnlyItHoldsItsRemoval) {
   for (int i = 0; i < 500 && !done; ++i) {
     h.Elapse(milliseconds(20));
     for (uint64_t id = 1; id <= 4; ++id) {
-      done = done || (id != down && id != leaver && h.core(id).IsLeader() && h.core(id).KnowsCommitted() &&
-                      !h.core(id).configuration().Contains(ReplicaId(leaver)));
+      done = done ||
+             (id != down && id != leaver && h.core(id).IsLeader() && h.core(id).KnowsCommitted() &&
+              !h.core(id).configuration().Contains(ReplicaId(leaver)));
     }
   }
   EXPECT_TRUE(done);
 }
 
-// A leader that was cut off holds a change that makes 4 a voter; the next one's entry reached 4 alone, and is
-// away. The first needs the vote of 4, which has the newer log, and 4 is no voter by its own.
+// A leader that was cut off holds a change that makes 4 a voter; the next one's entry reached 4
+// alone, and is away. The first needs the vote of 4, which has the newer log, and 4 is no voter by
+// its own.
 TEST(Membership, ALearnerWithTheNewestLogLeadsWhereNobodyElseCan) {
   Harness h(3);
   h.Campaign(1);

@@ -1,5 +1,5 @@
-// Protocol-aware recovery (Alagappan et al., FAST 2018): a replica with a damaged entry neither votes
-// nor truncates until the others repaired it.
+// Protocol-aware recovery (Alagappan et al., FAST 2018): a replica with a damaged entry neither
+// votes nor truncates until the others repaired it.
 #include "gtest/gtest.h"
 #include "tests/raft/core/harness.h"
 

@@ -21,7 +21,8 @@ class ExecutorTest : public testing::TestWithParam<bool> {
  protected:
   ExecutorTest() {
     if (GetParam()) {
-      engine_ = *storage::RocksEngine::Open(directory_.path() + "/data", storage::RocksEngineOptions());
+      engine_ =
+          *storage::RocksEngine::Open(directory_.path() + "/data", storage::RocksEngineOptions());
     } else {
       engine_ = std::make_unique<storage::MemoryEngine>();
     }
@@ -59,7 +60,8 @@ class ExecutorTest : public testing::TestWithParam<bool> {
     op.value = std::move(value);
     return op;
   }
-  static Operation Make(Operation::Type type, std::string key, std::string value = "", int64_t delta = 0) {
+  static Operation Make(Operation::Type type, std::string key, std::string value = "",
+                        int64_t delta = 0) {
     Operation op;
     op.type = type;
     op.key = std::move(key);
@@ -110,7 +112,8 @@ TEST_P(ExecutorTest, OperationsDoWhatTheySay) {
   EXPECT_FALSE(Apply(By(6, 1, Make(Operation::Type::kDelete, "k"))).items[0].existed);
 }
 
-// A retry finds the first attempt, by the shortcut's hint or, when that has forgotten, in the history.
+// A retry finds the first attempt, by the shortcut's hint or, when that has forgotten, in the
+// history.
 TEST_P(ExecutorTest, ARetryIsAnsweredFromTheHistory) {
   for (bool forget : {false, true}) {
     uint64_t base = forget ? 100 : 0;
@@ -192,7 +195,8 @@ TEST_P(ExecutorTest, AFailedOperationFailsTheWholeCommand) {
 }
 
 TEST_P(ExecutorTest, DeleteRangeIsBoundedAndItsRetriesGoOn) {
-  for (int i = 0; i < 10; ++i) Apply(By(static_cast<uint64_t>(i) + 1, 1, Put("k" + std::to_string(i), "v")));
+  for (int i = 0; i < 10; ++i)
+    Apply(By(static_cast<uint64_t>(i) + 1, 1, Put("k" + std::to_string(i), "v")));
   token_ = meta_.clock;
   Command command;
   command.kind = CommandKind::kDeleteRange;
@@ -222,7 +226,8 @@ TEST_P(ExecutorTest, DeadKeysBoundADeleteRangeToo) {
   auto key = [](size_t i) { return absl::StrFormat("k%06d", i); };
   size_t count = kDeleteRangeDeadKeysMax + 50;
   for (size_t i = 0; i < count; ++i) {
-    batch->Put(storage::VersionKey(kGroup, key(i), Timestamp(i < 20 ? 5 : 500)), storage::Encode(tombstone));
+    batch->Put(storage::VersionKey(kGroup, key(i), Timestamp(i < 20 ? 5 : 500)),
+               storage::Encode(tombstone));
   }
   ASSERT_TRUE(engine_->Write(*batch).ok());
   meta_.clock = Timestamp(1000);
@@ -287,7 +292,8 @@ TEST(Command, MalformedBytesAreRefused) {
   command.operations[0].key = "k";
   std::string bytes = Encode(command);
   ASSERT_TRUE(DecodeCommand(bytes).ok());
-  for (size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(DecodeCommand(bytes.substr(0, n)).ok()) << n;
+  for (size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(DecodeCommand(bytes.substr(0, n)).ok()) << n;
   EXPECT_FALSE(DecodeCommand(bytes + "x").ok());
   Random random(1);
   for (int i = 0; i < 20'000; ++i) {

@@ -14,8 +14,18 @@ namespace {
 constexpr GroupId kGroup{3};
 
 TEST(MvccKey, KeepsOrderAndRoundTrips) {
-  std::vector<std::string> keys = {"", std::string(1, '\0'), std::string("\0\0", 2), std::string("\0a", 2),
-                                   "a", std::string("a\0", 2), std::string("a\0b", 3), "a\x01", "ab", "b", "\xff", "\xff\xff"};
+  std::vector<std::string> keys = {"",
+                                   std::string(1, '\0'),
+                                   std::string("\0\0", 2),
+                                   std::string("\0a", 2),
+                                   "a",
+                                   std::string("a\0", 2),
+                                   std::string("a\0b", 3),
+                                   "a\x01",
+                                   "ab",
+                                   "b",
+                                   "\xff",
+                                   "\xff\xff"};
   for (size_t i = 0; i < keys.size(); ++i) {
     std::string encoded = VersionKey(kGroup, keys[i], Timestamp(77));
     EXPECT_EQ(UserKeyOf(encoded), keys[i]);
@@ -82,12 +92,13 @@ class MvccModelTest : public testing::Test {
     options.at = Timestamp(at);
     options.reverse = reverse;
     std::string last;
-    auto status = MvccReader(&engine_, kGroup).Scan(options, [&](const std::string& key, Timestamp, const Version& v) {
-      EXPECT_TRUE(out.empty() || reverse == (key < last)) << "order";
-      last = key;
-      EXPECT_TRUE(out.emplace(key, v.value).second) << "a key twice";
-      return true;
-    });
+    auto status = MvccReader(&engine_, kGroup)
+                      .Scan(options, [&](const std::string& key, Timestamp, const Version& v) {
+                        EXPECT_TRUE(out.empty() || reverse == (key < last)) << "order";
+                        last = key;
+                        EXPECT_TRUE(out.emplace(key, v.value).second) << "a key twice";
+                        return true;
+                      });
     EXPECT_TRUE(status.ok());
     return out;
   }
@@ -127,15 +138,17 @@ TEST_F(MvccModelTest, ReadsMatchTheModelBeforeAndAfterCollection) {
 
 TEST_F(MvccModelTest, DeltaScanGivesEveryVersionInBetweenOnce) {
   Random random(4);
-  for (uint64_t t = 1; t <= 100; ++t) Write("k" + std::to_string(random.Below(9)), t, std::to_string(t));
+  for (uint64_t t = 1; t <= 100; ++t)
+    Write("k" + std::to_string(random.Below(9)), t, std::to_string(t));
   for (uint64_t after : {0, 10, 50}) {
     for (uint64_t upto : {50, 99}) {
       std::map<uint64_t, int> seen;
-      auto status = MvccReader(&engine_, kGroup).DeltaScan({}, Timestamp(after), Timestamp(upto),
-          [&](const std::string&, Timestamp t, const Version&) {
-            ++seen[t.value()];
-            return true;
-          });
+      auto status = MvccReader(&engine_, kGroup)
+                        .DeltaScan({}, Timestamp(after), Timestamp(upto),
+                                   [&](const std::string&, Timestamp t, const Version&) {
+                                     ++seen[t.value()];
+                                     return true;
+                                   });
       ASSERT_TRUE(status.ok());
       EXPECT_EQ(seen.size(), upto > after ? upto - after : 0);
       for (auto [t, n] : seen) {
@@ -154,7 +167,8 @@ TEST_F(MvccModelTest, ADamagedValueIsAnErrorNotAnAnswer) {
   auto batch = engine_.NewBatch();
   batch->Put(key, bytes);
   ASSERT_TRUE(engine_.Write(*batch).ok());
-  EXPECT_EQ(MvccReader(&engine_, kGroup).Get("k", Timestamp(9)).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(MvccReader(&engine_, kGroup).Get("k", Timestamp(9)).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 // A guard key that many batches named as a condition, and none wrote.
@@ -176,10 +190,11 @@ TEST_F(MvccModelTest, ABoundedScanGetsPastAKeyOfManyOutcomes) {
   for (std::optional<std::string> resume = "a"; resume; ++pages) {
     ASSERT_LT(pages, 3);
     options.range.start = *resume;
-    auto page = MvccReader(&engine_, kGroup).Scan(options, [&](const std::string& key, Timestamp, const Version&) {
-      seen += key;
-      return true;
-    });
+    auto page = MvccReader(&engine_, kGroup)
+                    .Scan(options, [&](const std::string& key, Timestamp, const Version&) {
+                      seen += key;
+                      return true;
+                    });
     ASSERT_TRUE(page.ok());
     resume = *page;
   }

@@ -49,11 +49,13 @@ class SweeperTest : public testing::TestWithParam<bool> {
   std::vector<std::string> Left() {
     std::vector<std::string> out;
     MvccReader reader(engine_.get(), kGroup);
-    EXPECT_TRUE(reader.DeltaScan(KeyRange(), Timestamp(), kTimestampMax,
-                                 [&](const std::string& key, Timestamp timestamp, const Version&) {
-                                   out.push_back(key + "@" + std::to_string(timestamp.value()));
-                                   return true;
-                                 }).ok());
+    EXPECT_TRUE(reader
+                    .DeltaScan(KeyRange(), Timestamp(), kTimestampMax,
+                               [&](const std::string& key, Timestamp timestamp, const Version&) {
+                                 out.push_back(key + "@" + std::to_string(timestamp.value()));
+                                 return true;
+                               })
+                    .ok());
     return out;
   }
 
@@ -94,7 +96,9 @@ TEST_P(SweeperTest, NeverChangesWhatIsVisible) {
   for (uint64_t timestamp = 1; timestamp <= 400; ++timestamp) {
     auto pick = random.Below(10);
     Write("k" + std::to_string(random.Below(60)), timestamp,
-          pick < 5 ? VersionKind::kTombstone : pick < 6 ? VersionKind::kOutcome : VersionKind::kValue,
+          pick < 5   ? VersionKind::kTombstone
+          : pick < 6 ? VersionKind::kOutcome
+                     : VersionKind::kValue,
           random.Chance(0.3) ? timestamp + random.Below(100) : 0);
   }
   MvccReader reader(engine_.get(), kGroup);
@@ -102,10 +106,13 @@ TEST_P(SweeperTest, NeverChangesWhatIsVisible) {
     std::string out;
     ScanOptions options;
     options.at = Timestamp(at);
-    EXPECT_TRUE(reader.Scan(options, [&](const std::string& key, Timestamp t, const Version&) {
-      out += key + "@" + std::to_string(t.value()) + " ";
-      return true;
-    }).ok());
+    EXPECT_TRUE(reader
+                    .Scan(options,
+                          [&](const std::string& key, Timestamp t, const Version&) {
+                            out += key + "@" + std::to_string(t.value()) + " ";
+                            return true;
+                          })
+                    .ok());
     return out;
   };
   Sweeper sweeper(engine_.get(), kGroup, Timestamp(400));

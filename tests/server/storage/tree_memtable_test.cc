@@ -1,4 +1,5 @@
-// A database with the tree as its memtable beside one with RocksDB's own: they hold and give the same.
+// A database with the tree as its memtable beside one with RocksDB's own: they hold and give the
+// same.
 #include "server/storage/tree_memtable.h"
 
 #include <rocksdb/db.h>
@@ -41,10 +42,10 @@ std::unique_ptr<DB> Open(const std::string& directory, bool tree) {
 // What a test's keys look like.
 struct Shape {
   const char* name;
-  std::string prefix;   // of most keys
-  uint64_t bytes_max;   // behind it
-  int alphabet;         // so many bytes, 0xff the last
-  int order;            // 1: ascending, -1: descending, 0: none
+  std::string prefix;  // of most keys
+  uint64_t bytes_max;  // behind it
+  int alphabet;        // so many bytes, 0xff the last
+  int order;           // 1: ascending, -1: descending, 0: none
 };
 
 std::string KeyOf(const Shape& shape, Random& random, uint64_t number) {
@@ -107,7 +108,8 @@ class TreeMemtableTest : public testing::TestWithParam<Shape> {
     if (b->Valid()) a->Next(), b->Next();
     ExpectSame(*a, *b);
     std::string in_tree, in_plain;
-    EXPECT_EQ(tree_->Get(ReadOptions(), key, &in_tree).ok(), plain_->Get(ReadOptions(), key, &in_plain).ok());
+    EXPECT_EQ(tree_->Get(ReadOptions(), key, &in_tree).ok(),
+              plain_->Get(ReadOptions(), key, &in_plain).ok());
     EXPECT_EQ(in_tree, in_plain);
   }
 
@@ -143,13 +145,14 @@ TEST_P(TreeMemtableTest, HoldsWhatRocksDbsOwnHolds) {
   CompareAll(nullptr, nullptr);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Keys, TreeMemtableTest,
-    testing::Values(Shape{"NothingShared", "", 12, 256, 0}, Shape{"FiveBytesShared", "five-", 10, 8, 0},
-                    Shape{"SixtyBytesShared", std::string(60, 'p'), 6, 5, 0},
-                    Shape{"EachOthersPrefixes", "abc", 30, 2, 0}, Shape{"Ascending", "up", 0, 0, 1},
-                    Shape{"Descending", "down", 0, 0, -1}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Keys, TreeMemtableTest,
+                         testing::Values(Shape{"NothingShared", "", 12, 256, 0},
+                                         Shape{"FiveBytesShared", "five-", 10, 8, 0},
+                                         Shape{"SixtyBytesShared", std::string(60, 'p'), 6, 5, 0},
+                                         Shape{"EachOthersPrefixes", "abc", 30, 2, 0},
+                                         Shape{"Ascending", "up", 0, 0, 1},
+                                         Shape{"Descending", "down", 0, 0, -1}),
+                         [](const auto& info) { return info.param.name; });
 
 class ByBytes : public rocksdb::MemTableRep::KeyComparator {
  public:
@@ -159,14 +162,15 @@ class ByBytes : public rocksdb::MemTableRep::KeyComparator {
   }
 };
 
-// What was there before a reader began is met, in order, whatever is inserted meanwhile. The tree by itself: how
-// RocksDB hands a memtable to a thread is hidden from the thread sanitizer.
+// What was there before a reader began is met, in order, whatever is inserted meanwhile. The tree
+// by itself: how RocksDB hands a memtable to a thread is hidden from the thread sanitizer.
 TEST(RowTreeTest, ReadersSeeOrderAndWhatWasThere) {
   constexpr size_t kKeyBytes = 24;  // with eight for RocksDB's footer
   constexpr uint64_t kRows = 20'000;
   std::vector<std::string> rows;
   for (uint64_t i = 0; i < kRows; ++i) {
-    rows.push_back(absl::StrCat("\x18", absl::Hex(i * 0x9e3779b97f4a7c15, absl::kZeroPad16), "8 bytes."));
+    rows.push_back(
+        absl::StrCat("\x18", absl::Hex(i * 0x9e3779b97f4a7c15, absl::kZeroPad16), "8 bytes."));
   }
   ByBytes compare;
   std::deque<std::vector<uint64_t>> memory;
