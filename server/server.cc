@@ -68,6 +68,19 @@ std::string HttpAddress(const ServerOptions& options) {
   return absl::StrCat(options.listen.substr(0, colon + 1), port + 1);
 }
 
+// Without the store's id, which is known later.
+raft::HostOptions HostOptionsOf(const ServerOptions& options) {
+  raft::HostOptions host;
+  host.core.election_timeout_min = milliseconds(options.election_timeout_ms);
+  host.core.heartbeat_interval = milliseconds(options.heartbeat_ms);
+  host.core.lease_duration = milliseconds(options.election_timeout_ms * 9 / 10);
+  host.core.rounds.bytes_max = 256 << 10;
+  host.core.cache_bytes_max = 8 << 20;
+  host.tick_interval = milliseconds(std::max<uint64_t>(options.heartbeat_ms / 5, 2));
+  host.log_bytes_kept = options.log_keep_mb << 20;
+  return host;
+}
+
 }  // namespace
 
 std::string Validate(const ServerOptions& o) {
@@ -174,23 +187,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   raft::GrpcTransportOptions transport{identity.cluster, identity.store, p.address};
   p.transport = std::make_unique<raft::GrpcTransport>(
       p.loop.get(), transport, [&p](StoreId store) { return p.AddressOf(store); });
-  raft::HostOptions host;
+  raft::HostOptions host = HostOptionsOf(options);
   host.store = identity.store;
-  host.core.election_timeout_min = milliseconds(options.election_timeout_ms);
-  host.core.heartbeat_interval = milliseconds(options.heartbeat_ms);
-  host.core.lease_duration = milliseconds(options.election_timeout_ms * 9 / 10);
-  host.core.rounds.bytes_max = 256 << 10;
-  host.core.cache_bytes_max = 8 << 20;
-  host.tick_interval = milliseconds(std::max<uint64_t>(options.heartbeat_ms / 5, 2));
-  host.log_bytes_kept = options.log_keep_mb << 20;
   p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
                                             p.transport.get(), host);
   p.host = p.hosts->HostOf(kFirstGroup);
   p.host->on_unrepairable = [](GroupId group, Index index) {
     spdlog::critical(
         "entry {} of group {} is damaged here, may have been committed, and no replica can give "
-        "it: "
-        "this one neither votes nor serves; restore a copy of it, or the data from a backup",
+        "it: this one neither votes nor serves; restore a copy of it, or the data from a backup",
         index.value(), group.value());
   };
   p.PrepareRebuilder();

@@ -43,11 +43,17 @@ void Server::Parts::FillDisk(v1::StatusResponse* out) const {
 }
 
 void Server::Parts::CollectMetrics() {
+  CollectRaftMetrics();
+  CollectStateMetrics();
+  CollectDiskMetrics();
+  ProcessUsage usage = ReadUsage();
+  metrics->SetTotal("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
+  metrics->Set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
+}
+
+void Server::Parts::CollectRaftMetrics() {
   const raft::Core& core = host->core(kFirstGroup);
   const raft::HostCounters& counters = host->counters();
-  auto set = [this](const char* name, const char* help, auto value) {
-    metrics->Set(name, help, static_cast<double>(value));
-  };
   auto total = [this](const char* name, const char* help, auto value) {
     metrics->SetTotal(name, help, static_cast<double>(value));
   };
@@ -81,27 +87,29 @@ void Server::Parts::CollectMetrics() {
                         {raft::kSyncSecondsBounds.begin(), raft::kSyncSecondsBounds.end()},
                         {log.sync_classes.begin(), log.sync_classes.end()}, log.sync_seconds);
   total("kvd_log_bytes_total", "Bytes written to the Raft log", log.bytes);
-  set("kvd_log_disk_bytes", "Size of the Raft log's sorted files", log_store->DiskBytes());
+  metrics->Set("kvd_log_disk_bytes", "Size of the Raft log's sorted files",
+               static_cast<double>(log_store->DiskBytes()));
+}
+
+void Server::Parts::CollectStateMetrics() {
+  auto set = [this](const char* name, const char* help, auto value) {
+    metrics->Set(name, help, static_cast<double>(value));
+  };
+  auto total = [this](const char* name, const char* help, auto value) {
+    metrics->SetTotal(name, help, static_cast<double>(value));
+  };
   total("kvd_state_rebuilds_total", "Damaged states given up and rebuilt since the store was new",
         rebuilds);
   total("kvd_state_damage_reports_total", "Times that the state was found damaged",
         rebuilder->reports());
-  group_set("kvd_state_missing", "1 while the state waits to be sent by another replica",
-            core.NeedsState() ? 1 : 0);
+  metrics->Set("kvd_state_missing", "1 while the state waits to be sent by another replica",
+               host->core(kFirstGroup).NeedsState() ? 1 : 0, {{"group", "1"}});
   total("kvd_row_cache_hits_total", "Reads of a key that were answered from the row cache",
         group->row_cache().hits());
   total("kvd_row_cache_misses_total", "Reads of a key that were not, while there is a row cache",
         group->row_cache().misses());
   set("kvd_row_cache_bytes", "Memory of the row cache, at most", group->row_cache().bytes());
   total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
-  set("kvd_disk_free_bytes", "Bytes free on the data directory's disk",
-      disk_watch->guard().free_bytes());
-  set("kvd_disk_state", "0 enough room, 1 low: no data is added, 2 critical: nothing is taken in",
-      static_cast<int>(disk_watch->guard().state()));
-  set("kvd_disk_promised_bytes",
-      "Bytes that commands under way and compactions have yet to write, at most",
-      disk_watch->guard().promised_bytes());
-  set("kvd_disk_reserve_bytes", "Bytes held by the file RESERVE", disk->ReserveBytes());
   const std::pair<const char*, const char*> properties[] = {
       {"rocksdb.actual-delayed-write-rate", "kvd_rocksdb_delayed_write_rate"},
       {"rocksdb.is-write-stopped", "kvd_rocksdb_write_stopped"},
@@ -114,9 +122,20 @@ void Server::Parts::CollectMetrics() {
       {"rocksdb.estimate-num-keys", "kvd_rocksdb_estimated_keys"},
   };
   for (const auto& [property, name] : properties) set(name, property, engine->Property(property));
-  ProcessUsage usage = ReadUsage();
-  total("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
-  set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
+}
+
+void Server::Parts::CollectDiskMetrics() {
+  auto set = [this](const char* name, const char* help, auto value) {
+    metrics->Set(name, help, static_cast<double>(value));
+  };
+  set("kvd_disk_free_bytes", "Bytes free on the data directory's disk",
+      disk_watch->guard().free_bytes());
+  set("kvd_disk_state", "0 enough room, 1 low: no data is added, 2 critical: nothing is taken in",
+      static_cast<int>(disk_watch->guard().state()));
+  set("kvd_disk_promised_bytes",
+      "Bytes that commands under way and compactions have yet to write, at most",
+      disk_watch->guard().promised_bytes());
+  set("kvd_disk_reserve_bytes", "Bytes held by the file RESERVE", disk->ReserveBytes());
 }
 
 }  // namespace kvd::server

@@ -126,6 +126,9 @@ struct Server::Parts {
   void AskToBeAdmitted();
   void ReportDisks();
   void CollectMetrics();
+  void CollectRaftMetrics();
+  void CollectStateMetrics();
+  void CollectDiskMetrics();
   void FillDisk(v1::StatusResponse* out) const;
   std::string AddressOf(StoreId store) const;
 };

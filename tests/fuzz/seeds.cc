@@ -40,8 +40,9 @@ class Seeds {
 // Pieces of an input, as the targets' Reader takes them.
 class Pieces {
  public:
-  Pieces& Byte(int v) {
-    writer_.Byte(static_cast<uint8_t>(v));
+  template <typename... N>
+  Pieces& Byte(N... v) {
+    (writer_.Byte(static_cast<uint8_t>(v)), ...);
     return *this;
   }
   Pieces& Varint(uint64_t v) {
@@ -234,7 +235,7 @@ void StateSeeds(const Seeds& seeds) {
     if (chunk->last) break;
   }
   seeds.Add("snapshot", "whole", chunks.out());
-  seeds.Add("raft_store", "snapshot", to_store.Byte(1).Byte(8 * 20).out());
+  seeds.Add("raft_store", "snapshot", to_store.Byte(1, 8 * 20).out());
   Pieces records;
   constexpr const char* kNames[] = {"applied", "config", "safe", "shards", "stores"};
   for (int i = 0; i < 5; ++i) {
@@ -290,9 +291,9 @@ void MessageSeeds(const Seeds& seeds) {
   }
   seeds.Add("raft_message", "follower", follower.Byte(4).Bytes(heartbeat).Byte(8 * 30 + 1).out());
   seeds.Add("raft_store", "follower",
-            member.Byte(6).Bytes(heartbeat).Byte(8 * 10).Byte(1).Byte(8 * 20).out());
+            member.Byte(6).Bytes(heartbeat).Byte(8 * 10, 1, 8 * 20).out());
   Pieces leader;
-  leader.Byte(3).Byte(8 * 9 + 2);
+  leader.Byte(3, 8 * 9 + 2);
   for (auto type : {raft::MessageType::kAppendReply, raft::MessageType::kHeartbeatReply,
                     raft::MessageType::kVote, raft::MessageType::kTimeoutNow,
                     raft::MessageType::kPreVote, raft::MessageType::kRemoved}) {
@@ -326,7 +327,7 @@ void RequestSeeds(const Seeds& seeds) {
   item.mutable_batch()->mutable_operations(0)->mutable_put()->set_value("v");
   item.mutable_batch()->add_conditions()->set_key("c");
   item.mutable_batch()->mutable_conditions(0)->set_absent(true);
-  seeds.Add("request", "wire", Pieces().Byte(1).Byte(200).Bytes(item.SerializeAsString()).out());
+  seeds.Add("request", "wire", Pieces().Byte(1, 200).Bytes(item.SerializeAsString()).out());
   v1::ScanRequest scan;
   scan.mutable_range()->set_start("a");
   scan.set_page_bytes(1024);
@@ -337,16 +338,7 @@ void RequestSeeds(const Seeds& seeds) {
   answer.mutable_get()->mutable_header()->set_token(5);
   answer.mutable_get()->mutable_version()->set_value("v");
   seeds.Add("client_response", "get",
-            Pieces()
-                .Byte(6)
-                .Byte(0)
-                .Byte(0)
-                .Byte(0)
-                .Byte(0)
-                .Byte(0)
-                .Byte(2)
-                .Bytes(answer.SerializeAsString())
-                .out());
+            Pieces().Byte(6, 0, 0, 0, 0, 0, 2).Bytes(answer.SerializeAsString()).out());
 }
 
 std::string HelloMessage() {
@@ -356,30 +348,25 @@ std::string HelloMessage() {
   return batch.SerializeAsString();
 }
 
-// Calls and streams at the services, and what clients are answered.
+// Calls and streams at the services.
 void CallSeeds(const Seeds& seeds) {
   v1::ScanRequest scan;
   scan.set_limit(1);
   for (int method = 0; method < 18; ++method) {
     seeds.Add("service_calls", "method-" + std::to_string(method),
-              Pieces().Byte(method).Byte(2).Byte(0).Bytes("").Byte(200).Bytes("x").out() +
+              Pieces().Byte(method, 2, 0).Bytes("").Byte(200).Bytes("x").out() +
                   Filler(500 + method, 60));
   }
   seeds.Add("service_calls", "scan-of-bytes",
-            Pieces().Byte(1).Byte(1).Byte(0).Bytes(scan.SerializeAsString()).out());
+            Pieces().Byte(1, 1, 0).Bytes(scan.SerializeAsString()).out());
   seeds.Add("transport_streams", "batch",
-            Pieces()
-                .Byte(0)
-                .Byte(1)
-                .Byte(0)
-                .Byte(5)
-                .Bytes(HelloMessage())
-                .Byte(1)
-                .Bytes(HelloMessage())
-                .out());
-  seeds.Add("transport_streams", "chunk", Pieces().Byte(1).Byte(0).Byte(0).Byte(5).Bytes("").out());
-  seeds.Add("transport_streams", "refused",
-            Pieces().Byte(0).Byte(0).Byte(0).Byte(1).Bytes("").out());
+            Pieces().Byte(0, 1, 0, 5).Bytes(HelloMessage()).Byte(1).Bytes(HelloMessage()).out());
+  seeds.Add("transport_streams", "chunk", Pieces().Byte(1, 0, 0, 5).Bytes("").out());
+  seeds.Add("transport_streams", "refused", Pieces().Byte(0, 0, 0, 1).Bytes("").out());
+}
+
+// What clients are answered, and kvctl's words.
+void ClientSeeds(const Seeds& seeds) {
   v1::ScanResponse page;
   page.set_read_timestamp(5);
   auto* row = page.add_rows();
@@ -388,14 +375,11 @@ void CallSeeds(const Seeds& seeds) {
   row->mutable_version()->set_crc32c(ValueChecksum("k", "v"));
   std::string first = page.SerializeAsString();
   page.set_done(true);
-  seeds.Add(
-      "client_stream", "scan",
-      Pieces().Byte(1).Byte(0).Byte(2).Bytes(first).Bytes(page.SerializeAsString()).Byte(0).out());
+  seeds.Add("client_stream", "scan",
+            Pieces().Byte(1, 0, 2).Bytes(first).Bytes(page.SerializeAsString()).Byte(0).out());
   seeds.Add("client_stream", "broken",
             Pieces()
-                .Byte(1)
-                .Byte(4)
-                .Byte(1)
+                .Byte(1, 4, 1)
                 .Bytes(first)
                 .Byte(14)
                 .Bytes("gone")
@@ -412,16 +396,14 @@ void CallSeeds(const Seeds& seeds) {
   std::string answer = status.SerializeAsString();
   seeds.Add("client_stream", "cluster",
             Pieces()
-                .Byte(0)
-                .Byte(1)
+                .Byte(0, 1)
                 .Bytes(answer)
-                .Byte(0)
-                .Byte(1)
+                .Byte(0, 1)
                 .Bytes(members.SerializeAsString())
                 .Byte(0)
                 .out());
   seeds.Add("client_stream", "no-group",
-            Pieces().Byte(0).Byte(1).Bytes("").Byte(0).Byte(1).Bytes("").Byte(0).out());
+            Pieces().Byte(0, 1).Bytes("").Byte(0, 1).Bytes("").Byte(0).out());
   v1::GetVerificationResponse verified;
   verified.set_state(v1::GetVerificationResponse::DONE);
   verified.set_hashed(true);
@@ -435,9 +417,7 @@ void CallSeeds(const Seeds& seeds) {
         Pieces().Byte(json).Bytes(members.SerializeAsString()).Bytes("").Bytes("\xff\x1b").out());
     seeds.Add("kvctl_text", "verify-" + name,
               Pieces()
-                  .Byte(2 + json)
-                  .Byte(2)
-                  .Byte(1)
+                  .Byte(2 + json, 2, 1)
                   .Bytes("a:1")
                   .Byte(1)
                   .Bytes(verified.SerializeAsString())
@@ -481,6 +461,7 @@ int main(int argc, char** argv) {
   kvd::fuzz::MessageSeeds(seeds);
   kvd::fuzz::RequestSeeds(seeds);
   kvd::fuzz::CallSeeds(seeds);
+  kvd::fuzz::ClientSeeds(seeds);
   kvd::fuzz::NoteSeeds(seeds);
   return 0;
 }
