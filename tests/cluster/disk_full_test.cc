@@ -6,8 +6,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -18,7 +20,6 @@
 namespace kvd {
 namespace {
 
-using testing::AnyOf;
 using testing::HasSubstr;
 
 constexpr size_t kDiskMb = 320;
@@ -101,6 +102,16 @@ class DiskFull : public testing::Test {
     } while (AwaitWrites(client, 5));
     return refused;
   }
+  // Whether it is seen while the disk is full. The room that a late compaction makes is filled
+  // again.
+  bool WhileFull(Client& client, const std::function<bool()>& seen) {
+    auto look = [&] {
+      if (seen()) return true;
+      (void)Fill(client);
+      return false;
+    };
+    return MiniCluster::Await(look, 60);
+  }
   uint64_t ReserveBytes(int n) {
     struct stat found;
     if (stat((cluster_->DataDir(n) + "/RESERVE").c_str(), &found) != 0) return 0;
@@ -123,12 +134,16 @@ TEST_F(DiskFull, WritesStopBeforeItAndGoOnAfterDeletes) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("the disk of store 1 is nearly full: "));
   EXPECT_THAT(std::string(refused.message()),
               HasSubstr(" bytes are free, writes that add data need "));
-  EXPECT_TRUE(absl::IsResourceExhausted(client->Append("a", "b").status()));
-  EXPECT_TRUE(absl::IsResourceExhausted(client->Increment("n", 1).status()));
-  EXPECT_THAT(cluster_->Kvctl({"status"}).output,
-              AnyOf(HasSubstr("LOW, "), HasSubstr("CRITICAL, ")));
-  EXPECT_THAT(cluster_->Kvctl({"put", "k", "v"}).output, HasSubstr("bytes are free"));
-  EXPECT_GE(cluster_->Metric(1, "kvd_disk_state"), 1);
+  auto refuses = [](const auto& result) { return absl::IsResourceExhausted(result.status()); };
+  auto shows = [&](std::vector<std::string> words, const char* text) {
+    return absl::StrContains(cluster_->Kvctl(std::move(words)).output, text);
+  };
+  EXPECT_TRUE(WhileFull(*client, [&] { return refuses(client->Append("a", "b")); }));
+  EXPECT_TRUE(WhileFull(*client, [&] { return refuses(client->Increment("n", 1)); }));
+  EXPECT_TRUE(WhileFull(*client, [&] { return shows({"put", "k", "v"}, "bytes are free"); }));
+  EXPECT_TRUE(WhileFull(
+      *client, [&] { return shows({"status"}, "LOW, ") || shows({"status"}, "CRITICAL, "); }));
+  EXPECT_TRUE(WhileFull(*client, [&] { return cluster_->Metric(1, "kvd_disk_state") >= 1; }));
   EXPECT_GT(kept_.size(), 100u);
   ExpectAllThere(*client);
   auto one = client->Delete(kept_.begin()->first);
