@@ -131,8 +131,7 @@ void Server::Parts::MakeServices() {
   admitting.cluster = identity.cluster;
   admitting.voters_wanted = options.voters;
   admitting.silence_min = service::SilenceMin(milliseconds(options.election_timeout_ms));
-  admission = std::make_unique<service::Admission>(loop.get(), host, group.get(), membership.get(),
-                                                   admitting);
+  admission = std::make_unique<service::Admission>(host, group.get(), membership.get(), admitting);
   admission->on_replacing = [](const raft::Member& newcomer,
                                const std::vector<raft::Member>& lost) {
     for (const raft::Member& m : lost) {

@@ -49,9 +49,8 @@ class Admission {
   using Done = std::function<void(absl::StatusOr<raft::Member>)>;
 
   // All given outlive it.
-  Admission(Loop* loop, raft::Host* host, shard::DataGroup* group, Membership* membership,
-            Options options)
-      : loop_(loop), host_(host), group_(group), membership_(membership), options_(options) {}
+  Admission(raft::Host* host, shard::DataGroup* group, Membership* membership, Options options)
+      : host_(host), group_(group), membership_(membership), options_(options) {}
 
   // Allots the applicant's ids and goes on making it a member once `done` has been told. A store
   // asks again until it sees itself admitted, so that a change of leader in between loses nothing.
@@ -68,7 +67,6 @@ class Admission {
   StoreId StoreOf(uint64_t nonce) const;
   void Admit(raft::Member member, const std::string& address, StoreId lost);
 
-  Loop* const loop_;
   raft::Host* const host_;
   shard::DataGroup* const group_;
   Membership* const membership_;

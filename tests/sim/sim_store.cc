@@ -114,7 +114,7 @@ void SimStore::Start() {
   service::Admission::Options admitting;
   admitting.cluster = kCluster;
   admitting.voters_wanted = options_.voters_wanted;
-  p.admission = std::make_unique<service::Admission>(p.loop.get(), p.host.get(), p.group.get(),
+  p.admission = std::make_unique<service::Admission>(p.host.get(), p.group.get(),
                                                      p.membership.get(), admitting);
   AnswerNetwork();
   ScheduleFlush();
