@@ -24,6 +24,19 @@ constexpr std::chrono::seconds kSlowFor(1);
 
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
 
+// Of the batch that holds them: as a string that grows it would take up to twice as much.
+size_t BatchBytes(const std::vector<const LogWrite*>& writes) {
+  constexpr size_t kEntry = 64;  // key, lengths, terms
+  constexpr size_t kRecord = 256;
+  size_t bytes = 0;
+  for (const LogWrite* write : writes) {
+    bytes += kRecord;
+    for (const EntryPtr& entry : write->entries) bytes += entry->data.size() + kEntry;
+    for (const Suspect& repair : write->repairs) bytes += repair.entry->data.size() + kEntry;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 RocksLogStore::RocksLogStore(OpenedLog opened, std::function<void(const std::string&)> on_fatal)
@@ -172,7 +185,7 @@ void RocksLogStore::AddEntries(rocksdb::WriteBatch& batch, const LogWrite& w, Gr
 }
 
 double RocksLogStore::WriteAndSync(const std::vector<const LogWrite*>& writes) {
-  rocksdb::WriteBatch batch;
+  rocksdb::WriteBatch batch(BatchBytes(writes));
   for (const LogWrite* write : writes) AddTo(batch, *write);
   rocksdb::WriteOptions options;
   options.sync = true;
