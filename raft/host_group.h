@@ -50,7 +50,6 @@ struct Host::Group : public LogReader {
   std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override {
     return log_store->Read(id, from, end, bytes_max);
   }
-  std::optional<Term> TermAt(Index index) const override { return log_store->TermAt(id, index); }
 
   GroupId id;
   const LogStore* log_store = nullptr;

@@ -66,7 +66,6 @@ class LogStore {
   // As LogReader, for entries whose write is completed. Thread-safe.
   virtual std::vector<EntryPtr> Read(GroupId group, Index from, Index end,
                                      size_t bytes_max) const = 0;
-  virtual std::optional<Term> TermAt(GroupId group, Index index) const = 0;
 };
 
 }  // namespace kvd::raft

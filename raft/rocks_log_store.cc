@@ -229,12 +229,6 @@ std::vector<EntryPtr> RocksLogStore::Read(GroupId group, Index from, Index end,
   return out;
 }
 
-std::optional<Term> RocksLogStore::TermAt(GroupId group, Index index) const {
-  auto entries = Read(group, index, index + 1, 0);
-  if (entries.empty()) return std::nullopt;
-  return entries[0]->term;
-}
-
 uint64_t RocksLogStore::CheckRecords(std::string* cursor, size_t bytes_max,
                                      const std::function<void(std::string)>& damaged) const {
   uint64_t bytes = 0;

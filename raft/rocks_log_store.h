@@ -82,7 +82,6 @@ class RocksLogStore : public LogStore {
   void Write(Loop* loop, std::vector<LogWrite> writes, Task done) override;
   bool TryWriteNow(const std::vector<LogWrite>& writes) override;
   std::vector<EntryPtr> Read(GroupId group, Index from, Index end, size_t bytes_max) const override;
-  std::optional<Term> TermAt(GroupId group, Index index) const override;
 
   // Writes and syncs before it returns. Requires: no other write is under way.
   void WriteNow(const std::vector<LogWrite>& writes);

@@ -1,5 +1,7 @@
 #include "raft/core/log.h"
 
+#include <algorithm>
+
 #include "proto/check.h"
 
 namespace kvd::raft {
@@ -28,8 +30,11 @@ std::optional<Term> Log::TermAt(Index index) const {
     if (entry.type == EntryType::kDamaged && !entry.term) return std::nullopt;
     return entry.term;
   }
-  if (index + 1 == cache_first_ && evicted_term_) return evicted_term_;
-  return reader_->TermAt(index);
+  auto after = std::upper_bound(evicted_terms_.begin(), evicted_terms_.end(), index,
+                                [](Index at, const auto& run) { return at < run.first; });
+  KVD_CHECK(after != evicted_terms_.begin());
+  Term term = std::prev(after)->second;
+  return term ? std::optional(term) : std::nullopt;
 }
 
 std::vector<EntryPtr> Log::Slice(Index from, Index end, size_t bytes_max) const {
@@ -68,10 +73,8 @@ void Log::TruncateFrom(Index from) {
     cache_bytes_ -= cache_.back()->Bytes();
     cache_.pop_back();
   }
-  if (from < cache_first_) {
-    cache_first_ = from;
-    evicted_term_.reset();
-  }
+  cache_first_ = std::min(cache_first_, from);
+  while (!evicted_terms_.empty() && evicted_terms_.back().first >= from) evicted_terms_.pop_back();
   stable_ = std::min(stable_, from - 1);
 }
 
@@ -87,10 +90,10 @@ void Log::CompactTo(Index index, Term term) {
     cache_.pop_front();
     ++cache_first_;
   }
-  if (cache_first_ <= index) {
-    cache_first_ = index + 1;
-    evicted_term_.reset();
-  }
+  cache_first_ = std::max(cache_first_, index + 1);
+  while (evicted_terms_.size() > 1 && evicted_terms_[1].first <= index + 1)
+    evicted_terms_.pop_front();
+  if (cache_first_ == index + 1) evicted_terms_.clear();
   start_ = index;
   start_term_ = term;
 }
@@ -101,14 +104,16 @@ void Log::Reset(Index start, Term term) {
   start_ = stable_ = start;
   start_term_ = term;
   cache_first_ = start + 1;
-  evicted_term_.reset();
+  evicted_terms_.clear();
 }
 
 void Log::EvictTo(Index index, size_t bytes_max) {
   index = std::min(index, stable_);
   while (cache_bytes_ > bytes_max && !cache_.empty() && cache_.front()->index <= index) {
     cache_bytes_ -= cache_.front()->Bytes();
-    evicted_term_ = cache_.front()->term;
+    const Entry& entry = *cache_.front();
+    if (evicted_terms_.empty() || evicted_terms_.back().second != entry.term)
+      evicted_terms_.emplace_back(entry.index, entry.term);
     cache_.pop_front();
     ++cache_first_;
   }

@@ -1,5 +1,6 @@
-// The core's view of its log: the recent part in memory, the older part behind LogReader, and a
-// start position before which everything is compacted into the state machine's state.
+// The core's view of its log: the recent part in memory, the older part behind LogReader, of which
+// the terms are in memory too, and a start position before which everything is compacted into the
+// state machine's state.
 //
 //   start  <  first ... (in the log store only) ... cache first ... stable ... last
 //
@@ -8,6 +9,7 @@
 
 #include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "raft/core/types.h"
@@ -21,7 +23,6 @@ class LogReader {
   // Entries from `from`, in order, at least one if it is stored, until `bytes_max` is passed or
   // `end` (exclusive) reached. Empty if `from` can't be read.
   virtual std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const = 0;
-  virtual std::optional<Term> TermAt(Index index) const = 0;
 };
 
 class Log {
@@ -74,8 +75,10 @@ class Log {
   Index stable_;
   // cache_[i] has index cache_first_ + i. Invariant: start_ < cache_first_ <= stable_ + 1.
   Index cache_first_;
-  // Of the entry before cache_first_, if it was evicted: what a follower needs to go on from there.
-  std::optional<Term> evicted_term_;
+  // Terms of the entries between start_ and cache_first_: where each begins, the first perhaps
+  // before them. Each append asks for the term of the entry before, which may be large. 0: the
+  // entry is damaged, its term unknown.
+  std::deque<std::pair<Index, Term>> evicted_terms_;
   std::deque<EntryPtr> cache_;
   size_t cache_bytes_ = 0;
 };

@@ -102,14 +102,6 @@ std::vector<raft::EntryPtr> SimLogStore::Read(GroupId group, Index from, Index e
   return out;
 }
 
-std::optional<Term> SimLogStore::TermAt(GroupId group, Index index) const {
-  auto found = disk_->groups.find(group);
-  if (found == disk_->groups.end()) return std::nullopt;
-  const raft::EntryPtr* entry = found->second.Find(index);
-  if (entry == nullptr) return std::nullopt;
-  return (*entry)->term;
-}
-
 void SimLogStore::Crash(Random& random) {
   timer_.reset();
   size_t survivors = pending_.empty() ? 0 : random.Below(pending_.size() + 1);

@@ -42,7 +42,6 @@ class SimLogStore : public raft::LogStore {
   bool TryWriteNow(const std::vector<raft::LogWrite>& writes) override;
   std::vector<raft::EntryPtr> Read(GroupId group, Index from, Index end,
                                    size_t bytes_max) const override;
-  std::optional<Term> TermAt(GroupId group, Index index) const override;
 
   // The machine loses power: of the writes under way, the first `survivors` reach the disk.
   void Crash(Random& random);

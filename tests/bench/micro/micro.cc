@@ -129,7 +129,6 @@ BENCHMARK(BatchApply)->Arg(1)->Arg(64);
 class NoReader : public raft::LogReader {
  public:
   std::vector<raft::EntryPtr> Read(Index, Index, size_t) const override { return {}; }
-  std::optional<Term> TermAt(Index) const override { return std::nullopt; }
 };
 
 // A leader by its own vote: proposals of one turn, their output, their write, their application.

@@ -16,13 +16,10 @@ std::vector<EntryPtr> FakeDisk::Read(Index from, Index end, size_t bytes_max) co
   return out;
 }
 
-std::optional<Term> FakeDisk::TermAt(Index index) const {
+bool FakeDisk::Gives(Index index, Term term) const {
   auto it = entries.find(index);
-  if (it == entries.end() || damaged.contains(index)) return std::nullopt;
-  return it->second->term;
+  return it != entries.end() && !damaged.contains(index) && it->second->term == term;
 }
-
-bool FakeDisk::Gives(Index index, Term term) const { return TermAt(index) == term; }
 
 void FakeDisk::Write(const Output& output) {
   if (output.hard_state) hard_state = *output.hard_state;

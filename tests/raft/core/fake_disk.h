@@ -11,7 +11,6 @@ namespace kvd::raft {
 class FakeDisk : public LogReader {
  public:
   std::vector<EntryPtr> Read(Index from, Index end, size_t bytes_max) const override;
-  std::optional<Term> TermAt(Index index) const override;
   void Write(const Output& output);
   void Compact(Index index);
   void Reset(const SnapshotMeta& meta);
