@@ -329,6 +329,7 @@ void Server::Parts::Duty() {
   KeepPeers();
   FinishRejoin();
   ReportDisks();
+  ReportLeader();
   CollectMetrics();
 }
 
@@ -346,6 +347,15 @@ void Server::Parts::ReportDisks() {
         "disk state={} free_bytes={} reserve_bytes={}; writes that add data need free_bytes={}",
         ToString(state), guard.free_bytes(), disk->ReserveBytes(), guard.needed_bytes());
   }
+}
+
+// Once a second as well: elections in between show in the term.
+void Server::Parts::ReportLeader() {
+  std::pair<StoreId, Term> now(host->LeaderStore(kFirstGroup), host->core(kFirstGroup).term());
+  if (std::exchange(reported_leader, now) == now) return;
+  spdlog::info("group={} leader={} term={}", kFirstGroup.value(),
+               now.first ? absl::StrCat("store ", now.first.value()) : "unknown",
+               now.second.value());
 }
 
 void Server::Parts::BootstrapState() {

@@ -48,6 +48,9 @@ void Server::Parts::CollectMetrics() {
   CollectDiskMetrics();
   ProcessUsage usage = ReadUsage();
   metrics->SetTotal("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
+  metrics->SetTotal("kvd_loop_late_turns_total",
+                    "Times that nothing was answered for over a tenth of a second",
+                    static_cast<double>(loop->late_turns()));
   metrics->Set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
 }
 

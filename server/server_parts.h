@@ -94,6 +94,7 @@ struct Server::Parts {
   // Addresses of stores, as the registry or their own hello tells.
   std::map<StoreId, std::string> addresses;
   std::map<StoreId, DiskState> reported_disks;
+  std::pair<StoreId, Term> reported_leader;
   std::atomic<bool> healthy{false};
   std::thread thread;
 
@@ -125,6 +126,7 @@ struct Server::Parts {
   bool Admitted() const;
   void AskToBeAdmitted();
   void ReportDisks();
+  void ReportLeader();
   void CollectMetrics();
   void CollectRaftMetrics();
   void CollectStateMetrics();

@@ -23,8 +23,10 @@ gpr_timespec FromNow(Duration d) {
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(d.count(), GPR_TIMESPAN));
 }
 
-// How many network events are taken before posted work gets its turn.
+// How many network events are taken, and for how long, before timers and posted work get their
+// turn: large messages take milliseconds each, and heartbeats leave by a timer.
 constexpr int kEventsPerTurn = 256;
+constexpr Duration kEventsFor = milliseconds(5);
 
 // How long a loop looks for what is expected before it sleeps: a round with syncs of good disks.
 constexpr Duration kLookFor = std::chrono::microseconds(500);
@@ -148,27 +150,33 @@ bool CqLoop::Next(Duration wait, void** tag, bool* ok) {
   return queue_->AsyncNext(tag, ok, FromNow(wait)) == grpc::CompletionQueue::GOT_EVENT;
 }
 
+void CqLoop::Proceed(void* tag, bool ok) {
+  if (tag != static_cast<CqTag*>(&wakeup_)) return static_cast<CqTag*>(tag)->Proceed(ok);
+  MutexLock lock(&mutex_);
+  waking_ = false;
+}
+
 void CqLoop::Run() {
   thread_ = std::this_thread::get_id();
+  auto woken = Now();
   while (!stopped_) {
     RunDueTimers();
     RunPosted();
+    auto now = Now();
+    if (now - woken > kLate) ++late_turns_;
     // With work left only look at what has arrived; else sleep until the next timer.
     Duration wait = std::chrono::seconds(1);
-    if (!timers_.empty()) wait = std::min(wait, timers_.begin()->first.first - Now());
+    if (!timers_.empty()) wait = std::min(wait, timers_.begin()->first.first - now);
     if (!local_.empty()) wait = Duration::zero();
-    for (int i = 0; i < kEventsPerTurn; ++i) {
-      void* tag = nullptr;
-      bool ok = false;
-      if (!Next(wait, &tag, &ok)) break;
-      wait = Duration::zero();
-      if (tag == static_cast<CqTag*>(&wakeup_)) {
-        MutexLock lock(&mutex_);
-        waking_ = false;
-        continue;
-      }
-      static_cast<CqTag*>(tag)->Proceed(ok);
+    void* tag = nullptr;
+    bool ok = false;
+    bool event = Next(wait, &tag, &ok);
+    woken = Now();
+    for (int i = 0; event && i < kEventsPerTurn && Now() - woken < kEventsFor; ++i) {
+      Proceed(tag, ok);
+      event = Next(Duration::zero(), &tag, &ok);
     }
+    if (event) Proceed(tag, ok);
   }
 }
 

@@ -65,6 +65,11 @@ class CqLoop : public Loop {
   Random& random() override { return random_; }
   void ExpectSoon(bool expected) override { expected_ = expected; }
 
+  // How often it was away from its queue for longer than kLate: nothing was answered meanwhile.
+  // Thread-safe.
+  uint64_t late_turns() const { return late_turns_; }
+  static constexpr Duration kLate = milliseconds(100);
+
  private:
   class CqTimer;
   class Wakeup : public CqTag {
@@ -78,6 +83,7 @@ class CqLoop : public Loop {
 
   void RunDueTimers();
   void RunPosted();
+  void Proceed(void* tag, bool ok);
   // The next event, or none within `wait`.
   bool Next(Duration wait, void** tag, bool* ok);
   // Whether the caller must now Wake: nobody else has.
@@ -88,6 +94,7 @@ class CqLoop : public Loop {
   const std::unique_ptr<grpc::CompletionQueue> queue_;
   std::atomic<std::thread::id> thread_{};
   std::atomic<bool> stopped_{false};
+  std::atomic<uint64_t> late_turns_{0};
   Random random_;
 
   // Owned by the loop.

@@ -82,6 +82,20 @@ TEST_P(CqLoopTest, EventsComeBetweenTimersAndPosts) {
   EXPECT_TRUE(came.get());
 }
 
+TEST_P(CqLoopTest, ATurnThatTakesLongIsCounted) {
+  constexpr uint64_t kWaits = 5;
+  for (uint64_t i = 0; i < kWaits; ++i) {
+    std::this_thread::sleep_for(CqLoop::kLate + milliseconds(20));  // with nothing to do
+    ASSERT_TRUE(Do([] {}));
+  }
+  uint64_t before = loop_.late_turns();
+  EXPECT_LT(before, kWaits);
+  ASSERT_TRUE(Do([] { std::this_thread::sleep_for(CqLoop::kLate + milliseconds(50)); }));
+  // Counted when the turn is over.
+  ASSERT_TRUE(Do([] {}));
+  EXPECT_GE(loop_.late_turns(), before + 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(, CqLoopTest, testing::Bool(),
                          [](const auto& info) { return info.param ? "Awake" : "Asleep"; });
 
