@@ -60,7 +60,8 @@ class LogStore {
 
   // For a loop that has nothing to do before this is on disk: writes atomically and syncs before it
   // returns, which saves two wake-ups. False, and nothing is written, if the loop could have to
-  // wait for more than one sync: another write is under way, or the disk is slow now. Thread-safe.
+  // wait for more than one sync: another write is under way, the disk is slow now, or this is much
+  // to write. Thread-safe.
   virtual bool TryWriteNow(const std::vector<LogWrite>& writes) = 0;
 
   // As LogReader, for entries whose write is completed. Thread-safe.

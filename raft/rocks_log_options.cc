@@ -58,6 +58,7 @@ rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
   options.max_total_wal_size = 256 << 20;
   options.bytes_per_sync = 512 << 10;  // a flush must not hold up the syncs of the log for long
   options.max_background_jobs = 2;
+  options.avoid_unnecessary_blocking_io = true;  // a loop's reads remove no files
   // Compactions that have no room must not slow down the deletes that make some.
   options.level0_slowdown_writes_trigger = 200;
   options.level0_stop_writes_trigger = 400;

@@ -20,9 +20,17 @@ namespace {
 // A sync that takes longer is not waited for on a loop: heartbeats must go on. After one that did,
 // the disk counts as slow for a while.
 constexpr double kWaitSecondsMax = 0.02;
+constexpr size_t kWaitBytesMax = 256 << 10;
 constexpr std::chrono::seconds kSlowFor(1);
 
 std::string_view V(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+std::vector<const LogWrite*> Parts(const std::vector<LogWrite>& writes) {
+  std::vector<const LogWrite*> parts;
+  parts.reserve(writes.size());
+  for (const LogWrite& write : writes) parts.push_back(&write);
+  return parts;
+}
 
 // Of the batch that holds them: as a string that grows it would take up to twice as much.
 size_t BatchBytes(const std::vector<const LogWrite*>& writes) {
@@ -74,6 +82,7 @@ void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
 
 bool RocksLogStore::TryWriteNow(const std::vector<LogWrite>& writes) {
   {
+  if (BatchBytes(Parts(writes)) > kWaitBytesMax) return false;
     MutexLock lock(&mutex_);
     if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_)
       return false;
@@ -93,10 +102,7 @@ void RocksLogStore::WriteNow(const std::vector<LogWrite>& writes) {
 }
 
 void RocksLogStore::WriteHere(const std::vector<LogWrite>& writes) {
-  std::vector<const LogWrite*> parts;
-  parts.reserve(writes.size());
-  for (const LogWrite& write : writes) parts.push_back(&write);
-  double took = WriteAndSync(parts);
+  double took = WriteAndSync(Parts(writes));
   bool others_wait;
   {
     MutexLock lock(&mutex_);

@@ -73,6 +73,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.max_background_jobs = 2;
   // Where compactions lag, data is refused at the leader (disk_guard.h) long before RocksDB holds
   // up the loop; and what makes room, where they have none, is not slowed down.
+  rocks.avoid_unnecessary_blocking_io = true;  // a loop's reads remove no files
   rocks.level0_slowdown_writes_trigger = 200;
   rocks.level0_stop_writes_trigger = 400;
   rocks.level_compaction_dynamic_level_bytes = true;
