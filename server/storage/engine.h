@@ -15,6 +15,8 @@ namespace kvd::storage {
 class WriteBatch {
  public:
   virtual ~WriteBatch() = default;
+  // About so many bytes will be in it. Requires: it is empty.
+  virtual void Reserve(size_t /*bytes*/) {}
   virtual void Put(std::string_view key, std::string_view value) = 0;
   virtual void Delete(std::string_view key) = 0;
   // Everything in [begin, end).

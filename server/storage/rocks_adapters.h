@@ -154,6 +154,7 @@ class RocksView : public View {
 
 class RocksBatch : public WriteBatch {
  public:
+  void Reserve(size_t bytes) override { batch = rocksdb::WriteBatch(bytes); }
   void Put(std::string_view key, std::string_view value) override { batch.Put(S(key), S(value)); }
   void Delete(std::string_view key) override { batch.Delete(S(key)); }
   void DeleteRange(std::string_view begin, std::string_view end) override {
