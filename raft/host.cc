@@ -34,6 +34,9 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
   if (group->proposals.size() >= options_.proposals_max) {
     return BusyError("too many commands wait to be committed", 20);
   }
+  if (group->stalled && UnappliedBytes() >= options_.core.uncommitted_bytes_max) {
+    return BusyError("too many bytes are waiting to be applied", 50);
+  }
   uint64_t bytes = command.size();
   auto index = group->core->Propose(loop_->Now(), std::move(command));
   if (!index.ok()) {
@@ -153,7 +156,7 @@ void Host::RunTurn() {
     Group& group = *groups_.at(id);
     group.dirty = false;
     if (group.installing) continue;
-    Output output = group.core->TakeOutput();
+    Output output = group.core->TakeOutput(CanApply(group));
     AwaitGathering(group);
     for (Message& m : output.messages) Queue(id, std::move(m));
     for (Message& m : output.messages_after_persist) flight.after.emplace_back(id, std::move(m));

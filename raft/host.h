@@ -48,6 +48,7 @@ struct HostCounters {
   uint64_t entries_written = 0;
   uint64_t messages_sent = 0;
   uint64_t entries_applied = 0;
+  uint64_t apply_stalls = 0;  // times that a state machine took nothing more for a while
   uint64_t proposals = 0;
   uint64_t elections_won = 0;
   uint64_t snapshots_sent = 0;
@@ -170,6 +171,7 @@ class Host : public TransportHandler {
   const Group* Find(GroupId group) const;
 
   // host_apply.cc
+  bool CanApply(Group& group);
   void ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed);
   void Halt(Group& group);
   void FinishReads(Group& group);

@@ -13,6 +13,13 @@ constexpr uint64_t kEntriesKeptWhenLow = 1000;
 constexpr uint64_t kBytesKeptWhenLow = 2 << 20;
 }  // namespace
 
+bool Host::CanApply(Group& group) {
+  bool stalled = !group.state_machine->CanApply();
+  if (stalled && !group.stalled) ++counters_.apply_stalls;
+  group.stalled = stalled;
+  return !stalled;
+}
+
 void Host::ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed) {
   if (committed.empty() || group.halted) return;
   std::vector<ApplyItem> items;

@@ -63,6 +63,8 @@ struct Host::Group : public LogReader {
   bool tombstone_written = false;
   Index log_end_at_start;
   bool damage_reported = false;
+  // The state machine takes nothing for now.
+  bool stalled = false;
   // The state is damaged: nothing is applied any more, while the log goes on.
   bool halted = false;
   // To give up a damaged state: for good once set.

@@ -56,6 +56,7 @@ class Opener {
     opened_.env = NewLogEnv(
         [on_fatal](const std::string& what) { on_fatal(absl::StrCat("the Raft log: ", what)); });
     options_ = LogOptions(directory_, opened_.env.get(), on_fatal, room);
+    options_.listeners.push_back(opened_.load);
   }
 
   absl::StatusOr<OpenedLog> Run() {
@@ -66,6 +67,7 @@ class Opener {
     if (status.ok()) status = Verify();
     if (status.ok() && damaged_) status = Replace();
     if (!status.ok()) return status;
+    opened_.load->Refresh(opened_.db.get());
     return std::move(opened_);
   }
 

@@ -50,6 +50,7 @@ size_t BatchBytes(const std::vector<const LogWrite*>& writes) {
 RocksLogStore::RocksLogStore(OpenedLog opened, std::function<void(const std::string&)> on_fatal)
     : env_(std::move(opened.env)),
       db_(std::move(opened.db)),
+      load_(std::move(opened.load)),
       side_file_(std::move(opened.side_file)),
       on_fatal_(std::move(on_fatal)),
       opening_report_(std::move(opened.report)),
@@ -81,10 +82,11 @@ void RocksLogStore::Write(Loop* loop, std::vector<LogWrite> writes, Task done) {
 }
 
 bool RocksLogStore::TryWriteNow(const std::vector<LogWrite>& writes) {
-  {
   if (BatchBytes(Parts(writes)) > kWaitBytesMax) return false;
+  {
     MutexLock lock(&mutex_);
-    if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_)
+    if (writing_ || !pending_.empty() || std::chrono::steady_clock::now() < slow_until_ ||
+        load_->TooManyFullBuffers(db_.get()))
       return false;
     writing_ = true;
   }

@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "raft/database_load.h"
 #include "raft/log_codec.h"
 #include "raft/log_store.h"
 #include "raft/runtime/mutex.h"
@@ -53,7 +54,8 @@ struct LogStoreStats {
 
 // A log store's files, opened and read.
 struct OpenedLog {
-  std::unique_ptr<rocksdb::Env> env;  // the database's
+  std::shared_ptr<DatabaseLoad> load = std::make_shared<DatabaseLoad>();  // the database's
+  std::unique_ptr<rocksdb::Env> env;                                      // the database's
   std::unique_ptr<rocksdb::DB> db;
   std::unique_ptr<SideFile> side_file;
   std::map<GroupId, GroupRecord> records;
@@ -103,6 +105,7 @@ class RocksLogStore : public LogStore {
   LogStoreStats stats() const;
   uint64_t DiskBytes() const;
   rocksdb::DB* db() const { return db_.get(); }
+  const DatabaseLoad& load() const { return *load_; }
 
  private:
   struct Pending {
@@ -122,6 +125,7 @@ class RocksLogStore : public LogStore {
 
   const std::unique_ptr<rocksdb::Env> env_;
   const std::unique_ptr<rocksdb::DB> db_;
+  const std::shared_ptr<DatabaseLoad> load_;
   const std::unique_ptr<SideFile> side_file_;
   const std::function<void(const std::string&)> on_fatal_;
   const std::string opening_report_;

@@ -69,8 +69,8 @@ class ReclaimJob : public Job {
         SetAutomatic(engine_->db(), false);
         SetAutomatic(log_->db(), false);
       }
-      Flush(engine_->db());
-      Flush(log_->db());
+      Flush(engine_->db(), engine_->load());
+      Flush(log_->db(), log_->load());
       log_->DropCutFiles();
       ListRanges(engine_->db());
       ListRanges(log_->db());
@@ -95,8 +95,8 @@ class ReclaimJob : public Job {
   };
 
   // Failures are the database's to report: its errors end the process.
-  void Flush(rocksdb::DB* db) {
-    if (storage::FlushedFiles(db) > kFlushedFilesMax) return;
+  void Flush(rocksdb::DB* db, const raft::DatabaseLoad& load) {
+    if (load.flushed_files() > kFlushedFilesMax) return;
     uint64_t bytes = Property(db, "rocksdb.cur-size-all-mem-tables");
     if (disk_->FreeBytes() <= bytes + kFlushLeavesBytes) return;
     rocksdb::FlushOptions options;

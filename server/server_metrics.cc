@@ -80,6 +80,9 @@ void Server::Parts::CollectRaftMetrics() {
   total("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
   total("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
   total("kvd_raft_entries_applied_total", "Log entries applied", counters.entries_applied);
+  total("kvd_raft_apply_stalls_total",
+        "Times that nothing more was applied until the state's buffers were flushed",
+        counters.apply_stalls);
   total("kvd_raft_elections_won_total", "Elections won", counters.elections_won);
   total("kvd_raft_snapshots_sent_total", "Snapshots sent and installed elsewhere",
         counters.snapshots_sent);

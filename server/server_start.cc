@@ -40,13 +40,9 @@ constexpr uint64_t kLaggingFiles = 150;  // from 200 on RocksDB would hold up th
 constexpr Duration kJoinFor = std::chrono::seconds(60);
 constexpr Duration kTakenBeyondSilence = std::chrono::seconds(8);
 
-storage::CompactionLoad Backlog(rocksdb::DB* db) {
-  storage::CompactionLoad load;
-  uint64_t files = storage::FlushedFiles(db);
-  if (files >= kOverdueFiles)
-    db->GetIntProperty("rocksdb.estimate-pending-compaction-bytes", &load.bytes);
-  load.lags = files >= kLaggingFiles;
-  return load;
+storage::CompactionLoad Backlog(const raft::DatabaseLoad& load) {
+  bool overdue = load.flushed_files() >= kOverdueFiles;
+  return {overdue ? load.pending_compaction_bytes() : 0, load.flushed_files() >= kLaggingFiles};
 }
 
 uint64_t RandomId() {
@@ -275,7 +271,7 @@ absl::Status Server::Parts::StartGroup() {
                        "; put back what belongs together, or remove raft/ to join anew"));
     }
     disk->backlog = [this] {
-      storage::CompactionLoad data = Backlog(engine->db()), log = Backlog(log_store->db());
+      storage::CompactionLoad data = Backlog(engine->load()), log = Backlog(log_store->load());
       return storage::CompactionLoad{data.bytes + log.bytes, data.lags || log.lags};
     };
     disk_watch = std::make_unique<shard::DiskWatch>(

@@ -307,7 +307,7 @@ void Core::Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term
   OnMended();
 }
 
-Output Core::TakeOutput() {
+Output Core::TakeOutput(bool apply) {
   std::vector<EntryPtr> held;
   if (HoldsBack()) {
     held.swap(output_.entries);
@@ -327,7 +327,7 @@ Output Core::TakeOutput() {
   }
   // Applied only once on the own disk too, so that the state never gets ahead of the log.
   Index until = std::min(commit_index(), log_.stable());
-  if (emitted_ < until && !NeedsState() && !NeedsRepair()) {
+  if (apply && emitted_ < until && !NeedsState() && !NeedsRepair()) {
     output_.committed = log_.Slice(emitted_ + 1, until + 1, options_.apply_bytes_max);
     if (!output_.committed.empty()) emitted_ = output_.committed.back()->index;
   }

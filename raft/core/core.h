@@ -139,7 +139,8 @@ class Core {
   // The snapshot for `to` is installed there, or could not be sent.
   void OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index);
 
-  Output TakeOutput();
+  // Without `apply` nothing is given out to be applied: the state machine takes nothing now.
+  Output TakeOutput(bool apply = true);
 
   // --- State. ---
 

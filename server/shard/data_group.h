@@ -105,6 +105,7 @@ class DataGroup : public raft::StateMachine {
     meta_.applied.configuration = configuration;
   }
   absl::Status Wipe(ReplicaId replica) override;
+  bool CanApply() override { return !engine_->WouldStall(); }
   absl::Status Apply(absl::Span<const raft::ApplyItem> items) override;
   absl::StatusOr<std::unique_ptr<raft::SnapshotReader>> TakeSnapshot() override;
   absl::StatusOr<std::unique_ptr<raft::SnapshotStage>> StageSnapshot() override;

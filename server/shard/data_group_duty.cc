@@ -17,6 +17,7 @@ Timestamp DataGroup::NextExpiry() {
 
 void DataGroup::Sweep() {
   KVD_FAULT_POINT(kSweeps);
+  if (engine_->WouldStall()) return;
   auto bytes = engine_->GetPersisted(SafePointKey(group_));
   auto safe_point = bytes.ok() ? DecodeSafePoint(*bytes) : bytes.status();
   if (!safe_point.ok()) return Unread(safe_point.status());

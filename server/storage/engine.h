@@ -69,6 +69,8 @@ class Staging {
 class Engine : public View {
  public:
   virtual std::unique_ptr<WriteBatch> NewBatch() = 0;
+  // Whether a write would have to wait for a flush now; then a loop leaves it for later.
+  virtual bool WouldStall() { return false; }
   // Atomic, not durable. The batch is used up.
   virtual absl::Status Write(WriteBatch& batch) = 0;
   // The state as it is now, frozen.

@@ -19,6 +19,7 @@ class MemoryEngine : public Engine {
   std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override;
   absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override;
   std::unique_ptr<WriteBatch> NewBatch() override;
+  bool WouldStall() override { return stalled_; }
   absl::Status Write(WriteBatch& batch) override;
   std::unique_ptr<View> Snapshot() override;
   absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const override;
@@ -47,6 +48,9 @@ class MemoryEngine : public Engine {
   // Collect does nothing from now on.
   void HoldCompactions() { held_ = true; }
 
+  // Flushes don't keep up, or do again.
+  void SetStalled(bool stalled) { stalled_ = stalled; }
+
   const Map& contents() const { return map_; }
 
  private:
@@ -63,6 +67,7 @@ class MemoryEngine : public Engine {
   // A compaction met damage: nothing is written any more.
   bool failed_ = false;
   bool held_ = false;
+  bool stalled_ = false;
   // What the durable state holds instead of map_, where they differ.
   std::map<std::string, std::optional<std::string>, std::less<>> undo_;
 };

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <filesystem>
 
-#include "absl/strings/numbers.h"
 #include "proto/check.h"
 #include "raft/buffer_size.h"
 #include "raft/spare_time.h"
@@ -68,12 +67,15 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocks.max_bgerror_resume_count = 0;
   rocks.paranoid_checks = true;
   rocks.write_buffer_size = raft::StaggeredBufferBytes(options.write_buffer_bytes);
-  rocks.max_write_buffer_number = 3;
+  // Two wait, one takes in what is written (database_load.h). From four that wait on RocksDB would
+  // slow writes down.
+  rocks.max_write_buffer_number = 5;
+  rocks.listeners.push_back(engine->load_);
   rocks.target_file_size_base = options.file_bytes;
   rocks.max_background_jobs = 2;
+  rocks.avoid_unnecessary_blocking_io = true;  // a loop's reads remove no files
   // Where compactions lag, data is refused at the leader (disk_guard.h) long before RocksDB holds
   // up the loop; and what makes room, where they have none, is not slowed down.
-  rocks.avoid_unnecessary_blocking_io = true;  // a loop's reads remove no files
   rocks.level0_slowdown_writes_trigger = 200;
   rocks.level0_stop_writes_trigger = 400;
   rocks.level_compaction_dynamic_level_bytes = true;
@@ -111,6 +113,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const std::string
   rocksdb::Status opened = rocksdb::DB::Open(rocks, directory, &raw);
   if (!opened.ok()) return ConvertOpen(opened);
   engine->db_.reset(raw);
+  engine->load_->Refresh(raw);
   engine->filter_factory_->Use(engine.get());
   // What an interrupted snapshot left.
   std::error_code ignored;
@@ -228,15 +231,6 @@ uint64_t RocksEngine::Property(const std::string& name) const {
   uint64_t value = 0;
   db_->GetIntProperty(name, &value);
   return value;
-}
-
-// RocksDB tells it as text only: as a number it does not know the property.
-uint64_t FlushedFiles(rocksdb::DB* db) {
-  std::string text;
-  uint64_t files = 0;
-  KVD_CHECK(db->GetProperty("rocksdb.num-files-at-level0", &text));
-  KVD_CHECK(absl::SimpleAtoi(text, &files));
-  return files;
 }
 
 uint64_t RocksEngine::DiskBytes() const { return Property("rocksdb.total-sst-files-size"); }

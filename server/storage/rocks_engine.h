@@ -7,6 +7,7 @@
 #include <string>
 
 #include "proto/timestamp.h"
+#include "raft/database_load.h"
 #include "server/storage/compaction_room.h"
 #include "server/storage/engine.h"
 
@@ -47,6 +48,7 @@ class RocksEngine : public Engine {
   std::unique_ptr<Iterator> NewIterator(const IterateOptions& options) const override;
   absl::StatusOr<std::optional<std::string>> Get(std::string_view key) const override;
   std::unique_ptr<WriteBatch> NewBatch() override;
+  bool WouldStall() override { return load_->TooManyFullBuffers(db_.get()); }
   absl::Status Write(WriteBatch& batch) override;
   std::unique_ptr<View> Snapshot() override;
   absl::StatusOr<std::optional<std::string>> GetPersisted(std::string_view key) const override;
@@ -64,6 +66,7 @@ class RocksEngine : public Engine {
   // A RocksDB property as a number; 0 if unknown. Thread-safe.
   uint64_t Property(const std::string& name) const;
   rocksdb::DB* db() const { return db_.get(); }
+  const raft::DatabaseLoad& load() const { return *load_; }
 
  private:
   class FilterFactory;
@@ -79,14 +82,12 @@ class RocksEngine : public Engine {
   const size_t file_bytes_;
   std::shared_ptr<FilterFactory> filter_factory_;
   std::unique_ptr<rocksdb::Env> env_;  // null: the usual one
+  const std::shared_ptr<raft::DatabaseLoad> load_ = std::make_shared<raft::DatabaseLoad>();
   std::unique_ptr<rocksdb::DB> db_;
   // Kept for the next look-up of one key, and how often was written since. Of the owning loop.
   mutable std::unique_ptr<rocksdb::Iterator> look_up_;
   mutable int writes_since_look_up_ = 0;
   uint64_t next_staging_ = 1;
 };
-
-// How many flushed files no compaction has taken in yet. Thread-safe.
-uint64_t FlushedFiles(rocksdb::DB* db);
 
 }  // namespace kvd::storage

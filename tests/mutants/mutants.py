@@ -31,6 +31,9 @@ MAY_HANG = set()
 
 # name, file, what is there, what the mutant has instead; more such pairs may follow
 MUTANTS = [
+    ("a state that can't take more holds up the loop", "raft/host.cc",
+     "group.core->TakeOutput(CanApply(group))",
+     "group.core->TakeOutput(CanApply(group) || true)"),
     ("commit an earlier term's entry by counting (figure 8)", "raft/core/core_leader.cc",
      "if (quorum <= commit_index() || log_.TermAt(quorum) != term()) return;",
      "if (quorum <= commit_index()) return;"),

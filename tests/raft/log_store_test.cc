@@ -1,4 +1,6 @@
 // The RocksDB log store: what is written is there after a restart, in the form it was left in.
+#include <rocksdb/db.h>
+
 #include <future>
 #include <thread>
 
@@ -57,6 +59,26 @@ TEST_F(LogStoreTest, NothingIsWrittenNowBeforeWhatWaits) {
   EXPECT_TRUE(store_->TryWriteNow(OneEntry(Make(3, 1), Term(1))));
   Reopen();
   EXPECT_EQ(logs_[0].entries.size(), 3u);
+}
+
+TEST_F(LogStoreTest, NothingIsWrittenNowThatTakesLong) {
+  Create();
+  EXPECT_FALSE(store_->TryWriteNow(OneEntry(Make(1, 1, std::string(1 << 20, 'x')), Term())));
+  // Nor while buffers wait to be flushed: the write would.
+  ASSERT_TRUE(store_->db()->PauseBackgroundWork().ok());
+  std::string value(200'000, 'x');
+  uint64_t written = 0;
+  for (; written * value.size() <= 2 * kLogBufferBytes; ++written)
+    Append({Make(written + 1, 1, value)});
+  EXPECT_FALSE(store_->TryWriteNow(OneEntry(Make(written + 1, 1, value), Term(1))));
+  ASSERT_TRUE(store_->db()->ContinueBackgroundWork().ok());
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  bool again = false;
+  while (!again && std::chrono::steady_clock::now() < deadline)
+    again = store_->TryWriteNow(OneEntry(Make(written + 1, 1, value), Term(1)));
+  EXPECT_TRUE(again);
+  Reopen();
+  EXPECT_EQ(logs_[0].entries.size(), written + 1);
 }
 
 TEST_F(LogStoreTest, ConflictingSuffixIsReplaced) {

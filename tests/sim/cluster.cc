@@ -12,8 +12,9 @@ std::string Report::ToString() const {
       "events=", events, " operations=", operations, " unknown=", unknown, " crashes=", crashes,
       " cuts=", cuts, " disks_filled=", disks_filled, " membership=", membership_changes,
       " pauses=", pauses, " transfers=", transfers, " clock_jumps=", clock_jumps,
-      " minorities=", minorities_broken, " snapshots=", snapshots, " states_lost=", states_lost,
-      " logs_damaged=", logs_damaged, " states_damaged=", states_damaged, " rebuilds=", rebuilds,
+      " apply_stalls=", apply_stalls, " minorities=", minorities_broken, " snapshots=", snapshots,
+      " states_lost=", states_lost, " logs_damaged=", logs_damaged,
+      " states_damaged=", states_damaged, " rebuilds=", rebuilds,
       disks_lost == 0 ? "" : absl::StrCat(" disks_lost=", disks_lost), " elections=", elections,
       " cached_reads=", cached_reads, " applied=", applied.value(), " fingerprint=", fingerprint);
 }
@@ -27,6 +28,7 @@ Cluster::Cluster(const ClusterOptions& options)
       damage_random_(options.seed * 2 + 1),
       loss_random_(options.seed ^ 0x10575),
       clock_random_(options.seed ^ 0xC10C),
+      stall_random_(options.seed ^ 0x57A11),
       minority_random_(options.seed ^ 0x3170) {
   DrawOptions();
   Bootstrap();
@@ -244,6 +246,7 @@ Report Cluster::Run() {
   // By the seed itself, as above.
   if (faulting_ && fault_rate_ > 0 && options_.seed % 3 == 0) ScheduleLoss();
   if (faulting_ && clock_random_.Chance(0.25)) ScheduleClockJump();
+  if (faulting_ && stall_random_.Chance(0.25)) ScheduleStall();
   fault_points_.set_active(faulting_ && fault_rate_ > 0);
   Elapse(options_.duration);
   for (auto& client : clients_) client->Stop();
@@ -273,6 +276,7 @@ Report Cluster::Run() {
   for (auto& [id, store] : stores_) {
     report_.rebuilds += store->rebuilds();
     if (!store->running()) continue;
+    report_.apply_stalls += store->process().host->counters().apply_stalls;
     report_.snapshots += store->process().host->counters().snapshots_installed;
     report_.elections += store->process().host->counters().elections_won;
     const shard::GroupMeta& meta = store->group().meta();

@@ -45,6 +45,7 @@ struct Report {
   uint64_t transfers = 0;
   uint64_t clock_jumps = 0;
   uint64_t clocks_adrift = 0;  // 1: further than leases allow for
+  uint64_t apply_stalls = 0;
   uint64_t messages_lost = 0;
   uint64_t minorities_broken = 0;  // while the others had to serve
   uint64_t elections = 0;
@@ -75,6 +76,7 @@ inline constexpr FaultCounter kFaultCounters[] = {
     {"disks lost", &Report::disks_lost},
     {"clock jumps", &Report::clock_jumps},
     {"clocks adrift", &Report::clocks_adrift},
+    {"apply stalls", &Report::apply_stalls},
     {"minorities left broken", &Report::minorities_broken},
 };
 
@@ -139,6 +141,7 @@ class Cluster {
   void FillDisk();
   void ChangeMembers();
   void ScheduleClockJump();
+  void ScheduleStall();
   // Of voters who all know the same members and lack nothing; false if they are not like that.
   bool BreakMinority();
   // cluster_lost.cc
@@ -176,6 +179,7 @@ class Cluster {
   // Of their own, so that what is drawn for other faults stays the same.
   Random loss_random_;
   Random clock_random_;
+  Random stall_random_;
   Random minority_random_;
   std::set<StoreId> broken_;  // they stay as they are
   Report report_;

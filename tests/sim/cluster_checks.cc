@@ -14,6 +14,7 @@ void Cluster::Heal() {
   network_.MendAll();
   network_.faults = NetworkFaults();
   for (auto& [id, store] : stores_) {
+    store->engine().SetStalled(false);
     if (!store->formatted()) continue;
     if (!store->running()) store->Start();
     store->process().loop->PauseUntil(scheduler_.now());

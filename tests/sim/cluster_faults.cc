@@ -88,6 +88,19 @@ void Cluster::ScheduleClockJump() {
   });
 }
 
+// In a quarter of the seeds the flushes of a store's state don't keep up now and then.
+void Cluster::ScheduleStall() {
+  scheduler_.After(milliseconds(stall_random_.Between(50, 2000)), [this] {
+    if (!faulting_) return;
+    auto at =
+        std::next(stores_.begin(), static_cast<ptrdiff_t>(stall_random_.Below(stores_.size())));
+    at->second->engine().SetStalled(true);
+    scheduler_.After(milliseconds(stall_random_.Between(10, 2500)),
+                     [id = at->first, this] { stores_.at(id)->engine().SetStalled(false); });
+    ScheduleStall();
+  });
+}
+
 bool Cluster::BreakMinority() {
   if (!AllHealthy()) return false;
   std::vector<raft::Member> voters;

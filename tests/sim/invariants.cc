@@ -126,6 +126,9 @@ void Invariants::CheckRows(SimStore& store) {
 
 void Invariants::Applied(SimStore& store, const raft::Entry& entry,
                          const shard::CommandResult& result) {
+  KVD_CHECK_MSG(!store.engine().WouldStall(),
+                absl::StrCat("store ", store.id().value(), " holds up its loop to apply ",
+                             entry.index.value()));
   // State machine safety, and determinism of what applying gives. Whether a duplicate was found by
   // the shortcut or by a look-up may differ; the answer may not.
   AppliedEntry mine{entry.term, store.core().term(), Crc32c(entry.data), CrcOf(result)};

@@ -356,21 +356,6 @@ TEST(RocksEngine, AFailedIngestLeavesNothingOfItself) {
   EXPECT_EQ(left(), "f ");
 }
 
-TEST(RocksEngine, FlushedFilesAreCounted) {
-  ScratchDirectory directory;
-  auto engine = RocksEngine::Open(directory.path() + "/data", {});
-  ASSERT_TRUE(engine.ok());
-  ASSERT_TRUE((*engine)->db()->SetOptions({{"disable_auto_compactions", "true"}}).ok());
-  for (uint64_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(FlushedFiles((*engine)->db()), i);
-    auto batch = (*engine)->NewBatch();
-    batch->Put("key", "value");
-    ASSERT_TRUE((*engine)->Write(*batch).ok());
-    ASSERT_TRUE((*engine)->Flush().ok());
-  }
-  EXPECT_EQ(FlushedFiles((*engine)->db()), 3u);
-}
-
 TEST(RocksEngine, CompactionDropsWhatTheSafePointAllows) {
   ScratchDirectory directory;
   RocksEngineOptions options;
