@@ -11,9 +11,22 @@ namespace {
 constexpr size_t kBatchBytesMax = 4 << 20;
 constexpr size_t kMessageBytes = 128;  // about, without its entries
 constexpr size_t kAckBytes = 64;
+// What is behind so much gets there late.
+constexpr size_t kAheadBytes = 64 << 10;
+
+bool IsUrgent(const Message& m) {
+  return m.type == MessageType::kHeartbeat || m.type == MessageType::kHeartbeatReply;
+}
 }  // namespace
 
-pb::MessageBatch* MessageOutbox::RoomFor(size_t bytes) {
+pb::MessageBatch* MessageOutbox::RoomFor(size_t bytes, bool urgent) {
+  if (urgent && bytes_ > kAheadBytes) {
+    if (bytes_ + bytes > bytes_max_ + kAheadBytes) return nullptr;
+    if (!batches_.front().urgent) batches_.emplace_front().urgent = true;
+    bytes_ += bytes;
+    batches_.front().bytes += bytes;
+    return &batches_.front().batch;
+  }
   if (bytes_ + bytes > bytes_max_) return nullptr;
   if (batches_.empty() || batches_.back().bytes + bytes > kBatchBytesMax) batches_.emplace_back();
   bytes_ += bytes;
@@ -24,7 +37,8 @@ pb::MessageBatch* MessageOutbox::RoomFor(size_t bytes) {
 void MessageOutbox::Add(const GroupMessage& message) {
   size_t bytes = kMessageBytes;
   for (const EntryPtr& entry : message.message.entries) bytes += entry->Bytes();
-  if (auto* batch = RoomFor(bytes)) ToWire(message, batch->add_messages());
+  if (auto* batch = RoomFor(bytes, IsUrgent(message.message)))
+    ToWire(message, batch->add_messages());
 }
 
 void MessageOutbox::Add(const SnapshotAck& ack) {

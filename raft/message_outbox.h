@@ -13,6 +13,7 @@ class MessageOutbox {
   // What would wait beyond `bytes_max` is dropped, as Raft allows.
   explicit MessageOutbox(size_t bytes_max) : bytes_max_(bytes_max) {}
 
+  // Heartbeats and their answers overtake entries: elections hang on when they arrive.
   void Add(const GroupMessage& message);
   void Add(const SnapshotAck& ack);
   bool empty() const { return batches_.empty(); }
@@ -24,9 +25,10 @@ class MessageOutbox {
   struct Batch {
     internal::v1::MessageBatch batch;
     size_t bytes = 0;
+    bool urgent = false;
   };
   // Null: dropped.
-  internal::v1::MessageBatch* RoomFor(size_t bytes);
+  internal::v1::MessageBatch* RoomFor(size_t bytes, bool urgent = false);
 
   const size_t bytes_max_;
   std::deque<Batch> batches_;
