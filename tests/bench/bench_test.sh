@@ -40,9 +40,12 @@ run '20 <= r["operations"] <= 100' kvd --workload get --rate 200
 
 # Latency is counted from when an operation was due: a store that stood still shows in all that waited for it.
 addresses=$(kvd_addresses) leader=$(kvd_leader)
+gets() { kvd_metric "$leader" 'kvd_requests_total{code="OK",operation="get"}' | cut -d. -f1; }
+before=$(gets)
+under_way() { [ "$(gets)" -gt $((before + 50)) ]; }
 "$bench" --connect "$addresses" --json --keys 2000 --workload get --rate 200 --in-flight 4 --warmup 0 --seconds 3 >"$work/json" &
 load=$!
-sleep 1; kill -STOP "${kvd_pids[$leader]}"; sleep 0.3; kill -CONT "${kvd_pids[$leader]}"
+await 20 under_way; kill -STOP "${kvd_pids[$leader]}"; sleep 0.3; kill -CONT "${kvd_pids[$leader]}"
 wait $load || fail "open loop: exit code $?"
 check 'r["operations"] >= 500 and r["latency"]["p99_ms"] > 100' || fail "open loop: $(cat "$work/json")"
 
