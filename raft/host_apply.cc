@@ -11,12 +11,22 @@ namespace {
 // Of the log, while the disk has little room.
 constexpr uint64_t kEntriesKeptWhenLow = 1000;
 constexpr uint64_t kBytesKeptWhenLow = 2 << 20;
+// How soon a state machine that took nothing is asked again.
+constexpr Duration kStallLook = milliseconds(2);
 }  // namespace
 
 bool Host::CanApply(Group& group) {
   bool stalled = !group.state_machine->CanApply();
   if (stalled && !group.stalled) ++counters_.apply_stalls;
   group.stalled = stalled;
+  if (stalled && group.stall_timer == nullptr) {
+    group.stall_timer = loop_->After(kStallLook, [this, id = group.id] {
+      Group* group = Find(id);
+      if (group == nullptr) return;
+      group->stall_timer.reset();
+      Schedule(*group);
+    });
+  }
   return !stalled;
 }
 

@@ -65,6 +65,7 @@ struct Host::Group : public LogReader {
   bool damage_reported = false;
   // The state machine takes nothing for now.
   bool stalled = false;
+  std::unique_ptr<Timer> stall_timer;
   // The state is damaged: nothing is applied any more, while the log goes on.
   bool halted = false;
   // To give up a damaged state: for good once set.

@@ -65,7 +65,7 @@ class StateMachine {
   virtual absl::Status Wipe(ReplicaId replica) = 0;
 
   // Whether Apply would not have to wait for the disk. While it would, nothing is applied: the loop
-  // must answer. Asked in every turn, and at least with every tick.
+  // must answer. Asked in every turn, and often while it would.
   virtual bool CanApply() { return true; }
   // Applies entries of all types in order. DATA_LOSS if the state is damaged: then this replica
   // applies nothing more, and its process is about to end. Any other failure ends the process at
