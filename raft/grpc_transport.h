@@ -19,7 +19,7 @@
 namespace kvd::raft {
 
 // Of the messages between stores; others are refused.
-inline constexpr uint32_t kTransportProtocol = 2;
+inline constexpr uint32_t kTransportProtocol = 3;
 
 struct GrpcTransportOptions {
   ClusterId cluster;

@@ -10,6 +10,8 @@ namespace kvd::raft {
 namespace pb = internal::v1;
 
 std::string HandOver(StoreId from, pb::MessageBatch* batch, TransportHandler* handler) {
+  bool empty = batch->messages().empty() && batch->snapshot_acks().empty();
+  if (!empty && batch->checksum() != Checksum(*batch)) return "a batch was damaged on its way";
   std::vector<GroupMessage> messages(static_cast<size_t>(batch->messages_size()));
   for (int i = 0; i < batch->messages_size(); ++i) {
     GroupMessage& message = messages[static_cast<size_t>(i)];

@@ -1,5 +1,7 @@
 #include "raft/wire.h"
 
+#include "proto/codec.h"
+#include "proto/crc32c.h"
 #include "proto/timestamp.h"
 
 namespace kvd::raft {
@@ -62,7 +64,73 @@ bool TakeEntries(internal::v1::Message* in, Message* m) {
   return true;
 }
 
+// All but the entries' data.
+void WriteNumbers(Writer& w, const internal::v1::Message& m) {
+  for (uint64_t number : {m.group_id(),
+                          uint64_t{m.type()},
+                          m.from(),
+                          m.to(),
+                          m.term(),
+                          m.index(),
+                          m.log_term(),
+                          m.commit(),
+                          uint64_t{m.reject()},
+                          m.hint_index(),
+                          m.hint_term(),
+                          m.round(),
+                          m.sent_at_ns(),
+                          m.wall_ms(),
+                          m.echo_ns(),
+                          m.follower_life(),
+                          m.closed_index(),
+                          uint64_t{m.transfer()},
+                          m.from_store(),
+                          uint64_t{m.needs_state()},
+                          uint64_t{m.repair()},
+                          uint64_t{m.disk()},
+                          uint64_t{m.state_damaged()},
+                          m.leave()}) {
+    w.Varint(number);
+  }
+  for (const auto& e : m.entries()) {
+    w.Varint(e.term());
+    w.Varint(e.index());
+    w.Varint(e.type());
+    w.Varint(e.data().size());
+  }
+}
+
 }  // namespace
+
+uint32_t Checksum(const internal::v1::MessageBatch& batch) {
+  std::string numbers;
+  Writer w(&numbers);
+  uint32_t crc = 0;
+  for (const auto& m : batch.messages()) {
+    WriteNumbers(w, m);
+    for (const auto& e : m.entries()) crc = Crc32c(e.data(), crc);
+  }
+  for (const auto& ack : batch.snapshot_acks()) {
+    for (uint64_t number :
+         {ack.group_id(), ack.snapshot_id(), ack.from(), ack.to(), ack.next_sequence(),
+          uint64_t{ack.reject()}, uint64_t{ack.installed()}}) {
+      w.Varint(number);
+    }
+  }
+  return Crc32c(numbers, crc);
+}
+
+uint32_t Checksum(const internal::v1::SnapshotChunk& chunk) {
+  std::string numbers;
+  Writer w(&numbers);
+  for (uint64_t number : {chunk.group_id(), chunk.from(), chunk.to(), chunk.term(),
+                          chunk.snapshot_id(), chunk.index(), chunk.log_term(), chunk.sequence(),
+                          uint64_t{chunk.crc32c()}, uint64_t{chunk.last()}}) {
+    w.Varint(number);
+  }
+  w.Bytes(chunk.configuration());
+  return Crc32c(chunk.data(), Crc32c(numbers));
+}
 
 void ToWire(const GroupMessage& in, internal::v1::Message* out) {
   const Message& m = in.message;
@@ -152,9 +220,11 @@ void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out) {
   out->set_data(std::move(in.data));
   out->set_crc32c(in.crc32c);
   out->set_last(in.last);
+  out->set_checksum(Checksum(*out));
 }
 
 bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out) {
+  if (in->checksum() != Checksum(*in)) return false;
   out->group = GroupId(in->group_id());
   out->from = ReplicaId(in->from());
   out->to = ReplicaId(in->to());

@@ -7,11 +7,16 @@
 
 namespace kvd::raft {
 
+// Over every field of the messages and acknowledgements, or of the chunk but its greeting.
+uint32_t Checksum(const internal::v1::MessageBatch& batch);
+uint32_t Checksum(const internal::v1::SnapshotChunk& chunk);
+
 void ToWire(const GroupMessage& in, internal::v1::Message* out);
-// False if the message is malformed.
+// False if the message is malformed. Its batch's checksum is for the caller to compare.
 bool FromWire(internal::v1::Message* in, GroupMessage* out);
 
 void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out);
+// The checksum is compared here.
 bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out);
 
 void ToWire(const SnapshotAck& in, internal::v1::SnapshotAck* out);

@@ -5,6 +5,7 @@
 #include "proto/check.h"
 #include "proto/limits.h"
 #include "raft/grpc_transport.h"
+#include "raft/wire.h"
 #include "server/service/cluster_service.h"
 #include "server/service/health_service.h"
 #include "server/service/kv_service.h"
@@ -228,6 +229,15 @@ internal::v1::Hello TakeHello(Reader& r) {
   return hello;
 }
 
+// With the checksum that belongs to it, unless it has one of its own.
+template <class Wire>
+std::string WithChecksum(const std::string& bytes) {
+  Wire wire;
+  if (!wire.ParseFromString(bytes) || wire.checksum() != 0) return bytes;
+  wire.set_checksum(raft::Checksum(wire));
+  return wire.SerializeAsString();
+}
+
 // A message that begins or goes on with a stream: any bytes, after a hello or none.
 std::string TakeStreamMessage(Reader& r, bool batch) {
   std::string message;
@@ -239,7 +249,9 @@ std::string TakeStreamMessage(Reader& r, bool batch) {
     message = batch ? of_hello.SerializeAsString() : chunk_of_hello.SerializeAsString();
   }
   // Fields that follow are merged.
-  return message + std::string(r.Bytes());
+  message += r.Bytes();
+  return batch ? WithChecksum<internal::v1::MessageBatch>(message)
+               : WithChecksum<internal::v1::SnapshotChunk>(message);
 }
 
 KVD_FUZZ_TARGET(transport_streams) {

@@ -339,7 +339,7 @@ TEST(GrpcTransportTest, WhoIsNoStoreOfTheClusterIsToldWhy) {
   EXPECT_EQ(status.error_message(), "this store belongs to cluster 77, store 1 at  to cluster 78");
   status = Greet(b, 77, 1, 1);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(status.error_message(), "protocol version 1 between stores, this one speaks 2");
+  EXPECT_EQ(status.error_message(), "protocol version 1 between stores, this one speaks 3");
   EXPECT_EQ(Greet(b, 77, 0, kTransportProtocol).error_message(), "malformed hello");
   EXPECT_EQ(b.greeted(), 0u);
 }

@@ -1,7 +1,10 @@
 // What waits for a store: in batches, bounded, and heartbeats first.
 #include "raft/message_outbox.h"
 
+#include <google/protobuf/message.h>
+
 #include "gtest/gtest.h"
+#include "raft/grpc_transport.h"
 #include "raft/wire.h"
 
 namespace kvd::raft {
@@ -16,6 +19,9 @@ class MessageOutboxTest : public testing::Test {
     message.group = GroupId(1);
     message.message.type = type;
     message.message.index = Index(++added_);
+    message.message.from = ReplicaId(1);
+    message.message.to = ReplicaId(2);
+    message.message.from_store = StoreId(1);
     if (bytes > 0) {
       auto entry = std::make_shared<Entry>();
       entry->data = std::string(bytes, 'x');
@@ -70,6 +76,63 @@ TEST_F(MessageOutboxTest, WhatIsTooMuchIsDropped) {
   EXPECT_TRUE(outbox_.empty());
   Add(MessageType::kAppend, 3 << 20);
   EXPECT_EQ(All().size(), 1u);
+}
+
+// A number, a flag or bytes of it becomes another one.
+void Change(google::protobuf::Message* m, const google::protobuf::FieldDescriptor* field) {
+  using Field = google::protobuf::FieldDescriptor;
+  const auto* r = m->GetReflection();
+  switch (field->cpp_type()) {
+    case Field::CPPTYPE_UINT64: return r->SetUInt64(m, field, r->GetUInt64(*m, field) ^ 64);
+    case Field::CPPTYPE_UINT32: return r->SetUInt32(m, field, r->GetUInt32(*m, field) ^ 64);
+    case Field::CPPTYPE_BOOL: return r->SetBool(m, field, !r->GetBool(*m, field));
+    case Field::CPPTYPE_STRING: return r->SetString(m, field, r->GetString(*m, field) + "x");
+    default: FAIL() << field->full_name();
+  }
+}
+
+// `of`: the checksum of what `part` belongs to.
+template <class Of>
+void EveryFieldCounts(google::protobuf::Message* part, const Of& of) {
+  const auto* type = part->GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const auto* field = type->field(i);
+    if (field->is_repeated() || field->name() == "hello" || field->name() == "checksum") continue;
+    uint32_t before = of();
+    Change(part, field);
+    EXPECT_NE(of(), before) << field->full_name();
+  }
+}
+
+TEST(WireChecksum, EveryFieldCounts) {
+  internal::v1::MessageBatch batch;
+  auto* message = batch.add_messages();
+  auto* entry = message->add_entries();
+  auto* ack = batch.add_snapshot_acks();
+  auto of_batch = [&] { return Checksum(batch); };
+  EveryFieldCounts(message, of_batch);
+  EveryFieldCounts(entry, of_batch);
+  EveryFieldCounts(ack, of_batch);
+  internal::v1::SnapshotChunk chunk;
+  EveryFieldCounts(&chunk, [&] { return Checksum(chunk); });
+}
+
+TEST_F(MessageOutboxTest, ADamagedBatchIsTakenByNobody) {
+  class : public TransportHandler {
+   public:
+    void OnMessages(std::vector<GroupMessage> messages) override { taken += messages.size(); }
+    void OnChunk(StoreId, SnapshotChunk) override {}
+    void OnAck(SnapshotAck) override {}
+    size_t taken = 0;
+  } handler;
+  Add(MessageType::kHeartbeat);
+  auto batch = outbox_.Next();
+  auto damaged = batch;
+  damaged.mutable_messages(0)->set_wall_ms(batch.messages(0).wall_ms() ^ 1);
+  EXPECT_EQ(HandOver(StoreId(1), &damaged, &handler), "a batch was damaged on its way");
+  EXPECT_EQ(handler.taken, 0u);
+  EXPECT_EQ(HandOver(StoreId(1), &batch, &handler), "");
+  EXPECT_EQ(handler.taken, 1u);
 }
 
 }  // namespace
