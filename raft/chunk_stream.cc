@@ -49,6 +49,7 @@ void ChunkStream::WriteNext() {
   waiting_.pop_front();
   if (first_) *sending_.mutable_hello() = hello_;
   first_ = false;
+  sending_.set_checksum(Checksum(sending_));
   state_ = State::kWriting;
   writer_->Write(sending_, CqOnce::Make([self = shared_from_this()](bool ok) {
                    if (!ok) return self->Close();

@@ -109,7 +109,7 @@ void GrpcTransport::Flush(Peer& peer) {
 void GrpcTransport::StartLink(Peer& peer) {
   if (peer.stub == nullptr) return;
   peer.outgoing = std::make_shared<OutgoingLink>(
-      loop_, peer.stub, &peer.outbox, Hello(),
+      loop_, &damaged_, peer.stub, &peer.outbox, Hello(),
       [this, &peer](pb::MessageBatch* batch) { return Take(peer, batch); },
       [this, &peer] { OnLinkEnded(peer); });
   peer.outgoing->Start();

@@ -19,7 +19,7 @@
 namespace kvd::raft {
 
 // Of the messages between stores; others are refused.
-inline constexpr uint32_t kTransportProtocol = 3;
+inline constexpr uint32_t kTransportProtocol = 4;
 
 struct GrpcTransportOptions {
   ClusterId cluster;
@@ -51,6 +51,9 @@ class GrpcTransport : public Transport {
   void Detach(StoreId peer, MessageLink* link);
 
   ClusterId cluster() const { return options_.cluster; }
+  // Batches and chunks that arrived damaged; each ended its stream.
+  uint64_t damaged() const { return damaged_; }
+  uint64_t* mutable_damaged() { return &damaged_; }
   // Ends all streams that this store opened.
   void Stop();
 
@@ -71,6 +74,7 @@ class GrpcTransport : public Transport {
   const std::function<std::string(StoreId)> address_of_;
   TransportHandler* handler_ = nullptr;
   std::map<StoreId, std::unique_ptr<Peer>> peers_;
+  uint64_t damaged_ = 0;
   bool stopped_ = false;
 };
 

@@ -10,8 +10,6 @@ namespace kvd::raft {
 namespace pb = internal::v1;
 
 std::string HandOver(StoreId from, pb::MessageBatch* batch, TransportHandler* handler) {
-  bool empty = batch->messages().empty() && batch->snapshot_acks().empty();
-  if (!empty && batch->checksum() != Checksum(*batch)) return "a batch was damaged on its way";
   std::vector<GroupMessage> messages(static_cast<size_t>(batch->messages_size()));
   for (int i = 0; i < batch->messages_size(); ++i) {
     GroupMessage& message = messages[static_cast<size_t>(i)];
@@ -41,7 +39,9 @@ std::string GrpcTransportService::Refusal(const pb::Hello& hello) const {
 class GrpcTransportService::IncomingLink : public MessageLink {
  public:
   explicit IncomingLink(GrpcTransportService* owner)
-      : MessageLink(owner->loop_), owner_(owner), stream_(&context_) {
+      : MessageLink(owner->loop_, owner->transport_->mutable_damaged()),
+        owner_(owner),
+        stream_(&context_) {
     owner_->links_.insert(this);
   }
   ~IncomingLink() override { owner_->links_.erase(this); }
@@ -59,10 +59,11 @@ class GrpcTransportService::IncomingLink : public MessageLink {
   }
 
  private:
+  std::string Refusal(const Batch& batch) const override {
+    return from_ ? "" : owner_->Refusal(batch.hello());
+  }
   std::string Take(Batch* batch) override {
     if (!from_) {
-      std::string why = owner_->Refusal(batch->hello());
-      if (!why.empty()) return why;
       from_ = StoreId(batch->hello().store_id());
       owner_->on_hello_(from_, batch->hello().address());
       if (!owner_->stopped_) set_outbox(owner_->transport_->Attach(from_, this));
@@ -111,10 +112,13 @@ class GrpcTransportService::IncomingChunks : public CqTag {
   enum class State { kAwaiting, kReading, kFinished };
 
   bool Take() {
-    if (chunk_.has_hello()) {
-      if (!owner_->Refusal(chunk_.hello()).empty()) return false;
-      from_ = StoreId(chunk_.hello().store_id());
+    bool greets = chunk_.has_hello();
+    if (greets && !owner_->Refusal(chunk_.hello()).empty()) return false;
+    if (chunk_.checksum() != Checksum(chunk_)) {
+      ++*owner_->transport_->mutable_damaged();
+      return false;
     }
+    if (greets) from_ = StoreId(chunk_.hello().store_id());
     SnapshotChunk chunk;
     if (!from_ || !FromWire(&chunk_, &chunk)) return false;
     if (owner_->stopped_) return false;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "raft/core/types.h"
+#include "raft/wire.h"
 
 namespace kvd::raft {
 
@@ -48,6 +49,7 @@ void MessageLink::Write() {
   outgoing_ = outbox_->Next();
   if (sent_++ == 0) AddGreeting(&outgoing_);
   outgoing_.set_received(received_);
+  outgoing_.set_checksum(Checksum(outgoing_));
   writing_ = true;
   writer_->Write(outgoing_,
                  CqOnce::Make([self = shared_from_this()](bool ok) { self->OnWritten(ok); }));
@@ -75,11 +77,18 @@ void MessageLink::OnRead(bool ok) {
   reading_ = false;
   if (!ok) End("");
   if (!open_) return EndIfIdle();
+  std::string why = Refusal(incoming_);
+  if (why.empty() && incoming_.checksum() != Checksum(incoming_)) {
+    ++*damaged_;
+    why = "a batch was damaged on its way";
+  }
+  if (!why.empty()) return End(std::move(why));
   ++received_;
   told_ = std::min(incoming_.received(), sent_);
   bool more = loop_->Now() - read_began_ < kAtOnce || Unanswered() > 0;
   bool asked = AsksForAnswer(incoming_);
-  if (std::string why = Take(&incoming_); !why.empty()) return End(std::move(why));
+  why = Take(&incoming_);
+  if (!why.empty()) return End(std::move(why));
   if (!open_) return EndIfIdle();
   if (more || put_off_no_read_) return Read();
   ReadWhenAnswered(asked);

@@ -35,7 +35,8 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
  protected:
   using Batch = internal::v1::MessageBatch;
 
-  explicit MessageLink(Loop* loop) : loop_(loop) {}
+  // `damaged` counts the batches that arrive damaged; it outlives the link.
+  MessageLink(Loop* loop, uint64_t* damaged) : loop_(loop), damaged_(damaged) {}
 
   // The stream is open: reads it, and sends. Both outlive the call to Ended.
   void Begin(grpc::internal::AsyncReaderInterface<Batch>* reader,
@@ -43,7 +44,10 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
   // Begins nothing any more; `why` if the peer is to be refused. Ended follows.
   void End(std::string why);
 
-  // Empty, or why the stream must end. The batch may be taken to pieces.
+  // Empty, or why the peer is refused by what it says, before anything else of the batch is looked
+  // at: another version of the protocol may have other checksums.
+  virtual std::string Refusal(const Batch&) const { return ""; }
+  // Empty, or why the stream must end. The batch is as it was sent, and may be taken to pieces.
   virtual std::string Take(Batch* batch) = 0;
   // Adds what the first batch of the stream says.
   virtual void AddGreeting(Batch*) {}
@@ -62,6 +66,7 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
   uint64_t Unanswered() const { return sent_ - told_; }
 
   Loop* const loop_;
+  uint64_t* const damaged_;
   MessageOutbox* outbox_ = nullptr;
   grpc::internal::AsyncReaderInterface<Batch>* reader_ = nullptr;
   grpc::internal::AsyncWriterInterface<Batch>* writer_ = nullptr;

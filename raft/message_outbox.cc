@@ -49,7 +49,6 @@ pb::MessageBatch MessageOutbox::Next() {
   pb::MessageBatch batch = std::move(batches_.front().batch);
   bytes_ -= batches_.front().bytes;
   batches_.pop_front();
-  batch.set_checksum(Checksum(batch));
   return batch;
 }
 

@@ -19,9 +19,9 @@ class OutgoingLink : public MessageLink {
 
   // `ended` is called once, unless Stop was. `hello` begins the first batch. The outbox outlives
   // the call to either.
-  OutgoingLink(CqLoop* loop, std::shared_ptr<Stub> stub, MessageOutbox* outbox,
+  OutgoingLink(CqLoop* loop, uint64_t* damaged, std::shared_ptr<Stub> stub, MessageOutbox* outbox,
                internal::v1::Hello hello, TakeCallback take, std::function<void()> ended)
-      : MessageLink(loop),
+      : MessageLink(loop, damaged),
         queue_(loop->queue()),
         stub_(std::move(stub)),
         hello_(std::move(hello)),

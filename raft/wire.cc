@@ -92,6 +92,7 @@ void WriteNumbers(Writer& w, const internal::v1::Message& m) {
                           m.leave()}) {
     w.Varint(number);
   }
+  w.Varint(static_cast<uint64_t>(m.entries_size()));
   for (const auto& e : m.entries()) {
     w.Varint(e.term());
     w.Varint(e.index());
@@ -100,12 +101,22 @@ void WriteNumbers(Writer& w, const internal::v1::Message& m) {
   }
 }
 
+void WriteHello(Writer& w, const internal::v1::Hello& hello) {
+  w.Varint(hello.cluster_id());
+  w.Varint(hello.store_id());
+  w.Bytes(hello.address());
+  w.Varint(hello.protocol());
+}
+
 }  // namespace
 
 uint32_t Checksum(const internal::v1::MessageBatch& batch) {
   std::string numbers;
   Writer w(&numbers);
   uint32_t crc = 0;
+  WriteHello(w, batch.hello());
+  w.Varint(batch.received());
+  w.Varint(static_cast<uint64_t>(batch.messages_size()));
   for (const auto& m : batch.messages()) {
     WriteNumbers(w, m);
     for (const auto& e : m.entries()) crc = Crc32c(e.data(), crc);
@@ -123,13 +134,14 @@ uint32_t Checksum(const internal::v1::MessageBatch& batch) {
 uint32_t Checksum(const internal::v1::SnapshotChunk& chunk) {
   std::string numbers;
   Writer w(&numbers);
+  WriteHello(w, chunk.hello());
   for (uint64_t number : {chunk.group_id(), chunk.from(), chunk.to(), chunk.term(),
                           chunk.snapshot_id(), chunk.index(), chunk.log_term(), chunk.sequence(),
                           uint64_t{chunk.crc32c()}, uint64_t{chunk.last()}}) {
     w.Varint(number);
   }
   w.Bytes(chunk.configuration());
-  return Crc32c(chunk.data(), Crc32c(numbers));
+  return Crc32c(numbers);
 }
 
 void ToWire(const GroupMessage& in, internal::v1::Message* out) {
@@ -220,11 +232,9 @@ void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out) {
   out->set_data(std::move(in.data));
   out->set_crc32c(in.crc32c);
   out->set_last(in.last);
-  out->set_checksum(Checksum(*out));
 }
 
 bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out) {
-  if (in->checksum() != Checksum(*in)) return false;
   out->group = GroupId(in->group_id());
   out->from = ReplicaId(in->from());
   out->to = ReplicaId(in->to());

@@ -7,16 +7,17 @@
 
 namespace kvd::raft {
 
-// Over every field of the messages and acknowledgements, or of the chunk but its greeting.
+// Over every field; of a chunk's data over its own checksum, which Host::OnChunk compares.
 uint32_t Checksum(const internal::v1::MessageBatch& batch);
 uint32_t Checksum(const internal::v1::SnapshotChunk& chunk);
 
 void ToWire(const GroupMessage& in, internal::v1::Message* out);
-// False if the message is malformed. Its batch's checksum is for the caller to compare.
+// False if the message is malformed. Its batch's checksum is for who reads the stream to compare.
 bool FromWire(internal::v1::Message* in, GroupMessage* out);
 
+// Without its checksum, which covers the greeting too.
 void ToWire(SnapshotChunk in, internal::v1::SnapshotChunk* out);
-// The checksum is compared here.
+// False if the chunk is malformed; its checksum is as a batch's.
 bool FromWire(internal::v1::SnapshotChunk* in, SnapshotChunk* out);
 
 void ToWire(const SnapshotAck& in, internal::v1::SnapshotAck* out);

@@ -184,6 +184,12 @@ TEST(Network, ASlowLinkDelaysReordersRepeatsAndDamages) {
     network.slow_link(1)->Set({.corrupt = 1});
     one.Send(2, "x");
     EXPECT_EQ(two.Receive(500), "") << "a damaged packet passed its checksum";
+    network.slow_link(1)->Set({.corrupt_unseen = 1});
+    std::string sent = "damaged so that no checksum of UDP or TCP tells it";
+    one.Send(2, sent);
+    std::string received = two.Receive(5000);
+    EXPECT_EQ(received.size(), sent.size());
+    EXPECT_NE(received, sent);
     network.HealAll();
     EXPECT_TRUE(Passes(one, two, 2));
   });

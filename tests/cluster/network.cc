@@ -19,6 +19,8 @@ std::string InNamespace(int n) {
   return absl::StrCat("/usr/bin/nsenter --net=/run/netns/s", n, " ");
 }
 
+constexpr int kClientsHost = 100;
+
 constexpr char kRules[] =
     "table bridge kvd {\n"
     "  set cut { type ipv4_addr . ipv4_addr; }\n"
@@ -33,14 +35,14 @@ constexpr char kRules[] =
 Network::Network(int stores, bool slow_links) : stores_(stores) {
   Do("/usr/sbin/ip link set lo up");
   Do("/usr/sbin/ip link add kvdbr type bridge");
-  Do("/usr/sbin/ip addr add 10.201.0.100/24 dev kvdbr");
+  Do(absl::StrCat("/usr/sbin/ip addr add ", HostOf(kClientsHost), "/24 dev kvdbr"));
   Do("/usr/sbin/ip link set kvdbr up");
   for (int n = 1; n <= stores; ++n) {
     std::string port = absl::StrCat("v", n);
     Do(absl::StrCat("/usr/sbin/ip netns add s", n));
     if (slow_links) {
       slow_links_.push_back(
-          std::make_unique<SlowLink>(port, absl::StrCat("/run/netns/s", n), "eth0"));
+          std::make_unique<SlowLink>(port, absl::StrCat("/run/netns/s", n), "eth0", kClientsHost));
     } else {
       Do(absl::StrCat("/usr/sbin/ip link add ", port, " type veth peer name eth0 netns s", n));
     }

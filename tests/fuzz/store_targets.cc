@@ -173,7 +173,6 @@ void TakeChunk(Reader& r, bool aimed, FuzzStore& store) {
     wire.set_to(1);
     wire.set_term(std::max(wire.term(), store.store().core().term().value()));
   }
-  wire.set_checksum(raft::Checksum(wire));
   raft::SnapshotChunk chunk;
   if (raft::FromWire(&wire, &chunk))
     store.store().process().host->OnChunk(StoreId(2), std::move(chunk));

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "raft/wire.h"
 
 namespace kvd::raft {
 namespace {
@@ -116,6 +117,11 @@ class Node : public TransportHandler {
     Note([this] { ++acks_; });
   }
 
+  uint64_t damaged() {
+    uint64_t damaged = 0;
+    OnLoop([&] { damaged = transport_->damaged(); });
+    return damaged;
+  }
   std::vector<uint64_t> numbers() {
     std::lock_guard<std::mutex> lock(mutex_);
     return numbers_;
@@ -317,16 +323,16 @@ internal::v1::MessageBatch Greeting(uint64_t cluster, uint64_t id, uint32_t prot
   batch.mutable_hello()->set_cluster_id(cluster);
   batch.mutable_hello()->set_store_id(id);
   batch.mutable_hello()->set_protocol(protocol);
+  batch.set_checksum(Checksum(batch));
   return batch;
 }
 
 // What a store answers to a stream that begins so.
-grpc::Status Greet(Node& store, uint64_t cluster, uint64_t id, uint32_t protocol) {
+grpc::Status Greet(Node& store, internal::v1::MessageBatch batch) {
   auto stub = StubTo(store);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + seconds(30));
   auto stream = stub->Messages(&context);
-  internal::v1::MessageBatch batch = Greeting(cluster, id, protocol);
   stream->Write(batch);
   EXPECT_FALSE(stream->Read(&batch));
   return stream->Finish();
@@ -334,14 +340,30 @@ grpc::Status Greet(Node& store, uint64_t cluster, uint64_t id, uint32_t protocol
 
 TEST(GrpcTransportTest, WhoIsNoStoreOfTheClusterIsToldWhy) {
   Node b(2);
-  grpc::Status status = Greet(b, 78, 1, kTransportProtocol);
+  grpc::Status status = Greet(b, Greeting(78, 1, kTransportProtocol));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(status.error_message(), "this store belongs to cluster 77, store 1 at  to cluster 78");
-  status = Greet(b, 77, 1, 1);
+  status = Greet(b, Greeting(77, 1, 1));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(status.error_message(), "protocol version 1 between stores, this one speaks 3");
-  EXPECT_EQ(Greet(b, 77, 0, kTransportProtocol).error_message(), "malformed hello");
+  EXPECT_EQ(status.error_message(), "protocol version 1 between stores, this one speaks 4");
+  EXPECT_EQ(Greet(b, Greeting(77, 0, kTransportProtocol)).error_message(), "malformed hello");
   EXPECT_EQ(b.greeted(), 0u);
+}
+
+TEST(GrpcTransportTest, WhatWasDamagedOnItsWayIsTakenByNobody) {
+  Node b(2);
+  auto batch = Greeting(kCluster.value(), 9, kTransportProtocol);
+  batch.mutable_hello()->set_store_id(8);
+  EXPECT_EQ(Greet(b, batch).error_message(), "a batch was damaged on its way");
+  EXPECT_EQ(b.greeted(), 0u);
+  batch.mutable_hello()->set_store_id(9);
+  ToWire(MessageOf(b.id(), 1, MessageType::kHeartbeat), batch.add_messages());
+  batch.mutable_messages(0)->set_from_store(9);
+  batch.set_checksum(Checksum(batch));
+  batch.mutable_messages(0)->set_wall_ms(batch.messages(0).wall_ms() ^ 1);
+  EXPECT_EQ(Greet(b, batch).error_message(), "a batch was damaged on its way");
+  EXPECT_TRUE(b.numbers().empty());
+  EXPECT_EQ(b.damaged(), 2u);
 }
 
 // A stream to a store, opened by whoever says that it is store 9.

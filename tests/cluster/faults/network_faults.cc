@@ -143,7 +143,7 @@ class SlowLinks : public NetworkFault {
       if (!random.Chance(0.7)) continue;
       cluster.Note(absl::StrCat("the link of store ", n, " delays by ", faults.delay_min.count(),
                                 " to ", faults.delay_max.count(), " us, repeats ", faults.duplicate,
-                                ", damages ", faults.corrupt));
+                                ", damages ", faults.corrupt, ", unseen ", faults.corrupt_unseen));
       cluster.network().slow_link(n)->Set(faults);
     }
   }
@@ -160,6 +160,7 @@ class Tangle : public SlowLinks {
     faults.delay_max = std::chrono::microseconds(random.Between(500, 20'000));
     faults.duplicate = static_cast<double>(random.Between(0, 20)) / 100;
     faults.corrupt = static_cast<double>(random.Between(0, 5)) / 100;
+    faults.corrupt_unseen = static_cast<double>(random.Between(0, 10)) / 1000;
     return faults;
   }
 };
@@ -188,8 +189,8 @@ std::vector<FaultKind> NetworkFaults() {
        false, 1000, 6000, MakeFault<Bandwidth>},
       {"delay", "links are up to 60 ms slow (a TAP device)", "slow, nothing worse", true, 1000,
        6000, MakeFault<SlowLinks>},
-      {"tangle", "links reorder, repeat and damage packets (a TAP device)", "slow, nothing worse",
-       false, 1000, 6000, MakeFault<Tangle>},
+      {"tangle", "links reorder, repeat and damage packets, past checksums too (a TAP device)",
+       "slow, nothing worse", false, 1000, 6000, MakeFault<Tangle>},
   };
 }
 
