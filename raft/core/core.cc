@@ -30,6 +30,7 @@ Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial
       options_(options),
       random_(seed),
       now_(now),
+      last_tick_(now),
       hard_state_(initial.hard_state),
       persisted_hard_state_(initial.hard_state),
       log_(reader, initial.start.index, initial.start.term, initial.entries),
@@ -59,10 +60,22 @@ void Core::SetNow(MonotonicTime now) {
   now_ = now;
 }
 
+// A replica that was away finds what the others have sent meanwhile behind this call: it is not to
+// be taken for silence. Not over and over, though: one that is always late is judged too.
+bool Core::MayJudgeSilence() {
+  bool away = now_ - last_tick_ > options_.heartbeat_interval;
+  last_tick_ = now_;
+  if (away && now_ >= judged_from_ + options_.election_timeout_min) {
+    judged_from_ = now_ + options_.heartbeat_interval;
+  }
+  return now_ >= judged_from_;
+}
+
 void Core::Tick(MonotonicTime now) {
   SetNow(now);
+  bool judges = MayJudgeSilence();
   if (role_ == Role::kLeader) {
-    CheckQuorum();
+    if (judges) CheckQuorum();
     if (role_ != Role::kLeader) return;
     if (transfer_target_ && now_ >= transfer_deadline_) transfer_target_ = ReplicaId();
     if (now_ >= next_heartbeat_) BroadcastHeartbeat();
@@ -75,7 +88,7 @@ void Core::Tick(MonotonicTime now) {
     return;
   }
   if (NeedsRepair() && now_ >= next_repair_) AskNextForRepair();
-  if (now_ >= election_deadline_) Campaign(now);
+  if (judges && now_ >= election_deadline_) Campaign(now);
 }
 
 void Core::Campaign(MonotonicTime now) {

@@ -207,6 +207,7 @@ class Core {
 
   // core.cc: terms, roles, dispatch.
   void SetNow(MonotonicTime now);
+  bool MayJudgeSilence();
   void BecomeFollower(Term term, ReplicaId leader);
   void BecomeLeader();
   void ResetElectionTimer();
@@ -279,6 +280,8 @@ class Core {
   const CoreOptions options_;
   Random random_;
   MonotonicTime now_;
+  MonotonicTime last_tick_;
+  MonotonicTime judged_from_ = kLongAgo;  // before, nobody's silence counts
 
   HardState hard_state_;
   HardState persisted_hard_state_;  // as last put into an output

@@ -68,7 +68,10 @@ void Core::HandleHeartbeat(const Message& m) {
   reply.follower_sent_at = now_;
   reply.follower_life = life_;
   reply.needs_state = NeedsState() || repair_by_snapshot_;
-  SendAfterPersist(std::move(reply));
+  // At once, though the term may not be on disk yet: this says who is heard, and promises silence
+  // to others, which a restarted replica keeps without knowing it (no_votes_before_). Behind the
+  // log's writes it would tell a leader of a busy disk that its followers are gone.
+  Send(std::move(reply));
 }
 
 void Core::NoteFreshness(const Message& m) {

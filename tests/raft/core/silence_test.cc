@@ -1,0 +1,72 @@
+// What is taken for silence, and what is not: a busy disk, and messages that wait while the own
+// replica was away.
+#include "gtest/gtest.h"
+#include "tests/raft/core/harness.h"
+
+namespace kvd::raft {
+namespace {
+
+class Silence : public testing::Test {
+ protected:
+  Silence() : h_(3) {
+    h_.Campaign(1);
+    h_.Stabilize();
+    h_.Elapse(milliseconds(500));
+    term_ = h_.core(1).term();
+  }
+
+  bool Leads() { return h_.core(1).IsLeader() && h_.core(1).term() == term_; }
+
+  Harness h_;
+  Term term_;
+};
+
+TEST_F(Silence, FollowersWithBusyDisksAreHeard) {
+  h_.node(2).disk_stopped = h_.node(3).disk_stopped = true;
+  ASSERT_TRUE(h_.Propose(1, "a").ok());
+  h_.Elapse(milliseconds(3000));
+  EXPECT_TRUE(Leads());
+  EXPECT_TRUE(h_.core(1).HoldsLease(h_.now()));
+  EXPECT_TRUE(h_.node(1).applied.empty()) << "committed by nobody's disk";
+  h_.node(2).disk_stopped = false;
+  h_.Elapse(milliseconds(300));
+  EXPECT_TRUE(Leads());
+  EXPECT_EQ(h_.node(1).applied.size(), 1u);
+}
+
+// All messages of the time away lie behind the tick.
+TEST_F(Silence, ALeaderThatWasAwayReadsFirst) {
+  h_.ElapseOnly(1, milliseconds(2000));
+  EXPECT_TRUE(Leads());
+  EXPECT_FALSE(h_.core(1).HoldsLease(h_.now()));
+  h_.Stabilize();
+  h_.Elapse(milliseconds(1000));
+  EXPECT_TRUE(Leads());
+}
+
+TEST_F(Silence, AFollowerThatWasAwayReadsFirst) {
+  h_.ElapseOnly(2, milliseconds(2000));
+  EXPECT_EQ(h_.core(2).role(), Role::kFollower);
+  h_.Elapse(milliseconds(1000));
+  EXPECT_EQ(h_.core(2).role(), Role::kFollower);
+  EXPECT_TRUE(Leads());
+}
+
+TEST_F(Silence, ItDoesNotReadForLong) {
+  h_.Isolate(1);
+  h_.ElapseOnly(1, milliseconds(2000));
+  EXPECT_TRUE(Leads());
+  for (int i = 0; i < 5; ++i) h_.ElapseOnly(1, milliseconds(20));
+  EXPECT_FALSE(Leads());
+}
+
+TEST_F(Silence, WhoIsAlwaysLateJudgesTheSecondTime) {
+  h_.Isolate(1);
+  h_.ElapseOnly(1, milliseconds(500));
+  EXPECT_TRUE(Leads());
+  h_.ElapseOnly(1, milliseconds(500));
+  EXPECT_FALSE(Leads());
+}
+
+}  // namespace
+}  // namespace kvd::raft
