@@ -186,6 +186,7 @@ LogWrite Host::Collect(Group& group, Output& output, InFlightWrite& flight) {
   LogWrite write;
   write.group = group.id;
   write.hard_state = output.hard_state;
+  if (write.hard_state) flight.terms.emplace_back(group.id, write.hard_state->term);
   write.entries = std::move(output.entries);
   write.repairs = std::move(output.repaired);
   counters_.entries_repaired += write.repairs.size();
@@ -269,6 +270,9 @@ void Host::OnWritten() {
   for (auto& [group, message] : flight.after) Queue(group, std::move(message));
   FlushMessages();
   KVD_FAULT_POINT(kAfterWrittenMessages);
+  for (auto [id, term] : flight.terms) {
+    if (Group* group = Find(id)) group->core->OnTermPersisted(term);
+  }
   for (const auto& part : flight.parts) {
     Group* group = Find(part.group);
     if (group == nullptr || group->installing) continue;

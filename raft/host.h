@@ -149,6 +149,7 @@ class Host : public TransportHandler {
       Term term;
     };
     std::vector<Part> parts;
+    std::vector<std::pair<GroupId, Term>> terms;
     std::vector<std::pair<GroupId, Message>> after;
     std::vector<Task> then;
   };

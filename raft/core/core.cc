@@ -33,6 +33,7 @@ Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial
       last_tick_(now),
       hard_state_(initial.hard_state),
       persisted_hard_state_(initial.hard_state),
+      durable_term_(initial.hard_state.term),
       log_(reader, initial.start.index, initial.start.term, initial.entries),
       applied_(initial.applied),
       emitted_(initial.applied),
@@ -65,10 +66,13 @@ void Core::SetNow(MonotonicTime now) {
 bool Core::MayJudgeSilence() {
   bool away = now_ - last_tick_ > options_.heartbeat_interval;
   last_tick_ = now_;
-  if (away && now_ >= judged_from_ + options_.election_timeout_min) {
+  if (away && judged_since_away_) {
     judged_from_ = now_ + options_.heartbeat_interval;
+    judged_since_away_ = false;
   }
-  return now_ >= judged_from_;
+  if (now_ < judged_from_) return false;
+  judged_since_away_ = true;
+  return true;
 }
 
 void Core::Tick(MonotonicTime now) {
@@ -228,6 +232,8 @@ Message Core::Envelope(MessageType type, ReplicaId to) const {
 void Core::Send(Message m) { output_.messages.push_back(std::move(m)); }
 
 void Core::SendAfterPersist(Message m) { output_.messages_after_persist.push_back(std::move(m)); }
+
+void Core::OnTermPersisted(Term term) { durable_term_ = std::max(durable_term_, term); }
 
 void Core::OnPersisted(MonotonicTime now, Index index, Term term) {
   SetNow(now);

@@ -118,6 +118,8 @@ class Core {
 
   // Everything up to `index`, whose term is `term`, is on this replica's disk.
   void OnPersisted(MonotonicTime now, Index index, Term term);
+  // A hard state of an output with this term is.
+  void OnTermPersisted(Term term);
   void OnApplied(Index index);
   // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
   void Compact(Index index);
@@ -240,6 +242,10 @@ class Core {
   void AppendAsLeader(EntryType type, std::string data);
   bool HoldsBack() const;
   void BroadcastAppend();
+  Message AppendAfter(Index previous, ReplicaId to) const;
+  void SendAppend(Message m, Progress& progress);
+  void SendSnapshot(ReplicaId to, Progress& progress);
+  void AskWhereLogsAgree(ReplicaId to, Progress& progress);
   void MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty);
   void BroadcastHeartbeat();
   void HandleAppendReply(const Message& m);
@@ -282,9 +288,11 @@ class Core {
   MonotonicTime now_;
   MonotonicTime last_tick_;
   MonotonicTime judged_from_ = kLongAgo;  // before, nobody's silence counts
+  bool judged_since_away_ = true;
 
   HardState hard_state_;
   HardState persisted_hard_state_;  // as last put into an output
+  Term durable_term_;               // on the own disk
   Log log_;
   Index applied_;
   Index emitted_;  // highest index given out in Output::committed

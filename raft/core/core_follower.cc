@@ -68,10 +68,10 @@ void Core::HandleHeartbeat(const Message& m) {
   reply.follower_sent_at = now_;
   reply.follower_life = life_;
   reply.needs_state = NeedsState() || repair_by_snapshot_;
-  // At once, though the term may not be on disk yet: this says who is heard, and promises silence
-  // to others, which a restarted replica keeps without knowing it (no_votes_before_). Behind the
-  // log's writes it would tell a leader of a busy disk that its followers are gone.
-  Send(std::move(reply));
+  // This says who is heard, and promises not to vote, which a restarted replica keeps without
+  // knowing it (no_votes_before_): only the term must be on disk. Behind the log's writes it would
+  // tell a leader of busy disks that its followers are gone.
+  durable_term_ == term() ? Send(std::move(reply)) : SendAfterPersist(std::move(reply));
 }
 
 void Core::NoteFreshness(const Message& m) {

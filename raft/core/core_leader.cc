@@ -45,40 +45,57 @@ void Core::BroadcastAppend() {
   for (auto& [peer, progress] : progress_) MaybeSendAppend(peer, progress, /*send_empty=*/false);
 }
 
+// Requires: the term at `previous` is known.
+Message Core::AppendAfter(Index previous, ReplicaId to) const {
+  Message m = Envelope(MessageType::kAppend, to);
+  m.index = previous;
+  m.log_term = *log_.TermAt(previous);
+  m.commit = commit_index();
+  m.round = round_;
+  m.sent_at = now_;
+  return m;
+}
+
+void Core::SendAppend(Message m, Progress& progress) {
+  progress.sent_commit = m.commit;
+  // A leader by its own vote alone has told nobody of its term yet: the vote must be on disk, or
+  // the same term could begin anew after a crash, with other entries.
+  if (log_.stable() < term_start_) {
+    SendAfterPersist(std::move(m));
+  } else {
+    Send(std::move(m));
+  }
+}
+
+void Core::SendSnapshot(ReplicaId to, Progress& progress) {
+  progress.BecomeSnapshot(log_.start());
+  output_.snapshots.push_back({to});
+}
+
+// What was sent is not answered: lost, or the follower's disk is busy. It is not sent again before
+// that is known: it may wait there.
+void Core::AskWhereLogsAgree(ReplicaId to, Progress& progress) {
+  Index previous = progress.next() - 1;
+  if (previous < log_.start() || !log_.TermAt(previous)) return SendSnapshot(to, progress);
+  SendAppend(AppendAfter(previous, to), progress);
+}
+
 void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
   while (!progress.IsPaused()) {
     Index previous = progress.next() - 1;
-    if (previous < log_.start() || !log_.TermAt(previous).has_value()) {
-      progress.BecomeSnapshot(log_.start());
-      output_.snapshots.push_back({to});
-      return;
-    }
-    Message m = Envelope(MessageType::kAppend, to);
-    m.index = previous;
-    m.log_term = *log_.TermAt(previous);
+    if (previous < log_.start() || !log_.TermAt(previous)) return SendSnapshot(to, progress);
+    Message m = AppendAfter(previous, to);
     m.entries = log_.Slice(progress.next(), rounds_.released() + 1, options_.append_bytes_max);
     if (m.entries.empty() && progress.next() <= rounds_.released()) {
       // Its own copy, long applied, can't be read: the state has its effects.
-      progress.BecomeSnapshot(log_.start());
-      output_.snapshots.push_back({to});
-      return;
+      return SendSnapshot(to, progress);
     }
     if (m.entries.empty() && !send_empty) return;
-    m.commit = commit_index();
-    m.round = round_;
-    m.sent_at = now_;
     size_t bytes = 0;
     for (const EntryPtr& entry : m.entries) bytes += entry->Bytes();
-    progress.sent_commit = m.commit;
     progress.Sent(m.index + m.entries.size(), bytes);
     bool more = !m.entries.empty();
-    // A leader by its own vote alone has told nobody of its term yet: the vote must be on disk, or
-    // the same term could begin anew after a crash, with other entries.
-    if (log_.stable() < term_start_) {
-      SendAfterPersist(std::move(m));
-    } else {
-      Send(std::move(m));
-    }
+    SendAppend(std::move(m), progress);
     if (!more) return;
     send_empty = false;
   }
@@ -141,13 +158,14 @@ void Core::HandleHeartbeatReply(const Message& m) {
   if (it == progress_.end()) return;
   Progress& progress = it->second;
   NoteContact(m, progress);
-  progress.HeartbeatAcked();
   // Asked again with each heartbeat until one has arrived.
   if (m.needs_state) output_.snapshots.push_back({m.from});
   // Something was sent and never answered: an empty append finds out what is missing.
-  if (progress.match() < rounds_.released()) {
-    MaybeSendAppend(m.from, progress, /*send_empty=*/true);
+  if (progress.match() >= rounds_.released() || progress.state() == Progress::State::kSnapshot) {
+    return;
   }
+  if (progress.IsPaused()) return AskWhereLogsAgree(m.from, progress);
+  MaybeSendAppend(m.from, progress, /*send_empty=*/true);
 }
 
 void Core::MaybeCommit() {

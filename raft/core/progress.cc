@@ -58,14 +58,6 @@ bool Progress::Rejected(Index rejected, Index hint, MonotonicTime sent_at, Monot
   return true;
 }
 
-void Progress::HeartbeatAcked() {
-  if (state_ == State::kProbe) probe_sent_ = false;
-  if (state_ == State::kReplicate && IsPaused() && !inflight_.empty()) {
-    inflight_bytes_ -= inflight_.front().bytes;
-    inflight_.pop_front();
-  }
-}
-
 void Progress::BecomeReplicate(MonotonicTime now) {
   BecomeProbe(now);
   state_ = State::kReplicate;

@@ -35,8 +35,6 @@ class Progress {
   // The follower refused an append after `rejected` that was sent at `sent_at`; `hint` may match.
   // False if the answer is stale.
   bool Rejected(Index rejected, Index hint, MonotonicTime sent_at, MonotonicTime now);
-  // A heartbeat was answered: a probe may be repeated, a full window moves by one message.
-  void HeartbeatAcked();
   void BecomeProbe(MonotonicTime now);
   void BecomeSnapshot(Index snapshot);
   Index snapshot() const { return snapshot_; }

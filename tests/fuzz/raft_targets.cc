@@ -161,6 +161,7 @@ class Replica {
       bool idle = !output.NeedsWrite() && output.committed.empty();
       if (output.NeedsWrite()) {
         disk_.Write(output);
+        if (output.hard_state) core_->OnTermPersisted(output.hard_state->term);
         if (!output.entries.empty()) {
           core_->OnPersisted(now_, output.entries.back()->index, output.entries.back()->term);
         }

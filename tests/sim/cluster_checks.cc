@@ -101,7 +101,9 @@ void Cluster::VerifyReplicas() {
     SimStore* leader = Leader();
     if (leader == nullptr) return false;
     for (const raft::Member& m : leader->core().configuration().Members()) {
-      SimStore& store = *stores_.at(m.store);
+      auto it = stores_.find(m.store);
+      if (it == stores_.end()) return false;  // it has not heard yet which ids it was allotted
+      SimStore& store = *it->second;
       if (!store.running() || !store.StateIsWhole() || store.core().NeedsState() ||
           store.core().applied_index() != leader->core().log().last_index()) {
         return false;

@@ -114,6 +114,7 @@ ReplicaId Chaos::PickLeader() {
 void Chaos::Write(ReplicaId id, const Output& output) {
   Node& node = nodes_.at(id);
   node.disk.Write(output);
+  if (output.hard_state) node.core->OnTermPersisted(output.hard_state->term);
   if (!output.entries.empty()) {
     node.core->OnPersisted(Now(node), output.entries.back()->index, output.entries.back()->term);
   }

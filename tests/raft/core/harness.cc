@@ -42,6 +42,7 @@ void Harness::Restart(uint64_t id) {
 
 void Harness::WriteOutput(Node& node, Output& output) {
   node.disk->Write(output);
+  if (output.hard_state) node.core->OnTermPersisted(output.hard_state->term);
   if (!output.entries.empty()) {
     node.core->OnPersisted(now_, output.entries.back()->index, output.entries.back()->term);
   }

@@ -61,11 +61,34 @@ TEST_F(Silence, ItDoesNotReadForLong) {
 }
 
 TEST_F(Silence, WhoIsAlwaysLateJudgesTheSecondTime) {
-  h_.Isolate(1);
-  h_.ElapseOnly(1, milliseconds(500));
-  EXPECT_TRUE(Leads());
-  h_.ElapseOnly(1, milliseconds(500));
-  EXPECT_FALSE(Leads());
+  for (int late : {500, 700, 2000}) {
+    Harness h(3);
+    h.Campaign(1);
+    h.Stabilize();
+    h.Isolate(1);
+    for (int i = 0; i < 3; ++i) h.ElapseOnly(1, milliseconds(late));
+    EXPECT_FALSE(h.core(1).IsLeader()) << late;
+  }
+}
+
+// It has no more to keep in memory than a window; what the others commit goes on.
+TEST_F(Silence, AFollowerWhoseDiskHangsIsSentNoMoreThanAWindow) {
+  CoreOptions options;
+  options.inflight_bytes_max = 100'000;
+  options.append_bytes_max = 10'000;
+  Harness h(3, options);
+  h.Campaign(1);
+  h.Stabilize();
+  h.node(3).disk_stopped = true;
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(h.Propose(1, std::string(10'000, 'x')).ok());
+    h.Elapse(milliseconds(20));
+  }
+  EXPECT_EQ(h.node(1).applied.size(), 200u);
+  EXPECT_LT((h.core(3).log().last_index() - Index()), 30u);
+  h.node(3).disk_stopped = false;
+  h.Elapse(milliseconds(1000));
+  EXPECT_EQ(h.core(3).log().last_index(), h.core(1).log().last_index());
 }
 
 }  // namespace
