@@ -7,16 +7,16 @@
 namespace kvd::raft {
 
 ChunkStream::ChunkStream(CqLoop* loop, std::shared_ptr<Stub> stub, internal::v1::Hello hello,
-                         size_t queue_bytes_max, Duration reconnect_after)
+                         const Options& options, StreamPatience* patience)
     : loop_(loop),
       stub_(std::move(stub)),
       hello_(std::move(hello)),
-      queue_bytes_max_(queue_bytes_max),
-      reconnect_after_(reconnect_after) {}
+      options_(options),
+      patience_(patience) {}
 
 void ChunkStream::Send(SnapshotChunk chunk) {
   size_t bytes = chunk.data.size();
-  if (stopped_ || waiting_bytes_ + bytes > queue_bytes_max_) return;
+  if (stopped_ || waiting_bytes_ + bytes > options_.queue_bytes_max) return;
   waiting_bytes_ += bytes;
   ToWire(std::move(chunk), &waiting_.emplace_back());
   if (state_ == State::kIdle) Start();
@@ -51,11 +51,20 @@ void ChunkStream::WriteNext() {
   first_ = false;
   sending_.set_checksum(Checksum(sending_));
   state_ = State::kWriting;
-  writer_->Write(sending_, CqOnce::Make([self = shared_from_this()](bool ok) {
-                   if (!ok) return self->Close();
-                   self->state_ = State::kOpen;
-                   self->WriteNext();
-                 }));
+  give_up_ = loop_->After(patience_->For(sending_.data().size()), [this] {
+    patience_->RanOut(sending_.data().size(), loop_->Now());
+    context_->TryCancel();
+  });
+  writer_->Write(sending_,
+                 CqOnce::Make([self = shared_from_this()](bool ok) { self->OnWritten(ok); }));
+}
+
+void ChunkStream::OnWritten(bool ok) {
+  give_up_.reset();
+  if (!ok) return Close();
+  patience_->Answered(loop_->Now());
+  state_ = State::kOpen;
+  WriteNext();
 }
 
 void ChunkStream::Close() {
@@ -69,7 +78,7 @@ void ChunkStream::Pause() {
   state_ = State::kPausing;
   if (stopped_) return;
   // What is sent during the pause waits, so that the first chunk after it has something to say.
-  retry_ = loop_->After(reconnect_after_, [this] {
+  retry_ = loop_->After(options_.reconnect_after, [this] {
     state_ = State::kIdle;
     if (!waiting_.empty()) Start();
   });

@@ -7,6 +7,7 @@
 
 #include "kvd/internal/v1/raft.grpc.pb.h"
 #include "raft/runtime/cq_loop.h"
+#include "raft/stream_patience.h"
 #include "raft/transport.h"
 
 namespace kvd::raft {
@@ -15,9 +16,14 @@ class ChunkStream : public std::enable_shared_from_this<ChunkStream> {
  public:
   using Stub = internal::v1::RaftTransport::Stub;
 
-  // What waits beyond `queue_bytes_max` is dropped.
+  struct Options {
+    size_t queue_bytes_max;  // what waits beyond is dropped
+    Duration reconnect_after;
+  };
+  // `patience`: how long until a chunk that was sent has left room for the next one; outlives all
+  // operations.
   ChunkStream(CqLoop* loop, std::shared_ptr<Stub> stub, internal::v1::Hello hello,
-              size_t queue_bytes_max, Duration reconnect_after);
+              const Options& options, StreamPatience* patience);
 
   void Send(SnapshotChunk chunk);
   // For good.
@@ -28,14 +34,15 @@ class ChunkStream : public std::enable_shared_from_this<ChunkStream> {
 
   void Start();
   void WriteNext();
+  void OnWritten(bool ok);
   void Close();
   void Pause();
 
   CqLoop* const loop_;
   const std::shared_ptr<Stub> stub_;
   const internal::v1::Hello hello_;
-  const size_t queue_bytes_max_;
-  const Duration reconnect_after_;
+  const Options options_;
+  StreamPatience* const patience_;
   State state_ = State::kIdle;
   bool stopped_ = false;
   bool first_ = false;
@@ -46,6 +53,7 @@ class ChunkStream : public std::enable_shared_from_this<ChunkStream> {
   internal::v1::SnapshotChunk sending_;
   std::deque<internal::v1::SnapshotChunk> waiting_;
   size_t waiting_bytes_ = 0;
+  std::unique_ptr<Timer> give_up_;  // what is being written
   std::unique_ptr<Timer> retry_;
 };
 

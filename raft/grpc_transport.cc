@@ -16,6 +16,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   // A connection of its own: client traffic on a shared one could delay heartbeats.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // gRPC 1.51 can crash when a stream that has just failed is cancelled, in its filter for retries.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
@@ -29,7 +31,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
 }  // namespace
 
 struct GrpcTransport::Peer {
-  Peer(StoreId id, size_t queue_bytes_max) : store(id), outbox(queue_bytes_max) {}
+  Peer(StoreId id, const GrpcTransportOptions& options)
+      : store(id),
+        queue(options.queue_bytes_max, options.answer_within),
+        chunk_patience(options.answer_within) {}
 
   void Disconnect() {
     pause.reset();
@@ -40,7 +45,8 @@ struct GrpcTransport::Peer {
   }
 
   const StoreId store;
-  MessageOutbox outbox;
+  PeerQueue queue;
+  StreamPatience chunk_patience;
   MessageLink* incoming = nullptr;  // that the peer opened
   std::string address;              // that follows is of it
   std::shared_ptr<pb::RaftTransport::Stub> stub;
@@ -62,7 +68,7 @@ void GrpcTransport::Stop() {
 
 GrpcTransport::Peer& GrpcTransport::PeerOf(StoreId to) {
   auto& peer = peers_[to];
-  if (peer == nullptr) peer = std::make_unique<Peer>(to, options_.queue_bytes_max);
+  if (peer == nullptr) peer = std::make_unique<Peer>(to, options_);
   return *peer;
 }
 
@@ -79,8 +85,10 @@ void GrpcTransport::Connect(Peer& peer, const std::string& address) {
   peer.Disconnect();
   peer.address = address;
   peer.stub = pb::RaftTransport::NewStub(MakeChannel(address));
-  peer.chunks = std::make_shared<ChunkStream>(loop_, peer.stub, Hello(), options_.queue_bytes_max,
-                                              options_.reconnect_after);
+  peer.chunks = std::make_shared<ChunkStream>(
+      loop_, peer.stub, Hello(),
+      ChunkStream::Options{options_.queue_bytes_max, options_.reconnect_after},
+      &peer.chunk_patience);
 }
 
 pb::Hello GrpcTransport::Hello() const {
@@ -103,21 +111,24 @@ MessageLink* GrpcTransport::OpenLink(const Peer& peer) const {
 
 void GrpcTransport::Flush(Peer& peer) {
   if (MessageLink* link = OpenLink(peer)) return link->Flush();
-  if (peer.outgoing == nullptr && peer.pause == nullptr && !peer.outbox.empty()) StartLink(peer);
+  if (peer.outgoing == nullptr && peer.pause == nullptr && !peer.queue.outbox.empty())
+    StartLink(peer);
 }
 
 void GrpcTransport::StartLink(Peer& peer) {
   if (peer.stub == nullptr) return;
   peer.outgoing = std::make_shared<OutgoingLink>(
-      loop_, &damaged_, peer.stub, &peer.outbox, Hello(),
+      loop_, &damaged_, peer.stub, &peer.queue, Hello(),
       [this, &peer](pb::MessageBatch* batch) { return Take(peer, batch); },
-      [this, &peer] { OnLinkEnded(peer); });
+      [this, &peer](bool was_open) { OnLinkEnded(peer, was_open); });
   peer.outgoing->Start();
 }
 
-void GrpcTransport::OnLinkEnded(Peer& peer) {
+void GrpcTransport::OnLinkEnded(Peer& peer, bool was_open) {
   peer.outgoing.reset();
-  if (peer.incoming == nullptr) peer.outbox.Clear();
+  if (peer.incoming == nullptr) peer.queue.outbox.Clear();
+  // What broke one stream may be wrong with the connection.
+  if (was_open) Connect(peer, peer.address);
   // What is sent during the pause waits, so that the first batch after it has something to say.
   peer.pause = loop_->After(options_.reconnect_after, [this, &peer] {
     peer.pause.reset();
@@ -129,11 +140,11 @@ std::string GrpcTransport::Take(const Peer& peer, pb::MessageBatch* batch) {
   return HandOver(peer.store, batch, handler_);
 }
 
-MessageOutbox* GrpcTransport::Attach(StoreId store, MessageLink* link) {
+PeerQueue* GrpcTransport::Attach(StoreId store, MessageLink* link) {
   Peer& peer = PeerOf(store);
-  if (peer.incoming != nullptr) peer.incoming->set_outbox(nullptr);
+  if (peer.incoming != nullptr) peer.incoming->set_queue(nullptr);
   peer.incoming = link;
-  return &peer.outbox;
+  return &peer.queue;
 }
 
 void GrpcTransport::Detach(StoreId store, MessageLink* link) {
@@ -145,14 +156,14 @@ void GrpcTransport::Detach(StoreId store, MessageLink* link) {
   if (peer.stub == nullptr) {
     peers_.erase(it);
   } else if (OpenLink(peer) == nullptr) {
-    peer.outbox.Clear();
+    peer.queue.outbox.Clear();
   }
 }
 
 void GrpcTransport::Send(StoreId to, std::vector<GroupMessage> messages) {
   Peer* peer = PeerAt(to);
   if (peer == nullptr) return;
-  for (const GroupMessage& m : messages) peer->outbox.Add(m);
+  for (const GroupMessage& m : messages) peer->queue.outbox.Add(m);
   Flush(*peer);
 }
 
@@ -164,7 +175,7 @@ void GrpcTransport::SendChunk(StoreId to, SnapshotChunk chunk) {
 void GrpcTransport::SendAck(StoreId to, SnapshotAck ack) {
   Peer* peer = PeerAt(to);
   if (peer == nullptr) return;
-  peer->outbox.Add(ack);
+  peer->queue.outbox.Add(ack);
   Flush(*peer);
 }
 

@@ -28,6 +28,7 @@ struct GrpcTransportOptions {
   // Messages that wait for a slow peer; beyond it new ones are dropped.
   size_t queue_bytes_max = 64 << 20;
   Duration reconnect_after = milliseconds(200);
+  Duration answer_within = milliseconds(3000);  // see StreamPatience
 };
 
 class GrpcTransport : public Transport {
@@ -46,12 +47,13 @@ class GrpcTransport : public Transport {
 
   // A stream that the peer opened, to be sent on as well, and what is sent on it. The newest one
   // counts: an older one sends nothing any more.
-  MessageOutbox* Attach(StoreId peer, MessageLink* link);
-  // Does nothing if another one was attached since. The link uses its outbox no more.
+  PeerQueue* Attach(StoreId peer, MessageLink* link);
+  // Does nothing if another one was attached since. The link uses its queue no more.
   void Detach(StoreId peer, MessageLink* link);
 
   ClusterId cluster() const { return options_.cluster; }
-  // Batches and chunks that arrived damaged; each ended its stream.
+  // Batches and heads of chunks that arrived damaged; each ended its stream. A chunk's data are
+  // compared by who takes it in.
   uint64_t damaged() const { return damaged_; }
   uint64_t* mutable_damaged() { return &damaged_; }
   // Ends all streams that this store opened.
@@ -65,7 +67,7 @@ class GrpcTransport : public Transport {
   void Flush(Peer& peer);
   MessageLink* OpenLink(const Peer& peer) const;
   void StartLink(Peer& peer);
-  void OnLinkEnded(Peer& peer);
+  void OnLinkEnded(Peer& peer, bool was_open);
   std::string Take(const Peer& peer, internal::v1::MessageBatch* batch);
   internal::v1::Hello Hello() const;
 

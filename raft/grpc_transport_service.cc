@@ -66,14 +66,14 @@ class GrpcTransportService::IncomingLink : public MessageLink {
     if (!from_) {
       from_ = StoreId(batch->hello().store_id());
       owner_->on_hello_(from_, batch->hello().address());
-      if (!owner_->stopped_) set_outbox(owner_->transport_->Attach(from_, this));
+      if (!owner_->stopped_) set_queue(owner_->transport_->Attach(from_, this));
     }
     if (owner_->stopped_) return "the store is stopping";
     return HandOver(from_, batch, owner_->handler_);
   }
   void Cancel() override { context_.TryCancel(); }
   void Ended(const std::string& why) override {
-    set_outbox(nullptr);
+    set_queue(nullptr);
     if (from_) owner_->transport_->Detach(from_, this);
     grpc::Status status =
         why.empty() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, why);

@@ -14,6 +14,10 @@ namespace {
 constexpr Duration kAtOnce = std::chrono::microseconds(100);
 // How long a read waits for a batch to be sent, when nothing is expected.
 constexpr Duration kPutOffMax = milliseconds(1);
+// A batch of so many bytes is announced: it may hold up the answers behind it for long.
+constexpr size_t kAnnouncedBytesMin = 1 << 20;
+// How often a stream that is not sent on, or not yet, looks whether it is.
+constexpr Duration kBeatWithoutQueue = milliseconds(300);
 
 bool IsAnswer(uint32_t type) {
   switch (static_cast<MessageType>(type)) {
@@ -38,15 +42,28 @@ void MessageLink::Begin(grpc::internal::AsyncReaderInterface<Batch>* reader,
   reader_ = reader;
   writer_ = writer;
   open_ = true;
+  written_at_ = loop_->Now();
+  Watch();
   Read();
 }
 
 void MessageLink::Flush() {
-  if (open_ && !writing_ && outbox_ != nullptr && !outbox_->empty()) Write();
+  if (open_ && !writing_ && queue_ != nullptr && !queue_->outbox.empty()) Write();
 }
 
 void MessageLink::Write() {
-  outgoing_ = outbox_->Next();
+  MessageOutbox& outbox = queue_->outbox;
+  size_t bytes = 0;
+  bool announces = outbox.NextBytes() >= kAnnouncedBytesMin && !announced_;
+  outgoing_.Clear();
+  if (announces) {
+    outgoing_.set_next_bytes(outbox.NextBytes());
+  } else if (!outbox.empty()) {
+    outgoing_ = outbox.Next(&bytes);
+  }
+  announced_ = announces;
+  written_at_ = loop_->Now();
+  unanswered_.push_back({written_at_, bytes});
   if (sent_++ == 0) AddGreeting(&outgoing_);
   outgoing_.set_received(received_);
   outgoing_.set_checksum(Checksum(outgoing_));
@@ -61,6 +78,38 @@ void MessageLink::OnWritten(bool ok) {
   if (!ok) End("");
   if (!open_) return EndIfIdle();
   Flush();
+}
+
+void MessageLink::NoteReceived(uint64_t received) {
+  if (told_ >= std::min(received, sent_)) return;
+  answered_at_ = loop_->Now();
+  for (; told_ < std::min(received, sent_); ++told_) unanswered_.pop_front();
+  if (queue_ != nullptr) queue_->patience.Answered(answered_at_);
+}
+
+// What was sent first is through when it is, and the answer comes behind what the peer is sending.
+bool MessageLink::WaitedTooLong(MonotonicTime now) {
+  if (unanswered_.empty()) return false;
+  size_t bytes = unanswered_.front().bytes + expected_bytes_;
+  StreamPatience& patience = queue_->patience;
+  if (now - std::max(unanswered_.front().at, answered_at_) <= patience.For(bytes)) return false;
+  patience.RanOut(bytes, now);
+  return true;
+}
+
+void MessageLink::Watch() {
+  if (!open_) return;
+  Duration beat = queue_ == nullptr ? kBeatWithoutQueue : queue_->patience.beat();
+  watch_ = loop_->After(beat, [link = weak_from_this()] {
+    if (auto self = link.lock()) self->Watch();
+  });
+  auto now = loop_->Now();
+  // Who was away finds answers behind this call.
+  bool late = now - watched_at_ > 2 * beat;
+  watched_at_ = now;
+  if (queue_ == nullptr) return;
+  if (!late && WaitedTooLong(now)) return End("nothing was answered for too long");
+  if (!writing_ && now - written_at_ >= beat) Write();
 }
 
 void MessageLink::Read() {
@@ -84,7 +133,8 @@ void MessageLink::OnRead(bool ok) {
   }
   if (!why.empty()) return End(std::move(why));
   ++received_;
-  told_ = std::min(incoming_.received(), sent_);
+  NoteReceived(incoming_.received());
+  expected_bytes_ = incoming_.next_bytes();
   bool more = loop_->Now() - read_began_ < kAtOnce || Unanswered() > 0;
   bool asked = AsksForAnswer(incoming_);
   why = Take(&incoming_);
@@ -119,6 +169,7 @@ void MessageLink::End(std::string why) {
     why_ = std::move(why);
     put_off_.reset();
     latest_read_.reset();
+    watch_.reset();
     if (reading_ || writing_) Cancel();
   }
   EndIfIdle();

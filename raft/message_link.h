@@ -5,26 +5,39 @@
 // system call that wakes the peer for nothing, unless one has left with a batch sent since the last
 // one came. So the next read is begun behind the answer to what has come, unless more is on its way
 // already.
+//
+// Each end says at least once a beat how many batches it has received, unless it is sending a large
+// one, which it announces. One that is not told so in time for what it has sent ends the stream: a
+// hanging one would never end (stream_patience.h).
 #pragma once
 
 #include <grpcpp/support/async_stream.h>
 
+#include <deque>
 #include <memory>
 #include <string>
 
 #include "kvd/internal/v1/raft.pb.h"
 #include "raft/message_outbox.h"
 #include "raft/runtime/cq_loop.h"
+#include "raft/stream_patience.h"
 
 namespace kvd::raft {
+
+// What a store keeps for another one from stream to stream.
+struct PeerQueue {
+  PeerQueue(size_t bytes_max, Duration patience) : outbox(bytes_max), patience(patience) {}
+  MessageOutbox outbox;
+  StreamPatience patience;
+};
 
 class MessageLink : public std::enable_shared_from_this<MessageLink> {
  public:
   virtual ~MessageLink() = default;
 
   bool open() const { return open_; }
-  // What is sent from now on; null: nothing. Outlives its use.
-  void set_outbox(MessageOutbox* outbox) { outbox_ = outbox; }
+  // What is sent from now on; null: nothing, and no answer is waited for. Outlives its use.
+  void set_queue(PeerQueue* queue) { queue_ = queue; }
   // Sends what waits, unless a batch is on its way: then it follows that. Now, not at the end of
   // the turn: the receiver works while this store does the rest of it.
   void Flush();
@@ -62,12 +75,19 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
   void ReadWhenAnswered(bool asked);
   void Write();
   void OnWritten(bool ok);
+  void NoteReceived(uint64_t received);
+  void Watch();
+  bool WaitedTooLong(MonotonicTime now);
   void EndIfIdle();
   uint64_t Unanswered() const { return sent_ - told_; }
+  struct SentBatch {
+    MonotonicTime at;
+    size_t bytes;
+  };
 
   Loop* const loop_;
   uint64_t* const damaged_;
-  MessageOutbox* outbox_ = nullptr;
+  PeerQueue* queue_ = nullptr;
   grpc::internal::AsyncReaderInterface<Batch>* reader_ = nullptr;
   grpc::internal::AsyncWriterInterface<Batch>* writer_ = nullptr;
   bool open_ = false;
@@ -83,6 +103,13 @@ class MessageLink : public std::enable_shared_from_this<MessageLink> {
   uint64_t sent_ = 0;      // batches
   uint64_t received_ = 0;  // batches
   uint64_t told_ = 0;      // how many of those sent the peer had received when it wrote last
+  std::deque<SentBatch> unanswered_;      // the peer has not told to have received them
+  MonotonicTime answered_at_ = kLongAgo;  // last
+  bool announced_ = false;                // what is sent next
+  size_t expected_bytes_ = 0;             // that the peer announced
+  MonotonicTime written_at_;              // last
+  MonotonicTime watched_at_;              // last
+  std::unique_ptr<Timer> watch_;
   MonotonicTime read_began_;
   std::unique_ptr<Timer> latest_read_;
 };

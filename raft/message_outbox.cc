@@ -45,9 +45,10 @@ void MessageOutbox::Add(const SnapshotAck& ack) {
   if (auto* batch = RoomFor(kAckBytes)) ToWire(ack, batch->add_snapshot_acks());
 }
 
-pb::MessageBatch MessageOutbox::Next() {
+pb::MessageBatch MessageOutbox::Next(size_t* bytes) {
   pb::MessageBatch batch = std::move(batches_.front().batch);
-  bytes_ -= batches_.front().bytes;
+  *bytes = batches_.front().bytes;
+  bytes_ -= *bytes;
   batches_.pop_front();
   return batch;
 }

@@ -17,8 +17,10 @@ class MessageOutbox {
   void Add(const GroupMessage& message);
   void Add(const SnapshotAck& ack);
   bool empty() const { return batches_.empty(); }
-  // The oldest batch, of at most about 4 MiB or one message. Requires: !empty().
-  internal::v1::MessageBatch Next();
+  // About how large the next batch is; 0 if there is none.
+  size_t NextBytes() const { return batches_.empty() ? 0 : batches_.front().bytes; }
+  // The oldest batch, of at most about 4 MiB or one message, and NextBytes(). Requires: !empty().
+  internal::v1::MessageBatch Next(size_t* bytes);
   void Clear();
 
  private:

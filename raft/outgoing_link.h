@@ -17,24 +17,28 @@ class OutgoingLink : public MessageLink {
   // Gets what the peer sends; empty, or why the stream must end.
   using TakeCallback = std::function<std::string(internal::v1::MessageBatch*)>;
 
-  // `ended` is called once, unless Stop was. `hello` begins the first batch. The outbox outlives
-  // the call to either.
-  OutgoingLink(CqLoop* loop, uint64_t* damaged, std::shared_ptr<Stub> stub, MessageOutbox* outbox,
-               internal::v1::Hello hello, TakeCallback take, std::function<void()> ended)
+  // Told whether the stream was open before.
+  using EndedCallback = std::function<void(bool was_open)>;
+
+  // `ended` is called once, unless Stop was. `hello` begins the first batch. The queue outlives the
+  // call to either.
+  OutgoingLink(CqLoop* loop, uint64_t* damaged, std::shared_ptr<Stub> stub, PeerQueue* queue,
+               internal::v1::Hello hello, TakeCallback take, EndedCallback ended)
       : MessageLink(loop, damaged),
-        queue_(loop->queue()),
+        completions_(loop->queue()),
         stub_(std::move(stub)),
         hello_(std::move(hello)),
         take_(std::move(take)),
         ended_(std::move(ended)) {
-    set_outbox(outbox);
+    set_queue(queue);
   }
 
   // Sends what waits as soon as the stream is open.
   void Start() {
-    stream_ = stub_->PrepareAsyncMessages(&context_, queue_);
+    stream_ = stub_->PrepareAsyncMessages(&context_, completions_);
     stream_->StartCall(CqOnce::Make([this, self = shared_from_this()](bool ok) {
       if (!ok) return Finish();
+      was_open_ = true;
       Begin(stream_.get(), stream_.get());
       Flush();
     }));
@@ -42,7 +46,7 @@ class OutgoingLink : public MessageLink {
   // Perhaps from within a call to `take`.
   void Stop() {
     stopped_ = true;
-    set_outbox(nullptr);
+    set_queue(nullptr);
     PutOffNoRead();
     context_.TryCancel();
   }
@@ -57,15 +61,16 @@ class OutgoingLink : public MessageLink {
   }
   void Finish() {
     stream_->Finish(&status_, CqOnce::Make([this, self = shared_from_this()](bool) {
-      if (!stopped_) ended_();
+      if (!stopped_) ended_(was_open_);
     }));
   }
 
-  grpc::CompletionQueue* const queue_;
+  grpc::CompletionQueue* const completions_;
   const std::shared_ptr<Stub> stub_;
   const internal::v1::Hello hello_;
   const TakeCallback take_;
-  const std::function<void()> ended_;
+  const EndedCallback ended_;
+  bool was_open_ = false;
   bool stopped_ = false;
   grpc::ClientContext context_;
   // After the context, in whose call it lives.

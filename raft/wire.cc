@@ -116,6 +116,7 @@ uint32_t Checksum(const internal::v1::MessageBatch& batch) {
   uint32_t crc = 0;
   WriteHello(w, batch.hello());
   w.Varint(batch.received());
+  w.Varint(batch.next_bytes());
   w.Varint(static_cast<uint64_t>(batch.messages_size()));
   for (const auto& m : batch.messages()) {
     WriteNumbers(w, m);

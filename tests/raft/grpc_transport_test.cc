@@ -39,7 +39,10 @@ GroupMessage MessageOf(StoreId from, uint64_t number, MessageType type) {
 // A store that keeps what arrives, and answers each heartbeat.
 class Node : public TransportHandler {
  public:
-  explicit Node(uint64_t id) : id_(id), says_(id) { Start(0); }
+  explicit Node(uint64_t id, Duration answer_within = seconds(3))
+      : id_(id), says_(id), answer_within_(answer_within) {
+    Start(0);
+  }
   ~Node() override { Stop(); }
 
   void Start(int port) {
@@ -51,6 +54,7 @@ class Node : public TransportHandler {
     loop_ = std::make_unique<CqLoop>(std::move(queue));
     GrpcTransportOptions options{kCluster, id_, absl::StrCat("127.0.0.1:", port)};
     options.reconnect_after = milliseconds(20);
+    options.answer_within = answer_within_;
     transport_ = std::make_unique<GrpcTransport>(loop_.get(), options, [this](StoreId to) {
       auto it = addresses_.find(to);
       return it == addresses_.end() ? std::string() : it->second;
@@ -89,8 +93,9 @@ class Node : public TransportHandler {
     });
     done.get_future().wait();
   }
-  void Knows(Node& other) {
-    OnLoop([&] { addresses_[other.id_] = absl::StrCat("127.0.0.1:", other.port_); });
+  void Knows(Node& other) { Knows(other.id_, other.port_); }
+  void Knows(StoreId store, int port) {
+    OnLoop([&] { addresses_[store] = absl::StrCat("127.0.0.1:", port); });
   }
   void Send(Node& to, uint64_t number, MessageType type = MessageType::kHeartbeat) {
     OnLoop([&] { SendNow(to.id_, number, type); });
@@ -150,6 +155,10 @@ class Node : public TransportHandler {
   GrpcTransport& transport() { return *transport_; }
   // Who opened a stream to this store last.
   uint64_t greeted() const { return greeted_; }
+  int greetings() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return greetings_;
+  }
   int turns() const { return turns_; }
 
   bool answers = true;  // of the loop
@@ -178,6 +187,7 @@ class Node : public TransportHandler {
 
   const StoreId id_;
   StoreId says_;
+  const Duration answer_within_;
   int port_ = 0;
   std::unique_ptr<CqLoop> loop_;
   std::unique_ptr<GrpcTransport> transport_;
@@ -371,7 +381,9 @@ struct RawStream {
   explicit RawStream(const Node& store) : stub(StubTo(store)), stream(stub->Messages(&context)) {
     stream->Write(Greeting(kCluster.value(), 9, kTransportProtocol));
   }
-  grpc::ClientContext context;
+  struct Limited : grpc::ClientContext {
+    Limited() { set_deadline(std::chrono::system_clock::now() + seconds(30)); }
+  } context;
   std::unique_ptr<internal::v1::RaftTransport::Stub> stub;
   std::unique_ptr<grpc::ClientReaderWriter<internal::v1::MessageBatch, internal::v1::MessageBatch>>
       stream;
@@ -406,10 +418,131 @@ TEST(GrpcTransportTest, AnOlderStreamOfTheSameStoreSendsNothingMore) {
     EXPECT_TRUE(newer.stream->Finish().ok());
   }
   ASSERT_TRUE(older.stream->Read(&batch));
+  EXPECT_GT(batch.next_bytes(), 0u);  // it is announced
+  ASSERT_TRUE(older.stream->Read(&batch));
+  ASSERT_EQ(batch.messages_size(), 1);
   EXPECT_EQ(batch.messages(0).round(), 1u);
   older.stream->WritesDone();
   EXPECT_FALSE(older.stream->Read(&batch));
   EXPECT_TRUE(older.stream->Finish().ok());
+}
+
+constexpr Duration kAnswerWithin = milliseconds(300);
+
+TEST(GrpcTransportTest, AStreamOnWhichNothingIsSaidStays) {
+  constexpr Duration kAnswerWithin = milliseconds(1500);
+  Node a(1, kAnswerWithin), b(2, kAnswerWithin);
+  a.Knows(b);
+  a.Send(b, 1);
+  ASSERT_TRUE(a.AwaitNumber(1));
+  std::this_thread::sleep_for(2 * kAnswerWithin);
+  EXPECT_EQ(b.greetings(), 1);
+  a.Send(b, 2);
+  EXPECT_TRUE(a.AwaitNumber(2));
+  EXPECT_EQ(b.greetings(), 1);
+}
+
+// Says nothing after its greeting, as if a damaged length had swallowed all that it says.
+TEST(GrpcTransportTest, AStreamThatAnswersNothingIsEnded) {
+  Node b(2, kAnswerWithin);
+  RawStream silent(b);
+  ASSERT_TRUE(b.AwaitGreeting(1));
+  internal::v1::MessageBatch batch;
+  while (silent.stream->Read(&batch)) {
+  }
+  EXPECT_EQ(silent.stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+// What takes long to send is announced, so that the answers behind it are waited for.
+TEST(GrpcTransportTest, ALargeBatchIsAnnounced) {
+  Node b(2);
+  RawStream reader(b);
+  ASSERT_TRUE(b.AwaitGreeting(1));
+  b.OnLoop([&] {
+    GroupMessage m = MessageOf(b.id(), 1, MessageType::kAppend);
+    auto entry = std::make_shared<Entry>();
+    entry->data = std::string(2 << 20, 'x');
+    m.message.entries.push_back(std::move(entry));
+    b.transport().Send(StoreId(9), {m});
+  });
+  internal::v1::MessageBatch announcement, batch;
+  ASSERT_TRUE(reader.stream->Read(&announcement) && reader.stream->Read(&batch));
+  EXPECT_EQ(announcement.messages_size(), 0);
+  EXPECT_GT(announcement.next_bytes(), uint64_t{2 << 20});
+  EXPECT_EQ(batch.messages_size(), 1);
+  EXPECT_EQ(batch.next_bytes(), 0u);
+}
+
+// Accepts streams, reads them, and says nothing.
+class DeafStore : public internal::v1::RaftTransport::Service {
+ public:
+  DeafStore() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~DeafStore() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  int port() const { return port_; }
+  // The connections that streams came on, in order.
+  std::vector<std::string> connections() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return connections_;
+  }
+
+ private:
+  grpc::Status Messages(grpc::ServerContext* context,
+                        grpc::ServerReaderWriter<internal::v1::MessageBatch,
+                                                 internal::v1::MessageBatch>* stream) override {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      connections_.push_back(context->peer());
+    }
+    internal::v1::MessageBatch batch;
+    while (stream->Read(&batch)) {
+    }
+    return grpc::Status::OK;
+  }
+
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  std::mutex mutex_;
+  std::vector<std::string> connections_;
+};
+
+TEST(GrpcTransportTest, WhoIsNotAnsweredTriesAnotherConnection) {
+  DeafStore deaf;
+  Node a(1, kAnswerWithin);
+  a.Knows(StoreId(2), deaf.port());
+  auto end = std::chrono::steady_clock::now() + seconds(30);
+  while (deaf.connections().size() < 2 && std::chrono::steady_clock::now() < end) {
+    a.OnLoop([&] { a.SendNow(StoreId(2), 1, MessageType::kHeartbeat); });
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  auto connections = deaf.connections();
+  ASSERT_GE(connections.size(), 2u);
+  EXPECT_NE(connections[0], connections[1]);
+}
+
+TEST(StreamPatience, GrowsWithBytesAndWithEachLargeLoss) {
+  StreamPatience patience(seconds(3));
+  MonotonicTime now(seconds(1000));
+  EXPECT_EQ(patience.For(0), seconds(3));
+  EXPECT_EQ(patience.For(64 << 10).count() / 1'000'000, 4000);
+  patience.RanOut(100, now);
+  EXPECT_EQ(patience.For(64 << 10).count() / 1'000'000, 4000) << "no link is so slow";
+  patience.RanOut(1 << 20, now);
+  patience.RanOut(1 << 20, now);
+  EXPECT_EQ(patience.For(64 << 10).count() / 1'000'000, 7000);
+  EXPECT_EQ(patience.For(0), seconds(3));
+  patience.Answered(now + seconds(200));
+  EXPECT_EQ(patience.For(64 << 10).count() / 1'000'000, 7000);
+  patience.Answered(now + seconds(250));
+  EXPECT_EQ(patience.For(64 << 10).count() / 1'000'000, 5000);
+  patience.Answered(now + seconds(251));
+  EXPECT_EQ(patience.For(64 << 10).count() / 1'000'000, 5000);
+  for (int i = 0; i < 100; ++i) patience.RanOut(1 << 20, now);
+  EXPECT_LT(patience.For(64 << 10), seconds(100));
 }
 
 // What is said on one stream keeps its order: once the truth has come, the lie would have.

@@ -36,7 +36,9 @@ class MessageOutboxTest : public testing::Test {
     std::vector<std::vector<uint64_t>> batches;
     while (!outbox_.empty()) {
       batches.emplace_back();
-      auto batch = outbox_.Next();
+      size_t bytes = 0;
+      auto batch = outbox_.Next(&bytes);
+      EXPECT_GT(bytes, 0u);
       for (const auto& m : batch.messages()) batches.back().push_back(m.index());
     }
     return batches;
