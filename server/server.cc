@@ -182,7 +182,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.holds_lost = p.directory->HoldsLost();
 
   const StoreIdentity& identity = p.directory->identity();
-  p.network = std::make_unique<client::GrpcNetwork>(p.loop.get());
+  p.network = std::make_unique<client::GrpcNetwork>(p.loop.get(), /*sealed=*/true);
   raft::GrpcTransportOptions transport{identity.cluster, identity.store, p.address};
   p.transport = std::make_unique<raft::GrpcTransport>(
       p.loop.get(), transport, [&p](StoreId store) { return p.AddressOf(store); });

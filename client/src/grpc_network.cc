@@ -5,6 +5,7 @@
 
 #include "proto/error.h"
 #include "proto/limits.h"
+#include "proto/seal.h"
 
 namespace kvd::client {
 namespace {
@@ -28,8 +29,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
 // Kept alive by the operations under way.
 class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
  public:
-  Stream(CqLoop* loop, const std::shared_ptr<grpc::Channel>& channel)
-      : loop_(loop), stub_(v1::Kv::NewStub(channel)) {}
+  Stream(CqLoop* loop, const std::shared_ptr<grpc::Channel>& channel, bool sealed)
+      : loop_(loop), sealed_(sealed), stub_(v1::Kv::NewStub(channel)) {}
 
   bool closed() const { return closed_; }
 
@@ -55,6 +56,7 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
     pending.caller_id = item.id();
     pending.done = std::move(done);
     item.set_id(id);
+    if (sealed_) Seal(&item);
     pending.timer = loop_->After(timeout, [this, id] {
       // A timer that has come due is not stopped by the answer that came in the same turn.
       auto it = pending_.find(id);
@@ -114,6 +116,7 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
       reading_ = false;
       if (!ok) return Close();
       for (ResponseItem& item : *response_.mutable_items()) {
+        if (sealed_ && !(item.has_sealed() && Unseal(&item))) return Close();
         auto it = pending_.find(item.id());
         if (it == pending_.end()) continue;
         item.set_id(it->second.caller_id);
@@ -150,6 +153,7 @@ class GrpcNetwork::Stream : public std::enable_shared_from_this<Stream> {
   }
 
   CqLoop* const loop_;
+  const bool sealed_;
   const std::unique_ptr<v1::Kv::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::PipelineRequest, v1::PipelineResponse>> stream_;
@@ -177,6 +181,8 @@ std::shared_ptr<grpc::Channel> GrpcNetwork::ChannelTo(const std::string& address
   if (channel != nullptr) return channel;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // gRPC 1.51 can crash when a stream that has just failed is cancelled, in its filter for retries.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
@@ -192,7 +198,7 @@ void GrpcNetwork::Call(const std::string& address, RequestItem item, Duration ti
   if (stopped_) return done(absl::UnavailableError("the client is stopping"));
   auto& stream = streams_[address];
   if (stream == nullptr || stream->closed()) {
-    stream = std::make_shared<Stream>(loop_, ChannelTo(address));
+    stream = std::make_shared<Stream>(loop_, ChannelTo(address), sealed_);
     stream->Start();
   }
   stream->Call(std::move(item), timeout, std::move(done));

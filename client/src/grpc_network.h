@@ -17,7 +17,8 @@ namespace kvd::client {
 
 class GrpcNetwork : public Network {
  public:
-  explicit GrpcNetwork(CqLoop* loop) : loop_(loop) {}
+  // `sealed`: what is sent and answered has a checksum, see Sealed in kv.proto.
+  explicit GrpcNetwork(CqLoop* loop, bool sealed = false) : loop_(loop), sealed_(sealed) {}
   ~GrpcNetwork() override;
 
   void Call(const std::string& address, RequestItem item, Duration timeout,
@@ -32,6 +33,7 @@ class GrpcNetwork : public Network {
   class Stream;
 
   CqLoop* const loop_;
+  const bool sealed_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
   std::map<std::string, std::shared_ptr<Stream>> streams_;
   bool stopped_ = false;

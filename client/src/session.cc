@@ -20,6 +20,7 @@ v1::RequestHeader* MutableHeader(RequestItem& item) {
     case RequestItem::kIncrement: return item.mutable_increment()->mutable_header();
     case RequestItem::kDeleteRange: return item.mutable_delete_range()->mutable_header();
     case RequestItem::kBatch: return item.mutable_batch()->mutable_header();
+    case RequestItem::kSealed:
     case RequestItem::REQUEST_NOT_SET: break;
   }
   KVD_CHECK(false);

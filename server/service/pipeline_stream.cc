@@ -3,6 +3,7 @@
 
 #include "proto/error.h"
 #include "proto/limits.h"
+#include "proto/seal.h"
 #include "server/service/kv_service.h"
 #include "server/service/unary.h"
 
@@ -73,15 +74,20 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   void Dispatch() {
     while (next_item_ < request_.items_size() && HasRoom()) {
       RequestItem item = std::move(*request_.mutable_items(next_item_++));
+      bool sealed = item.has_sealed();
+      if (sealed && !Unseal(&item)) {
+        return Refuse(absl::DataLossError("items.sealed: a request was damaged on its way"));
+      }
       uint64_t id = item.id();
       size_t bytes = item.ByteSizeLong();
       ++in_flight_;
       in_flight_bytes_ += bytes;
-      owner_->Execute(std::move(item), [self = shared_from_this(), id, bytes](ResponseItem out) {
-        out.set_id(id);
-        self->in_flight_bytes_ -= bytes;
-        self->Answer(std::move(out));
-      });
+      owner_->Execute(std::move(item),
+                      [self = shared_from_this(), id, bytes, sealed](ResponseItem out) {
+                        out.set_id(id);
+                        self->in_flight_bytes_ -= bytes;
+                        self->Answer(std::move(out), sealed);
+                      });
     }
     MaybeRead();
   }
@@ -96,7 +102,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     budget_->Return(bytes);
   }
 
-  void Answer(ResponseItem out) {
+  void Answer(ResponseItem out, bool sealed) {
     --in_flight_;
     size_t bytes = out.ByteSizeLong();
     bool read = out.has_get() || out.has_multi_get();
@@ -106,6 +112,10 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
       out.Clear();
       out.set_id(id);
       SetError(status, &out);
+      bytes = out.ByteSizeLong();
+    }
+    if (sealed) {
+      Seal(&out);
       bytes = out.ByteSizeLong();
     }
     Waits(bytes);
@@ -149,9 +159,12 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
     MaybeFinish();
   }
 
+  // Takes no more, and ends the stream when what is under way is answered.
   void Refuse(const absl::Status& status) {
-    ended_ = finished_ = true;
-    stream_.Finish(ToGrpc(status), Tag([](bool) {}));
+    end_ = status;
+    ended_ = true;
+    next_item_ = request_.items_size();
+    MaybeFinish();
   }
 
   void MaybeFinish() {
@@ -160,7 +173,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
       return;
     }
     finished_ = true;
-    stream_.Finish(grpc::Status::OK, Tag([](bool) {}));
+    stream_.Finish(ToGrpc(end_), Tag([](bool) {}));
   }
 
   KvService* const owner_;
@@ -174,6 +187,7 @@ class KvService::PipelineStream : public std::enable_shared_from_this<PipelineSt
   bool write_posted_ = false;
   bool ended_ = false;  // the client sends no more
   bool finished_ = false;
+  absl::Status end_;   // what the client is told
   int next_item_ = 0;  // of the request read last
   size_t in_flight_ = 0;
   size_t in_flight_bytes_ = 0;

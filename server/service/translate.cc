@@ -155,6 +155,7 @@ const v1::RequestHeader* HeaderOf(const RequestItem& item) {
     case RequestItem::kIncrement: return &item.increment().header();
     case RequestItem::kDeleteRange: return &item.delete_range().header();
     case RequestItem::kBatch: return &item.batch().header();
+    case RequestItem::kSealed:  // opened by who reads the stream
     case RequestItem::REQUEST_NOT_SET: return nullptr;
   }
   return nullptr;
@@ -170,6 +171,7 @@ v1::RequestHeader* MutableHeaderOf(RequestItem* item) {
     case RequestItem::kIncrement: return item->mutable_increment()->mutable_header();
     case RequestItem::kDeleteRange: return item->mutable_delete_range()->mutable_header();
     case RequestItem::kBatch: return item->mutable_batch()->mutable_header();
+    case RequestItem::kSealed:  // opened by who reads the stream
     case RequestItem::REQUEST_NOT_SET: return nullptr;
   }
   return nullptr;
@@ -182,6 +184,7 @@ v1::ResponseHeader* MutableHeaderOf(ResponseItem* item) {
     case ResponseItem::kWrite: return item->mutable_write()->mutable_header();
     case ResponseItem::kDeleteRange: return item->mutable_delete_range()->mutable_header();
     case ResponseItem::kBatch: return item->mutable_batch()->mutable_header();
+    case ResponseItem::kSealed:
     case ResponseItem::RESPONSE_NOT_SET: return nullptr;
   }
   return nullptr;

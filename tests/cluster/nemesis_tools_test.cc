@@ -166,7 +166,7 @@ TEST(Network, ASlowLinkDelaysReordersRepeatsAndDamages) {
   SKIP_WITHOUT_SANDBOX();
   InSandbox([] {
     Network network(2, true);
-    Endpoint one(1), two(2);
+    Endpoint clients(0), one(1), two(2);
     ASSERT_TRUE(Passes(one, two, 2));
     network.slow_link(1)->Set({std::chrono::milliseconds(80), std::chrono::milliseconds(80)});
     auto start = std::chrono::steady_clock::now();
@@ -190,6 +190,9 @@ TEST(Network, ASlowLinkDelaysReordersRepeatsAndDamages) {
     std::string received = two.Receive(5000);
     EXPECT_EQ(received.size(), sent.size());
     EXPECT_NE(received, sent);
+    ASSERT_TRUE(Passes(clients, one, 1));
+    clients.Send(1, sent);
+    EXPECT_EQ(one.Receive(5000), sent);
     network.HealAll();
     EXPECT_TRUE(Passes(one, two, 2));
   });

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "kvd/v1/kv.grpc.pb.h"
 #include "proto/error.h"
+#include "proto/seal.h"
 #include "tests/cluster/mini_cluster.h"
 
 namespace kvd {
@@ -71,6 +72,63 @@ TEST_F(ServiceTest, ATimeoutThatIsDueAfterTheAnswerEndsNothing) {
   loop.Stop();
   thread.join();
   loop.Drain();
+}
+
+// Of a pipeline, sealed and then changed by `damage`.
+v1::PipelineRequest Sealed(uint64_t id, const std::string& key,
+                           const std::function<void(client::RequestItem*)>& damage) {
+  v1::PipelineRequest request;
+  auto* item = request.add_items();
+  item->set_id(id);
+  item->mutable_append()->set_key(key);
+  item->mutable_append()->set_suffix("x");
+  Seal(item);
+  damage(item);
+  return request;
+}
+
+TEST_F(ServiceTest, ASealedRequestHasASealedAnswer) {
+  for (int store : {follower_, cluster_->Leader()}) {
+    grpc::ClientContext context;
+    auto kv = v1::Kv::NewStub(
+        grpc::CreateChannel(cluster_->Address(store), grpc::InsecureChannelCredentials()));
+    auto stream = kv->Pipeline(&context);
+    v1::PipelineResponse response;
+    ASSERT_TRUE(stream->Write(Sealed(7, "sealed/a", [](auto*) {})) && stream->Read(&response));
+    ASSERT_EQ(response.items_size(), 1);
+    ASSERT_TRUE(response.items(0).has_sealed());
+    EXPECT_TRUE(Unseal(response.mutable_items(0)));
+    EXPECT_TRUE(response.items(0).write().applied()) << response.items(0).ShortDebugString();
+    stream->WritesDone();
+    EXPECT_FALSE(stream->Read(&response));
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+}
+
+TEST_F(ServiceTest, ADamagedSealedRequestIsNotExecuted) {
+  auto flip = [](std::string* bytes) { bytes->back() = static_cast<char>(bytes->back() ^ 1); };
+  const std::function<void(client::RequestItem*)> damages[] = {
+      [&](auto* item) { flip(item->mutable_sealed()->mutable_item()); },
+      [](auto* item) { item->mutable_sealed()->set_crc32c(item->sealed().crc32c() ^ 1); },
+      [](auto* item) { item->set_id(item->id() ^ 1); },
+      [](auto* item) { Seal(item); },
+  };
+  for (const auto& damage : damages) {
+    grpc::ClientContext context;
+    auto stream = kv_->Pipeline(&context);
+    v1::PipelineResponse response;
+    ASSERT_TRUE(stream->Write(Sealed(7, "sealed/b", damage)));
+    EXPECT_FALSE(stream->Read(&response));
+    grpc::Status status = stream->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
+    EXPECT_EQ(status.error_message(), "items.sealed: a request was damaged on its way");
+  }
+  grpc::ClientContext context;
+  v1::GetRequest get;
+  get.set_key("sealed/b");
+  v1::GetResponse got;
+  ASSERT_TRUE(kv_->Get(&context, get, &got).ok());
+  EXPECT_FALSE(got.found());
 }
 
 TEST_F(ServiceTest, AnyStoreAnswersEveryUnaryRequest) {

@@ -183,6 +183,7 @@ bool Answers(const service::RequestItem& request, const service::ResponseItem& r
     case Request::kMultiGet: return response.has_multi_get();
     case Request::kDeleteRange: return response.has_delete_range();
     case Request::kBatch: return response.has_batch();
+    case Request::kSealed:
     case Request::REQUEST_NOT_SET: return false;
     default: return response.has_write();
   }
