@@ -34,12 +34,13 @@ double ResidentOf(int pid) {
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
+// All that was not idle. What another virtual machine stole counts: it was used by others.
 double MachineCpu() {
   std::ifstream in("/proc/stat");
   std::string name;
-  double user = 0, nice = 0, system = 0;
-  in >> name >> user >> nice >> system;
-  return (user + nice + system) / Ticks();
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, irq = 0, softirq = 0, stolen = 0;
+  in >> name >> user >> nice >> system >> idle >> waiting >> irq >> softirq >> stolen;
+  return (user + nice + system + stolen) / Ticks();
 }
 
 // Adds one line of a Prometheus page to the counter that it is of, whoever's server tells it.
