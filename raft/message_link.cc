@@ -53,17 +53,17 @@ void MessageLink::Flush() {
 
 void MessageLink::Write() {
   MessageOutbox& outbox = queue_->outbox;
-  size_t bytes = 0;
-  bool announces = outbox.NextBytes() >= kAnnouncedBytesMin && !announced_;
+  size_t next_bytes = outbox.NextBytes();
+  bool announces = next_bytes >= kAnnouncedBytesMin && !announced_;
   outgoing_.Clear();
   if (announces) {
-    outgoing_.set_next_bytes(outbox.NextBytes());
+    outgoing_.set_next_bytes(next_bytes);
   } else if (!outbox.empty()) {
-    outgoing_ = outbox.Next(&bytes);
+    outgoing_ = outbox.Next();
   }
   announced_ = announces;
   written_at_ = loop_->Now();
-  unanswered_.push_back({written_at_, bytes});
+  unanswered_.push_back({written_at_, announces ? 0 : next_bytes});
   if (sent_++ == 0) AddGreeting(&outgoing_);
   outgoing_.set_received(received_);
   outgoing_.set_checksum(Checksum(outgoing_));

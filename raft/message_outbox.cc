@@ -45,10 +45,9 @@ void MessageOutbox::Add(const SnapshotAck& ack) {
   if (auto* batch = RoomFor(kAckBytes)) ToWire(ack, batch->add_snapshot_acks());
 }
 
-pb::MessageBatch MessageOutbox::Next(size_t* bytes) {
+pb::MessageBatch MessageOutbox::Next() {
   pb::MessageBatch batch = std::move(batches_.front().batch);
-  *bytes = batches_.front().bytes;
-  bytes_ -= *bytes;
+  bytes_ -= batches_.front().bytes;
   batches_.pop_front();
   return batch;
 }

@@ -19,8 +19,8 @@ class MessageOutbox {
   bool empty() const { return batches_.empty(); }
   // About how large the next batch is; 0 if there is none.
   size_t NextBytes() const { return batches_.empty() ? 0 : batches_.front().bytes; }
-  // The oldest batch, of at most about 4 MiB or one message, and NextBytes(). Requires: !empty().
-  internal::v1::MessageBatch Next(size_t* bytes);
+  // The oldest batch, of at most about 4 MiB or one message. Requires: !empty().
+  internal::v1::MessageBatch Next();
   void Clear();
 
  private:

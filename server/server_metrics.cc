@@ -80,7 +80,8 @@ void Server::Parts::CollectRaftMetrics() {
   total("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
   total("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
   total("kvd_raft_messages_damaged_total",
-        "Batches and snapshot chunks of other stores that a network damaged", transport->damaged());
+        "Batches of messages and heads of snapshot chunks that a network damaged",
+        transport->damaged());
   total("kvd_raft_entries_applied_total", "Log entries applied", counters.entries_applied);
   total("kvd_raft_apply_stalls_total",
         "Times that nothing more was applied until the state's buffers were flushed",

@@ -430,12 +430,12 @@ TEST(GrpcTransportTest, AnOlderStreamOfTheSameStoreSendsNothingMore) {
 constexpr Duration kAnswerWithin = milliseconds(300);
 
 TEST(GrpcTransportTest, AStreamOnWhichNothingIsSaidStays) {
-  constexpr Duration kAnswerWithin = milliseconds(1500);
-  Node a(1, kAnswerWithin), b(2, kAnswerWithin);
+  constexpr Duration kPatience = milliseconds(1500);
+  Node a(1, kPatience), b(2, kPatience);
   a.Knows(b);
   a.Send(b, 1);
   ASSERT_TRUE(a.AwaitNumber(1));
-  std::this_thread::sleep_for(2 * kAnswerWithin);
+  std::this_thread::sleep_for(2 * kPatience);  // shown is that nothing happens meanwhile
   EXPECT_EQ(b.greetings(), 1);
   a.Send(b, 2);
   EXPECT_TRUE(a.AwaitNumber(2));
@@ -484,9 +484,10 @@ class DeafStore : public internal::v1::RaftTransport::Service {
   }
   ~DeafStore() override { server_->Shutdown(std::chrono::system_clock::now()); }
   int port() const { return port_; }
-  // The connections that streams came on, in order.
-  std::vector<std::string> connections() {
-    std::lock_guard<std::mutex> lock(mutex_);
+  // The connections that streams came on, in order, once there are so many or after `limit`.
+  std::vector<std::string> AwaitConnections(size_t count, Duration limit) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    accepted_.wait_for(lock, limit, [&] { return connections_.size() >= count; });
     return connections_;
   }
 
@@ -497,6 +498,7 @@ class DeafStore : public internal::v1::RaftTransport::Service {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       connections_.push_back(context->peer());
+      accepted_.notify_all();
     }
     internal::v1::MessageBatch batch;
     while (stream->Read(&batch)) {
@@ -507,19 +509,19 @@ class DeafStore : public internal::v1::RaftTransport::Service {
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
   std::mutex mutex_;
-  std::vector<std::string> connections_;
+  std::condition_variable accepted_;
+  std::vector<std::string> connections_;  // guarded by mutex_
 };
 
 TEST(GrpcTransportTest, WhoIsNotAnsweredTriesAnotherConnection) {
   DeafStore deaf;
   Node a(1, kAnswerWithin);
   a.Knows(StoreId(2), deaf.port());
-  auto end = std::chrono::steady_clock::now() + seconds(30);
-  while (deaf.connections().size() < 2 && std::chrono::steady_clock::now() < end) {
+  std::vector<std::string> connections;
+  for (int i = 0; i < 1000 && connections.size() < 2; ++i) {
     a.OnLoop([&] { a.SendNow(StoreId(2), 1, MessageType::kHeartbeat); });
-    std::this_thread::sleep_for(milliseconds(10));
+    connections = deaf.AwaitConnections(2, milliseconds(30));
   }
-  auto connections = deaf.connections();
   ASSERT_GE(connections.size(), 2u);
   EXPECT_NE(connections[0], connections[1]);
 }

@@ -36,9 +36,8 @@ class MessageOutboxTest : public testing::Test {
     std::vector<std::vector<uint64_t>> batches;
     while (!outbox_.empty()) {
       batches.emplace_back();
-      size_t bytes = 0;
-      auto batch = outbox_.Next(&bytes);
-      EXPECT_GT(bytes, 0u);
+      EXPECT_GT(outbox_.NextBytes(), 0u);
+      auto batch = outbox_.Next();
       for (const auto& m : batch.messages()) batches.back().push_back(m.index());
     }
     return batches;
