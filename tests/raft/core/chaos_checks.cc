@@ -75,8 +75,9 @@ void Chaos::HealedRound() {
   SendSnapshot();
 }
 
-// A replica that hears nobody asks for votes in vain, and disturbs nobody when it hears again: who
-// leads goes on to lead in the same term (thesis, 9.6).
+// A replica that hears nobody asks for votes in vain: its term stays. So it disturbs nobody when it
+// hears again: who leads goes on to lead in the same term (thesis, 9.6). Unless its term is the
+// higher one from before: it had won a pre-vote, and its vote was lost.
 void Chaos::StaysCalm(ReplicaId deaf) {
   // The network is quick beside the election timeout: all that is sent arrives before time passes.
   auto elapse = [&](Duration duration) {
@@ -90,10 +91,15 @@ void Chaos::StaysCalm(ReplicaId deaf) {
   ReplicaId leader = PickLeader();
   Require(leader != ReplicaId(), "nobody leads the healed cores");
   Term term = nodes_.at(leader).core->term();
+  Term own = nodes_.at(deaf).core->term();
   elapse(milliseconds(2000));
+  Require(nodes_.at(deaf).core->term() == own,
+          absl::StrCat("replica ", deaf.value(), " hears nobody and its term rose from ",
+                       own.value(), " to ", nodes_.at(deaf).core->term().value()));
   cut_.clear();
   Note(absl::StrCat(deaf.value(), " hears again"));
   elapse(milliseconds(1500));
+  if (own > term) return;
   const Core& core = *nodes_.at(leader).core;
   Require(core.IsLeader() && core.term() == term,
           absl::StrCat("replica ", leader.value(), " led term ", term.value(),
