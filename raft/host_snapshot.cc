@@ -73,7 +73,8 @@ void Host::OnChunk(StoreId from, SnapshotChunk chunk) {
     return Acknowledge(from, chunk, 0, /*reject=*/!held, /*installed=*/held);
   }
   auto& receiving = group->receiving;
-  if (receiving.snapshot_id != chunk.snapshot_id) {
+  // With nothing under way the id says nothing: 0 is one that a peer may send.
+  if (receiving.stage == nullptr || receiving.snapshot_id != chunk.snapshot_id) {
     // One after the other: two that take turns would both begin anew for ever.
     bool moves = receiving.stage != nullptr && receiving.from != chunk.from &&
                  receiving.term >= chunk.term &&
