@@ -1,0 +1,29 @@
+// What the controller should begin next: repair first, then growth, then balance (design, 7). A
+// pure function of what it knows and what the stores say, asked again and again: what it began
+// shows in the state, and counts as done.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "raft/runtime/time.h"
+#include "shardctrler/state.h"
+
+namespace kvd::shardctrler {
+
+// What the leader of the controller sees beside the state.
+struct View {
+  // For how long each store was not heard from; one that is not named counts as heard from just
+  // now.
+  std::map<StoreId, Duration> silence;
+};
+
+// Voters that a group should have where `stores` can hold one: the largest odd number up to both,
+// as an even one stands no more losses than the one below it.
+size_t VotersFor(size_t wanted, size_t stores);
+
+// Operations to open, the most urgent first, none on what another one is open on. `state` has been
+// bootstrapped.
+std::vector<Operation> Schedule(const State& state, const View& view);
+
+}  // namespace kvd::shardctrler

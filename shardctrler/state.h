@@ -1,0 +1,72 @@
+// All that the controller knows, in memory, as the records of its group say it. Each change goes to
+// memory and to a record. Pure but for the reader it is loaded from.
+#pragma once
+
+#include <map>
+
+#include "server/storage/record_machine.h"
+#include "shardctrler/records.h"
+#include "shardctrler/settings.h"
+#include "shardctrler/shard_map.h"
+
+namespace kvd::shardctrler {
+
+// Of operations that are over, so many are kept; older ones are history.
+inline constexpr size_t kClosedOperationsMax = 1'000;
+
+class State {
+ public:
+  const Ids& ids() const { return ids_; }
+  const std::map<StoreId, Store>& stores() const { return stores_; }
+  const std::map<GroupId, Group>& groups() const { return groups_; }
+  const ShardMap& shards() const { return shards_; }
+  // Open ones and the last that are over.
+  const std::map<OperationId, Operation>& operations() const { return operations_; }
+  size_t open_operations() const { return operations_.size() - closed_; }
+  const Settings& settings() const { return settings_; }
+
+  // Null if there is none.
+  const Store* FindStore(StoreId id) const;
+  const Group* FindGroup(GroupId id) const;
+  const Operation* FindOperation(OperationId id) const;
+  // Whether a group has, or is getting, a replica on the store.
+  bool HoldsReplica(StoreId store) const;
+
+  void Put(const Ids& ids, storage::RecordSink* records);
+  void Put(StoreId id, const Store& store, storage::RecordSink* records);
+  void Put(GroupId id, const Group& group, storage::RecordSink* records);
+  void EraseGroup(GroupId id, storage::RecordSink* records);
+  void PutShard(const std::string& start, const Shard& shard, storage::RecordSink* records);
+  void EraseShard(const std::string& start, storage::RecordSink* records);
+  // Marks what it is open on, or no longer.
+  void Put(OperationId id, const Operation& operation, storage::RecordSink* records);
+  void PutSetting(std::string_view name, uint64_t value, storage::RecordSink* records);
+  // The shard map as it is now is the next config.
+  void PutConfig(Timestamp since, storage::RecordSink* records);
+
+  // Replaces everything by what the records say as of `at`. DATA_LOSS if they are malformed.
+  absl::Status Load(const storage::MvccReader& reader, Timestamp at);
+
+  // Fails the process if what belongs together does not. Takes time by the number of shards.
+  void CheckState() const;
+
+ private:
+  bool Take(std::string_view key, std::string_view value);
+  void Mark(const Operation& operation, OperationId with);
+  void ForgetClosed(OperationId but, storage::RecordSink* records);
+
+  Ids ids_;
+  std::map<StoreId, Store> stores_;
+  std::map<GroupId, Group> groups_;
+  ShardMap shards_;
+  std::map<OperationId, Operation> operations_;
+  size_t closed_ = 0;  // of operations_
+  Settings settings_;
+};
+
+// The map of config `number`, which may be an earlier one. NOT_FOUND if there is none of the number
+// yet; OUT_OF_RANGE if it is older than what is kept since `safe_point`.
+absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
+                                    Timestamp now, Timestamp safe_point);
+
+}  // namespace kvd::shardctrler

@@ -1,0 +1,47 @@
+#include "shardctrler/types.h"
+
+namespace kvd::shardctrler {
+
+std::string_view ToString(StoreState state) {
+  switch (state) {
+    case StoreState::kServing: return "serving";
+    case StoreState::kDraining: return "draining";
+    case StoreState::kGone: return "gone";
+  }
+  return "unknown";
+}
+
+std::string_view ToString(GroupState state) {
+  switch (state) {
+    case GroupState::kCreating: return "creating";
+    case GroupState::kServing: return "serving";
+    case GroupState::kRetiring: return "retiring";
+  }
+  return "unknown";
+}
+
+std::string_view ToString(OperationKind kind) {
+  switch (kind) {
+    case OperationKind::kMove: return "move";
+    case OperationKind::kSplit: return "split";
+    case OperationKind::kMerge: return "merge";
+    case OperationKind::kCreateGroup: return "create-group";
+    case OperationKind::kChangeReplicas: return "change-replicas";
+    case OperationKind::kRetireGroup: return "retire-group";
+  }
+  return "unknown";
+}
+
+std::string_view ToString(Phase phase) {
+  switch (phase) {
+    case Phase::kRunning: return "running";
+    case Phase::kForward: return "forward";
+    case Phase::kPublished: return "published";
+    case Phase::kCancelling: return "cancelling";
+    case Phase::kDone: return "done";
+    case Phase::kCancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+}  // namespace kvd::shardctrler
