@@ -109,6 +109,7 @@ bool DecodeFields(Reader& r, Command* c) {
     case CommandKind::kClockAdvance: return true;
     case CommandKind::kSafePoint: c->safe_point = Timestamp(r.Fixed64()); return true;
     case CommandKind::kVerify: c->verification = r.Fixed64(); return true;
+    case CommandKind::kMachine: c->payload = r.Raw(r.rest().size()); return true;
     case CommandKind::kBootstrap:
       c->cluster = ClusterId(r.Fixed64());
       c->replica = r.Id<ReplicaId>();
@@ -159,7 +160,8 @@ absl::Status CheckOperations(std::string_view field, const std::vector<Operation
 size_t EncodedBytes(const Command& c) {
   constexpr size_t kHead = 64;
   constexpr size_t kEach = 24;  // lengths, numbers, the type
-  size_t bytes = kHead + c.range.start.size() + c.range.end.size() + c.address.size();
+  size_t bytes =
+      kHead + c.range.start.size() + c.range.end.size() + c.address.size() + c.payload.size();
   for (const Condition& condition : c.conditions) {
     bytes += kEach + condition.key.size() + condition.value.size();
   }
@@ -202,6 +204,7 @@ std::string Encode(const Command& c) {
     case CommandKind::kClockAdvance: break;
     case CommandKind::kSafePoint: w.Fixed64(c.safe_point.value()); break;
     case CommandKind::kVerify: w.Fixed64(c.verification); break;
+    case CommandKind::kMachine: w.Raw(c.payload); break;
     case CommandKind::kBootstrap:
       w.Fixed64(c.cluster.value());
       w.Varint(c.replica);
@@ -250,6 +253,9 @@ absl::Status Validate(const Command& c) {
     if (c.limit > kDeleteRangeKeysMax)
       return LimitError("limit", kDeleteRangeKeysMax, c.limit, "keys");
     return absl::OkStatus();
+  }
+  if (c.payload.size() > kRequestBytesMax) {
+    return LimitError("payload", kRequestBytesMax, c.payload.size(), "bytes");
   }
   if (c.kind != CommandKind::kWrite) return absl::OkStatus();
   if (c.operations.empty() && c.otherwise.empty() && c.conditions.empty()) {

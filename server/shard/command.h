@@ -3,6 +3,7 @@
 //
 //   command = version (1 B, now 1) kind (1 B) timestamp fields-of-kind
 //   fields of kVerify = the verification's id (8 B big-endian)
+//   fields of kMachine = what the machine is told, to the end
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,7 @@ enum class CommandKind : uint8_t {
   kJoin = 6,          // allots a store id and a replica id
   kStoreAddress = 7,  // a store can be reached elsewhere now
   kVerify = 8,        // each replica hashes what it holds at this entry's index; changes nothing
+  kMachine = 9,       // for the group's record machine, if it has one
 };
 
 struct Condition {
@@ -76,6 +78,8 @@ struct Command {
 
   uint64_t verification = 0;  // kVerify: tells it from others; random, not 0
 
+  std::string payload;  // kMachine
+
   // The first key named: holds the outcome that later attempts find. Requires: a write.
   const std::string& PrimaryKey() const;
 };
@@ -115,6 +119,8 @@ struct CommandResult {
 
   StoreId store;  // kJoin
   ReplicaId replica;
+
+  std::string answer;  // kMachine
 };
 
 // Whether applying it may add to what is stored, other than tombstones and outcomes.

@@ -28,7 +28,10 @@ absl::StatusOr<std::unique_ptr<DataGroup>> DataGroup::Open(storage::Engine* engi
                                                            const DataGroupOptions& options) {
   auto meta = GroupMeta::Load(*engine, group);
   if (!meta.ok()) return meta.status();
-  return std::unique_ptr<DataGroup>(new DataGroup(engine, group, options, *std::move(meta)));
+  std::unique_ptr<DataGroup> opened(new DataGroup(engine, group, options, *std::move(meta)));
+  absl::Status loaded = opened->LoadMachine();
+  if (!loaded.ok()) return loaded;
+  return opened;
 }
 
 DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOptions& options,
@@ -276,6 +279,7 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
     case CommandKind::kBootstrap:
     case CommandKind::kJoin:
     case CommandKind::kStoreAddress: ExecuteMembers(command, &result, batch); break;
+    case CommandKind::kMachine: ExecuteMachine(command, timestamp, &result, batch); break;
   }
   return result;
 }
@@ -325,7 +329,8 @@ absl::Status DataGroup::Wipe(ReplicaId replica) {
   sweeper_ = storage::Sweeper(engine_, group_, Timestamp());
   meta_.StoreApplied(*batch, group_);
   absl::Status written = engine_->Write(*batch);
-  return written.ok() ? engine_->Flush() : written;
+  if (written.ok()) written = engine_->Flush();
+  return written.ok() ? LoadMachine() : written;
 }
 
 }  // namespace kvd::shard

@@ -17,6 +17,7 @@
 #include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/disk_guard.h"
+#include "server/storage/record_machine.h"
 #include "server/storage/row_cache.h"
 #include "server/storage/sweeper.h"
 
@@ -36,6 +37,8 @@ struct DataGroupOptions {
   size_t waiting_max = 16'384;  // commands held while a new leader gets ready
   size_t waiting_bytes_max = 64 << 20;
   raft::ReadMode read_mode = raft::ReadMode::kLease;
+  // What commands of kind kMachine are for; null: such a command is refused. Outlives the group.
+  storage::RecordMachine* machine = nullptr;
 };
 
 enum class Consistency { kLinearizable, kSnapshot, kBoundedStale };
@@ -141,6 +144,9 @@ class DataGroup : public raft::StateMachine {
                                         storage::WriteBatch& batch);
   void ExecuteMembers(const Command& command, CommandResult* result, storage::WriteBatch& batch);
   void ExecuteClock(storage::WriteBatch& batch);
+  void ExecuteMachine(const Command& command, Timestamp timestamp, CommandResult* result,
+                      storage::WriteBatch& batch);
+  absl::Status LoadMachine();
   void BeginVerification(uint64_t id, Timestamp timestamp);
   uint64_t PhysicalMillis();
   Timestamp AheadMax(uint64_t physical_millis) const;

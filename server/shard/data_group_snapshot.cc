@@ -189,7 +189,8 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   meta_.applied.configuration = meta.configuration;
   writers_.Restart(meta_.clock);
   sweeper_ = storage::Sweeper(engine_, group_, meta_.clock);
-  return absl::OkStatus();
+  absl::Status machine = LoadMachine();
+  return machine.ok() ? machine : Halt(machine);
 }
 
 }  // namespace kvd::shard
