@@ -84,7 +84,7 @@ void ClusterService::FillGroup(v1::GroupStatus* out) const {
         static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(silent).count()));
     replica->set_progress(raft::ToString(it->second.state()));
   }
-  for (const auto& shard : group_->meta().shards)
+  for (const auto& [start, shard] : group_->meta().shards.shards())
     ToShard(group_->group(), shard, out->add_shards());
 }
 

@@ -106,7 +106,7 @@ absl::Status Dispatcher::ReadGet(const RequestItem& item, Timestamp at, Response
   const std::string& key = item.get().key();
   absl::Status valid = CheckKey("key", key);
   if (!valid.ok()) return valid;
-  if (group_->meta().Serving(key) == nullptr) {
+  if (group_->meta().shards.Serving(key) == nullptr) {
     return ShardMovedError(
         absl::StrCat("group ", group_->group().value(), " does not serve key ", Printable(key)));
   }
@@ -133,7 +133,7 @@ absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, Timestamp at,
   for (const std::string& key : request.keys()) {
     absl::Status valid = CheckKey("keys", key);
     if (!valid.ok()) return valid;
-    if (group_->meta().Serving(key) == nullptr) {
+    if (group_->meta().shards.Serving(key) == nullptr) {
       return ShardMovedError(absl::StrCat("keys: ", Printable(key), " is served by another group"));
     }
     auto found = group_->Get(key, at);

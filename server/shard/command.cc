@@ -8,6 +8,7 @@
 #include "proto/codec.h"
 #include "proto/error.h"
 #include "proto/limits.h"
+#include "server/shard/shard_codec.h"
 
 namespace kvd::shard {
 namespace {
@@ -110,6 +111,7 @@ bool DecodeFields(Reader& r, Command* c) {
     case CommandKind::kSafePoint: c->safe_point = Timestamp(r.Fixed64()); return true;
     case CommandKind::kVerify: c->verification = r.Fixed64(); return true;
     case CommandKind::kMachine: c->payload = r.Raw(r.rest().size()); return true;
+    case CommandKind::kShard: return DecodeStep(r, &c->step);
     case CommandKind::kBootstrap:
       c->cluster = ClusterId(r.Fixed64());
       c->replica = r.Id<ReplicaId>();
@@ -160,8 +162,8 @@ absl::Status CheckOperations(std::string_view field, const std::vector<Operation
 size_t EncodedBytes(const Command& c) {
   constexpr size_t kHead = 64;
   constexpr size_t kEach = 24;  // lengths, numbers, the type
-  size_t bytes =
-      kHead + c.range.start.size() + c.range.end.size() + c.address.size() + c.payload.size();
+  size_t bytes = kHead + c.range.start.size() + c.range.end.size() + c.address.size() +
+                 c.payload.size() + c.step.rows.size();
   for (const Condition& condition : c.conditions) {
     bytes += kEach + condition.key.size() + condition.value.size();
   }
@@ -205,6 +207,7 @@ std::string Encode(const Command& c) {
     case CommandKind::kSafePoint: w.Fixed64(c.safe_point.value()); break;
     case CommandKind::kVerify: w.Fixed64(c.verification); break;
     case CommandKind::kMachine: w.Raw(c.payload); break;
+    case CommandKind::kShard: EncodeStep(w, c.step); break;
     case CommandKind::kBootstrap:
       w.Fixed64(c.cluster.value());
       w.Varint(c.replica);
@@ -232,6 +235,7 @@ absl::StatusOr<Command> DecodeCommand(std::string_view bytes) {
 }
 
 bool AddsData(const Command& c) {
+  if (c.kind == CommandKind::kShard) return c.step.kind == StepKind::kImport;
   for (const auto* operations : {&c.operations, &c.otherwise}) {
     for (const Operation& op : *operations) {
       if (op.type != Operation::Type::kDelete) return true;

@@ -4,6 +4,7 @@
 //   command = version (1 B, now 1) kind (1 B) timestamp fields-of-kind
 //   fields of kVerify = the verification's id (8 B big-endian)
 //   fields of kMachine = what the machine is told, to the end
+//   fields of kShard = shard_codec.h
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include "proto/ids.h"
 #include "proto/key_range.h"
 #include "proto/timestamp.h"
+#include "server/shard/shard_table.h"
 #include "server/storage/version.h"
 
 namespace kvd::shard {
@@ -31,6 +33,7 @@ enum class CommandKind : uint8_t {
   kStoreAddress = 7,  // a store can be reached elsewhere now
   kVerify = 8,        // each replica hashes what it holds at this entry's index; changes nothing
   kMachine = 9,       // for the group's record machine, if it has one
+  kShard = 10,        // a step of the controller's on one of the group's shards
 };
 
 struct Condition {
@@ -80,6 +83,8 @@ struct Command {
 
   std::string payload;  // kMachine
 
+  ShardStep step;  // kShard
+
   // The first key named: holds the outcome that later attempts find. Requires: a write.
   const std::string& PrimaryKey() const;
 };
@@ -120,7 +125,7 @@ struct CommandResult {
   StoreId store;  // kJoin
   ReplicaId replica;
 
-  std::string answer;  // kMachine
+  std::string answer;  // kMachine; kShard: StepAnswer
 };
 
 // Whether applying it may add to what is stored, other than tombstones and outcomes.

@@ -136,8 +136,8 @@ void DataGroup::Submit(Command command, CommandCallback callback) {
 // all.
 absl::Status DataGroup::CheckDisk(const Command& command, size_t bytes) const {
   bool client = command.kind == CommandKind::kWrite || command.kind == CommandKind::kDeleteRange;
-  if (!client) return absl::OkStatus();
   bool adds = AddsData(command);
+  if (!client && !adds) return absl::OkStatus();
   DiskState state = disk_->state();
   bool fits = state == DiskState::kOk && (!adds || disk_->Fits(bytes));
   if (!fits && (adds || state == DiskState::kCritical)) {
@@ -268,18 +268,15 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
     case CommandKind::kWrite:
     case CommandKind::kDeleteRange: return Write(command, timestamp, batch);
     case CommandKind::kClockAdvance: break;
-    case CommandKind::kSafePoint:
-      if (command.safe_point > meta_.safe_point && command.safe_point < timestamp) {
-        KVD_FAULT_POINT(kSafePointRaised);
-        meta_.safe_point = command.safe_point;
-        meta_.StoreSafePoint(batch, group_);
-      }
-      break;
+    case CommandKind::kSafePoint: RaiseSafePoint(command.safe_point, timestamp, batch); break;
     case CommandKind::kVerify: BeginVerification(command.verification, timestamp); break;
     case CommandKind::kBootstrap:
     case CommandKind::kJoin:
     case CommandKind::kStoreAddress: ExecuteMembers(command, &result, batch); break;
     case CommandKind::kMachine: ExecuteMachine(command, timestamp, &result, batch); break;
+    case CommandKind::kShard:
+      result.status = ExecuteShard(command.step, timestamp, &result, batch);
+      break;
   }
   return result;
 }
@@ -294,6 +291,15 @@ absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp
     sweeper_.NoteDeath(executor.last_death());
   }
   return result;
+}
+
+// Not beyond what a shard that is being copied still needs.
+void DataGroup::RaiseSafePoint(Timestamp to, Timestamp now, storage::WriteBatch& batch) {
+  to = std::min(to, meta_.shards.pin());
+  if (to <= meta_.safe_point || to >= now) return;
+  KVD_FAULT_POINT(kSafePointRaised);
+  meta_.safe_point = to;
+  meta_.StoreSafePoint(batch, group_);
 }
 
 void DataGroup::ExecuteClock(storage::WriteBatch& batch) {

@@ -144,9 +144,15 @@ class DataGroup : public raft::StateMachine {
                                         storage::WriteBatch& batch);
   void ExecuteMembers(const Command& command, CommandResult* result, storage::WriteBatch& batch);
   void ExecuteClock(storage::WriteBatch& batch);
+  void RaiseSafePoint(Timestamp to, Timestamp now, storage::WriteBatch& batch);
   void ExecuteMachine(const Command& command, Timestamp timestamp, CommandResult* result,
                       storage::WriteBatch& batch);
   absl::Status LoadMachine();
+  absl::Status ExecuteShard(const ShardStep& step, Timestamp timestamp, CommandResult* result,
+                            storage::WriteBatch& batch);
+  absl::Status CheckRows(const ShardStep& step) const;
+  void TakeRows(const ShardStep& step, storage::WriteBatch& batch);
+  void InstallFirstShard(storage::WriteBatch& batch);
   void BeginVerification(uint64_t id, Timestamp timestamp);
   uint64_t PhysicalMillis();
   Timestamp AheadMax(uint64_t physical_millis) const;

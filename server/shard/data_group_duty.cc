@@ -58,7 +58,8 @@ void DataGroup::Duty() {
     // An idle group has nothing to forget: its clock stands still, and so does the safe point.
     // Unless room is short: then even its last deletes must be forgotten.
     command.kind = CommandKind::kSafePoint;
-    command.safe_point = std::min(TimestampFromMillis(MillisOf(now) - retention), meta_.clock);
+    command.safe_point =
+        std::min({TimestampFromMillis(MillisOf(now) - retention), meta_.clock, meta_.shards.pin()});
     if (command.safe_point <= meta_.safe_point) return;
   } else {
     return;

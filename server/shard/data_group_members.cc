@@ -26,11 +26,10 @@ void DataGroup::ExecuteMembers(const Command& command, CommandResult* result,
         return;
       }
       meta_.cluster = command.cluster;
-      meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
+      InstallFirstShard(batch);
       meta_.stores[command.store] = {command.address, command.nonce, command.replica};
       meta_.next_store = command.store + 1;
       meta_.next_replica = command.replica + 1;
-      meta_.StoreShards(batch, group_);
       break;
     case CommandKind::kJoin: {
       if (meta_.shards.empty()) {

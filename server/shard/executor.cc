@@ -71,7 +71,7 @@ absl::Status Executor::FailureStatus(Failure failure, const std::string& key) {
 
 absl::Status Executor::CheckOwner(const Command& command) const {
   auto check = [&](std::string_view key) {
-    if (meta_->Serving(key) != nullptr) return absl::OkStatus();
+    if (meta_->shards.Serving(key) != nullptr) return absl::OkStatus();
     return ShardMovedError(
         absl::StrCat("group ", group_.value(), " does not serve key ", Printable(key)));
   };
@@ -79,7 +79,7 @@ absl::Status Executor::CheckOwner(const Command& command) const {
   for (const Condition& c : command.conditions) status.Update(check(c.key));
   for (const Operation& op : command.operations) status.Update(check(op.key));
   for (const Operation& op : command.otherwise) status.Update(check(op.key));
-  if (command.kind == CommandKind::kDeleteRange && !meta_->ServesRange(command.range)) {
+  if (command.kind == CommandKind::kDeleteRange && !meta_->shards.ServesRange(command.range)) {
     status.Update(
         ShardMovedError(absl::StrCat("group ", group_.value(), " does not serve the whole range")));
   }

@@ -1,6 +1,7 @@
 #include "server/shard/group_meta.h"
 
 #include "proto/codec.h"
+#include "server/shard/shard_codec.h"
 #include "server/storage/mvcc_key.h"
 
 namespace kvd::shard {
@@ -22,19 +23,6 @@ bool DecodeApplied(Reader& r, GroupMeta* meta) {
   return r.Done();
 }
 
-bool DecodeShards(Reader& r, std::vector<ShardDescriptor>* shards) {
-  shards->resize(r.Count());
-  for (ShardDescriptor& s : *shards) {
-    s.id = r.Id<ShardId>();
-    s.range.start = r.Bytes();
-    s.range.end = r.Bytes();
-    s.epoch = r.Id<Epoch>();
-    s.state = static_cast<ShardState>(r.Byte());
-    if (s.state < ShardState::kImporting || s.state > ShardState::kFrozen) return false;
-  }
-  return r.Done();
-}
-
 bool DecodeStores(Reader& r, GroupMeta* meta) {
   meta->next_store = r.Id<StoreId>();
   meta->next_replica = r.Id<ReplicaId>();
@@ -48,6 +36,9 @@ bool DecodeStores(Reader& r, GroupMeta* meta) {
   }
   return r.Done();
 }
+
+constexpr char kShardRecord = 'd';
+constexpr char kFinishedRecord = 'f';
 
 struct Record {
   const char* name;
@@ -65,9 +56,36 @@ constexpr Record kRecords[] = {
        meta->safe_point = Timestamp(r.Fixed64());
        return r.Done();
      }},
-    {"shards", [](Reader& r, GroupMeta* meta) { return DecodeShards(r, &meta->shards); }},
+    {"closed",
+     [](Reader& r, GroupMeta* meta) {
+       meta->shards.RestoreClosedBelow(r.Id<OperationId>());
+       return r.Done();
+     }},
     {"stores", DecodeStores},
 };
+
+}  // namespace
+
+namespace {
+
+std::string ShardRecordKey(GroupId group, char kind, ShardId id) {
+  std::string key = MetaKey(group, std::string(1, kind));
+  Writer(&key).Fixed64(id.value());
+  return key;
+}
+
+// The records of one kind, of all shards.
+absl::Status LoadAll(const storage::View& view, GroupId group, char kind, GroupMeta* meta) {
+  storage::IterateOptions options;
+  options.lower = MetaKey(group, std::string(1, kind));
+  options.upper = MetaKey(group, std::string(1, static_cast<char>(kind + 1)));
+  auto it = view.NewIterator(options);
+  for (it->Seek(options.lower); it->Valid(); it->Next()) {
+    absl::Status taken = meta->Take(it->key().substr(storage::kSpacePrefixBytes), it->value());
+    if (!taken.ok()) return taken;
+  }
+  return it->status();
+}
 
 }  // namespace
 
@@ -85,20 +103,6 @@ Timestamp ExpiryOf(std::string_view expiry_key) {
   return Timestamp(Reader(expiry_key.substr(storage::kSpacePrefixBytes + 1)).Fixed64());
 }
 
-const ShardDescriptor* GroupMeta::Serving(std::string_view key) const {
-  for (const ShardDescriptor& s : shards) {
-    if (s.state == ShardState::kServing && s.range.Contains(key)) return &s;
-  }
-  return nullptr;
-}
-
-bool GroupMeta::ServesRange(const KeyRange& range) const {
-  for (const ShardDescriptor& s : shards) {
-    if (s.state == ShardState::kServing && s.range.Contains(range)) return true;
-  }
-  return false;
-}
-
 absl::StatusOr<GroupMeta> GroupMeta::Load(const storage::View& view, GroupId group) {
   GroupMeta meta;
   for (const Record& record : kRecords) {
@@ -108,6 +112,10 @@ absl::StatusOr<GroupMeta> GroupMeta::Load(const storage::View& view, GroupId gro
     absl::Status taken = meta.Take(record.name, **bytes);
     if (!taken.ok()) return taken;
   }
+  for (char kind : {kShardRecord, kFinishedRecord}) {
+    absl::Status loaded = LoadAll(view, group, kind, &meta);
+    if (!loaded.ok()) return loaded;
+  }
   return meta;
 }
 
@@ -116,6 +124,20 @@ absl::Status GroupMeta::Take(std::string_view name, std::string_view bytes) {
     if (name != record.name) continue;
     Reader reader(bytes);
     return record.decode(reader, this) ? absl::OkStatus() : Damaged(record.name);
+  }
+  if (name.size() == 1 + sizeof(uint64_t)) {
+    ShardId id(Reader(name.substr(1)).Fixed64());
+    if (name[0] == kShardRecord) {
+      auto shard = DecodeShard(bytes);
+      bool fits = shard && shard->id == id && shards.Restore(*shard);
+      return fits ? absl::OkStatus() : Damaged("shard");
+    }
+    if (name[0] == kFinishedRecord) {
+      auto finished = DecodeFinished(bytes);
+      if (!finished) return Damaged("finished");
+      shards.Restore(id, *finished);
+      return absl::OkStatus();
+    }
   }
   // An expiry ahead, or a record of a later version.
   return absl::OkStatus();
@@ -146,18 +168,22 @@ void GroupMeta::StoreSafePoint(storage::WriteBatch& batch, GroupId group) const 
   batch.Put(SafePointKey(group), out);
 }
 
-void GroupMeta::StoreShards(storage::WriteBatch& batch, GroupId group) const {
-  std::string out;
-  Writer w(&out);
-  w.Varint(shards.size());
-  for (const ShardDescriptor& s : shards) {
-    w.Varint(s.id);
-    w.Bytes(s.range.start);
-    w.Bytes(s.range.end);
-    w.Varint(s.epoch);
-    w.Byte(static_cast<uint8_t>(s.state));
+void GroupMeta::StoreShards(const StepEffect& effect, storage::WriteBatch& batch,
+                            GroupId group) const {
+  for (ShardId id : effect.changed) {
+    std::string key = ShardRecordKey(group, kShardRecord, id);
+    const ShardDescriptor* shard = shards.Find(id);
+    shard != nullptr ? batch.Put(key, Encode(*shard)) : batch.Delete(key);
   }
-  batch.Put(MetaKey(group, "shards"), out);
+  for (ShardId id : effect.told) {
+    std::string key = ShardRecordKey(group, kFinishedRecord, id);
+    auto finished = shards.finished().find(id);
+    finished != shards.finished().end() ? batch.Put(key, Encode(finished->second))
+                                        : batch.Delete(key);
+  }
+  std::string closed;
+  Writer(&closed).Varint(shards.closed_below());
+  batch.Put(MetaKey(group, "closed"), closed);
 }
 
 void GroupMeta::StoreStores(storage::WriteBatch& batch, GroupId group) const {

@@ -5,7 +5,9 @@
 //   meta "applied"     index, term, last timestamp, replica id, cluster id
 //   meta "config"      the Raft configuration applied last
 //   meta "safe"        safe point
-//   meta "shards"      descriptors
+//   meta "d" shard     descriptor (shard: 8 B big-endian)
+//   meta "f" shard     the last operation that is finished on the shard
+//   meta "closed"      below which operations are over
 //   meta "stores"      store registry, next ids
 //   meta "x" expiry    (8 B big-endian) one per expiry ahead: when the clock has to move
 #pragma once
@@ -18,18 +20,10 @@
 #include "proto/key_range.h"
 #include "proto/timestamp.h"
 #include "raft/core/types.h"
+#include "server/shard/shard_table.h"
 #include "server/storage/engine.h"
 
 namespace kvd::shard {
-
-enum class ShardState : uint8_t { kImporting = 1, kServing = 2, kFrozen = 3 };
-
-struct ShardDescriptor {
-  ShardId id;
-  KeyRange range;
-  Epoch epoch;
-  ShardState state = ShardState::kServing;
-};
 
 struct StoreRecord {
   std::string address;
@@ -44,15 +38,10 @@ struct GroupMeta {
   raft::SnapshotMeta applied;
   Timestamp clock;  // timestamp of the last applied entry
   Timestamp safe_point;
-  std::vector<ShardDescriptor> shards;
+  ShardTable shards;
   std::map<StoreId, StoreRecord> stores;
   StoreId next_store{1};
   ReplicaId next_replica{1};
-
-  // The shard that holds the key and serves it; null if none does here.
-  const ShardDescriptor* Serving(std::string_view key) const;
-  // Whether one serving shard holds the whole range.
-  bool ServesRange(const KeyRange& range) const;
 
   static absl::StatusOr<GroupMeta> Load(const storage::View& view, GroupId group);
   // Takes over what one record says, by its name in the meta space. DATA_LOSS if it is malformed.
@@ -62,7 +51,8 @@ struct GroupMeta {
   void StoreApplied(storage::WriteBatch& batch, GroupId group) const;
   void StoreConfiguration(storage::WriteBatch& batch, GroupId group) const;
   void StoreSafePoint(storage::WriteBatch& batch, GroupId group) const;
-  void StoreShards(storage::WriteBatch& batch, GroupId group) const;
+  // What a step has changed of the shards' records.
+  void StoreShards(const StepEffect& effect, storage::WriteBatch& batch, GroupId group) const;
   void StoreStores(storage::WriteBatch& batch, GroupId group) const;
 
   // Replaces the position and identity in the encoded "applied" record of a snapshot's content.

@@ -16,8 +16,10 @@
 #include "raft/wire.h"
 #include "server/data_directory.h"
 #include "server/shard/command.h"
+#include "server/shard/shard_codec.h"
 #include "server/state_files.h"
 #include "server/storage/mvcc_key.h"
+#include "shardctrler/command.h"
 #include "tests/fuzz/fuzz_store.h"
 #include "tests/scratch_directory.h"
 
@@ -203,6 +205,63 @@ void CommandSeeds(const Seeds& seeds) {
   command.kind = shard::CommandKind::kBootstrap;
   command.address = "host:1";
   seeds.Add("command", "bootstrap", shard::Encode(command));
+  command = {};
+  command.kind = shard::CommandKind::kMachine;
+  command.payload = "payload";
+  seeds.Add("command", "machine", shard::Encode(command));
+  command = {};
+  command.kind = shard::CommandKind::kShard;
+  command.step.kind = shard::StepKind::kImport;
+  command.step.operation = OperationId(9);
+  command.step.shard = ShardId(7);
+  command.step.at = Timestamp(500);
+  shard::AppendRow(&command.step.rows, {"key", Timestamp(400), "version"});
+  seeds.Add("command", "shard-import", shard::Encode(command));
+}
+
+void ControllerSeeds(const Seeds& seeds) {
+  using shardctrler::Command;
+  using shardctrler::CommandKind;
+  Command bootstrap;
+  bootstrap.kind = CommandKind::kBootstrap;
+  bootstrap.cluster = ClusterId(77);
+  bootstrap.joining = {{"a:1", 5, 2, {{"zone", "east"}}, {}}};
+  Command join;
+  join.kind = CommandKind::kJoin;
+  join.joining = {{"b:1", 6, 2, {}, {}}};
+  Command create;
+  create.kind = CommandKind::kAdvance;
+  create.id = OperationId(1);
+  create.next = shardctrler::Phase::kDone;
+  Command split;
+  split.kind = CommandKind::kOpen;
+  split.operation.kind = shardctrler::OperationKind::kSplit;
+  split.operation.shard = ShardId(1);
+  split.operation.key = "m";
+  Command done = create;
+  done.id = OperationId(4);
+  Pieces all;
+  for (const Command& command : {bootstrap, join, create, split, done}) {
+    all.Bytes(shardctrler::Encode(command));
+  }
+  seeds.Add("controller", "split", all.out());
+  split.operation.kind = shardctrler::OperationKind::kChangeReplicas;
+  split.operation.group = GroupId(2);
+  split.operation.added = {{ReplicaId(), StoreId(2)}};
+  split.operation.removed = {ReplicaId(2)};
+  Command drain;
+  drain.kind = CommandKind::kSetStoreState;
+  drain.store = StoreId(1);
+  drain.state = shardctrler::StoreState::kDraining;
+  Command set;
+  set.kind = CommandKind::kSet;
+  set.name = "replicas";
+  set.value = 5;
+  Pieces more;
+  for (const Command& command : {bootstrap, join, create, split, done, drain, set}) {
+    more.Bytes(shardctrler::Encode(command));
+  }
+  seeds.Add("controller", "replicas", more.out());
 }
 
 // A store that has done this and that, and what it holds.
@@ -237,11 +296,17 @@ void StateSeeds(const Seeds& seeds) {
   seeds.Add("snapshot", "whole", chunks.out());
   seeds.Add("raft_store", "snapshot", to_store.Byte(1, 8 * 20).out());
   Pieces records;
-  constexpr const char* kNames[] = {"applied", "config", "safe", "shards", "stores"};
+  constexpr const char* kNames[] = {"applied", "config", "safe", "closed", "stores"};
   for (int i = 0; i < 5; ++i) {
     auto bytes = store.store().engine().Get(storage::MetaKey(sim::kGroup, kNames[i]));
     if (bytes->has_value()) records.Byte(i).Bytes(**bytes);
   }
+  shard::ShardDescriptor importing{ShardId(7), {"k", "l"}, Epoch(2), shard::ShardState::kImporting};
+  importing.operation = OperationId(9);
+  importing.copying = Timestamp(5);
+  importing.next_key = "kk";
+  records.Byte(6, 7).Bytes(Encode(importing));
+  records.Byte(7, 7).Bytes(Encode(shard::FinishedStep{OperationId(8)}));
   seeds.Add("group_meta", "records", records.out());
 }
 
@@ -457,6 +522,7 @@ int main(int argc, char** argv) {
   kvd::fuzz::DiskSeeds(seeds);
   kvd::fuzz::StorageSeeds(seeds);
   kvd::fuzz::CommandSeeds(seeds);
+  kvd::fuzz::ControllerSeeds(seeds);
   kvd::fuzz::StateSeeds(seeds);
   kvd::fuzz::MessageSeeds(seeds);
   kvd::fuzz::RequestSeeds(seeds);

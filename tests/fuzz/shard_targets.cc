@@ -27,10 +27,15 @@ KVD_FUZZ_TARGET(command) {
 KVD_FUZZ_TARGET(group_meta) {
   storage::MemoryEngine engine;
   auto batch = engine.NewBatch();
-  constexpr const char* kNames[] = {"applied", "config", "safe", "shards", "stores", "other"};
+  constexpr const char* kNames[] = {"applied", "config", "safe", "closed", "stores", "other"};
   Reader r(input);
   while (r.ok() && !r.rest().empty()) {
-    const char* name = kNames[r.Byte() % std::size(kNames)];
+    uint8_t which = r.Byte() % (std::size(kNames) + 2);
+    std::string name = which < std::size(kNames) ? kNames[which] : "";
+    if (name.empty()) {
+      name = which == std::size(kNames) ? "d" : "f";
+      Writer(&name).Fixed64(r.Byte());
+    }
     batch->Put(storage::MetaKey(kGroup, name), r.Bytes());
   }
   KVD_CHECK(engine.Write(*batch).ok());
@@ -38,19 +43,23 @@ KVD_FUZZ_TARGET(group_meta) {
   (void)DecodeSafePoint(*engine.Get(SafePointKey(kGroup)));
   auto meta = GroupMeta::Load(engine, kGroup);
   if (!meta.ok()) return;
-  (void)meta->Serving("key");
-  (void)meta->ServesRange(KeyRange{"a", "b"});
+  (void)meta->shards.Serving("key");
+  (void)meta->shards.ServesRange(KeyRange{"a", "b"});
   auto stored = engine.NewBatch();
   meta->StoreApplied(*stored, kGroup);
   meta->StoreConfiguration(*stored, kGroup);
   meta->StoreSafePoint(*stored, kGroup);
-  meta->StoreShards(*stored, kGroup);
+  StepEffect effect;
+  for (const auto& [start, shard] : meta->shards.shards()) effect.changed.push_back(shard.id);
+  for (const auto& [id, finished] : meta->shards.finished()) effect.told.push_back(id);
+  meta->StoreShards(effect, *stored, kGroup);
   meta->StoreStores(*stored, kGroup);
   KVD_CHECK(engine.Write(*stored).ok());
   auto again = GroupMeta::Load(engine, kGroup);
   KVD_CHECK(again.ok() && again->EncodeApplied() == meta->EncodeApplied());
   KVD_CHECK(again->stores.size() == meta->stores.size() &&
-            again->shards.size() == meta->shards.size());
+            again->shards.shards() == meta->shards.shards() &&
+            again->shards.finished() == meta->shards.finished());
 }
 
 // Whatever was installed can be read, swept and passed on.

@@ -26,7 +26,13 @@ class ExecutorTest : public testing::TestWithParam<bool> {
     } else {
       engine_ = std::make_unique<storage::MemoryEngine>();
     }
-    meta_.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
+    Serves(KeyRange(), ShardState::kServing);
+  }
+
+  // One shard, and no other.
+  void Serves(KeyRange range, ShardState state) {
+    meta_.shards = ShardTable();
+    EXPECT_TRUE(meta_.shards.Restore({ShardId(1), std::move(range), Epoch(1), state}));
   }
 
   CommandResult Apply(const Command& command) {
@@ -258,9 +264,9 @@ TEST_P(ExecutorTest, OldTokensAreRefused) {
 }
 
 TEST_P(ExecutorTest, OnlyServedKeysAreWritten) {
-  meta_.shards[0].range = {"a", "m"};
+  Serves({"a", "m"}, ShardState::kServing);
   EXPECT_EQ(InfoOf(Apply(By(1, 1, Put("z", "v"))).status).kind, ErrorKind::kShardMoved);
-  meta_.shards[0].state = ShardState::kFrozen;
+  Serves({"a", "m"}, ShardState::kFrozen);
   EXPECT_EQ(InfoOf(Apply(By(2, 1, Put("b", "v"))).status).kind, ErrorKind::kShardMoved);
 }
 

@@ -74,11 +74,13 @@ class StateHashTest : public testing::TestWithParam<bool> {
     }
     GroupMeta meta;
     meta.safe_point = kSafePoint;
-    meta.shards.push_back({ShardId(1), KeyRange(), Epoch(1), ShardState::kServing});
+    ASSERT_TRUE(meta.shards.Restore({ShardId(1), KeyRange(), Epoch(1)}));
+    StepEffect effect;
+    effect.changed = {ShardId(1)};
     meta.stores[StoreId(1)] = {"somewhere", 5, ReplicaId(1)};
     auto batch = engine_->NewBatch();
     meta.StoreSafePoint(*batch, kGroup);
-    meta.StoreShards(*batch, kGroup);
+    meta.StoreShards(effect, *batch, kGroup);
     meta.StoreStores(*batch, kGroup);
     ASSERT_TRUE(engine_->Write(*batch).ok());
   }

@@ -1,0 +1,165 @@
+// The shards of a group, and the steps by which the controller's operations change them (design,
+// 7). A step names its operation and the epoch that it expects; repeated, it changes nothing and
+// tells how the operation has gone. What was carried out or given up is remembered, also of shards
+// that are gone, until the controller says that the operation is over: so a step that comes late
+// changes nothing either.
+//
+// Pure; the same steps give the same table on every replica.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/ids.h"
+#include "proto/key_range.h"
+#include "proto/timestamp.h"
+
+namespace kvd::shard {
+
+enum class ShardState : uint8_t { kImporting = 1, kServing = 2, kFrozen = 3 };
+
+struct ShardDescriptor {
+  ShardId id;
+  KeyRange range;
+  Epoch epoch;
+  ShardState state = ShardState::kServing;
+
+  // A move under way.
+  OperationId operation;  // 0: none
+  GroupId peer;           // where it comes from, or goes to
+  // Importing: the versions up to here are all in. Else: those above are not yet at the other end,
+  // and what they say must not be forgotten.
+  Timestamp copied;
+  Timestamp copying;     // importing: the round under way goes up to here; 0: none is
+  std::string next_key;  // and goes on at this key
+  Timestamp frozen_at;   // frozen: nothing in the range is above
+
+  bool operator==(const ShardDescriptor&) const = default;
+};
+
+enum class StepKind : uint8_t {
+  kInstall = 1,      // the first shard of a cluster: `range`, at `epoch`
+  kSplit = 2,        // at `key`; what lies above becomes `other`
+  kMerge = 3,        // `other`, at `other_epoch`, into it
+  kAbandon = 4,      // a split or merge is not to be carried out any more
+  kBeginExport = 5,  // to `peer`; again: `peer` has all up to `at`
+  kBeginImport = 6,  // from `peer`: `range`, at `epoch`, its own from the start
+  kImport = 7,       // `rows` of the round (`after`, `at`], from `key` to `next_key`
+  kFreeze = 8,       // from now on it is not served here
+  kCompleteImport =
+      9,              // everything up to `at`, when it was frozen, is in: from now on it is served
+  kAbortImport = 10,  // what has come is given up
+  kEndExport = 11,    // the move is cancelled; not once it is frozen
+  kDrop = 12,         // it is another group's now
+};
+
+struct ShardStep {
+  StepKind kind = StepKind::kInstall;
+  OperationId operation;
+  OperationId closed_below;  // all operations below are over, as the controller knows
+  ShardId shard;
+  Epoch epoch;  // that the shard has before the step; an import's from the start
+  KeyRange range;
+  std::string key;
+  std::string next_key;
+  ShardId other;
+  Epoch other_epoch;
+  GroupId peer;
+  Timestamp after;
+  Timestamp at;
+  Timestamp safe_point;  // kCompleteImport: of the group that it comes from
+  std::string rows;      // kImport: shard_rows.h
+
+  bool operator==(const ShardStep&) const = default;
+};
+
+// How an operation has gone on a shard here.
+enum class StepOutcome : uint8_t { kOpen = 1, kDone = 2, kAborted = 3 };
+
+struct FinishedStep {
+  OperationId operation;
+  StepOutcome outcome = StepOutcome::kDone;
+
+  bool operator==(const FinishedStep&) const = default;
+};
+
+// What a step changes beside the table, and what it answers.
+struct StepEffect {
+  std::vector<ShardId> changed;  // descriptors, also those that are gone by now
+  std::vector<ShardId> told;     // outcomes, also those that are forgotten by now
+  std::optional<KeyRange> erased;
+  bool takes_rows = false;
+  bool completes = false;  // an import
+  StepOutcome outcome = StepOutcome::kOpen;
+  std::optional<ShardDescriptor> shard;  // as it is now, if it is here
+};
+
+class ShardTable {
+ public:
+  using Map = std::map<std::string, ShardDescriptor, std::less<>>;
+
+  // By start key; they do not overlap.
+  const Map& shards() const { return shards_; }
+  bool empty() const { return shards_.empty(); }
+  const ShardDescriptor* Find(ShardId id) const;
+  // The shard that holds the key and serves it; null if none does here.
+  const ShardDescriptor* Serving(std::string_view key) const;
+  // Whether serving shards hold the whole range.
+  bool ServesRange(const KeyRange& range) const;
+  // The history above must be kept: shards are being copied. kTimestampMax: none is.
+  Timestamp pin() const;
+
+  // Applies a step at the time `now`. FAILED_PRECONDITION if it does not fit what there is, or
+  // comes too late, and nothing was changed.
+  absl::StatusOr<StepEffect> Apply(const ShardStep& step, Timestamp now);
+
+  const std::map<ShardId, FinishedStep>& finished() const { return finished_; }
+  OperationId closed_below() const { return closed_below_; }
+
+  // As records say. False if they contradict each other.
+  bool Restore(const ShardDescriptor& shard);
+  void Restore(ShardId id, const FinishedStep& finished) { finished_[id] = finished; }
+  void RestoreClosedBelow(OperationId id) { closed_below_ = id; }
+
+  // Fails the process if what belongs together does not.
+  void CheckState() const;
+
+ private:
+  using Handler = absl::Status (ShardTable::*)(const ShardStep&, Timestamp, StepEffect*);
+
+  absl::Status CheckOperation(const ShardStep& step) const;
+  void Forget(OperationId below, StepEffect* effect);
+  ShardDescriptor* FindMutable(ShardId id);
+  // The shard in this state, at the step's epoch, with this operation open on it.
+  absl::StatusOr<ShardDescriptor*> Expect(const ShardStep& step, ShardState state,
+                                          OperationId operation);
+  bool IsFree(const KeyRange& range) const;
+  void Finish(const ShardStep& step, ShardId id, StepOutcome outcome, StepEffect* effect);
+
+  absl::Status Install(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status Split(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status Merge(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status Abandon(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status BeginExport(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status BeginImport(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status Import(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status Freeze(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status CompleteImport(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status AbortImport(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status EndExport(const ShardStep& step, Timestamp now, StepEffect* effect);
+  absl::Status Drop(const ShardStep& step, Timestamp now, StepEffect* effect);
+
+  Map shards_;
+  std::map<ShardId, std::string> starts_;
+  std::map<ShardId, FinishedStep> finished_;
+  OperationId closed_below_;
+};
+
+std::string_view ToString(ShardState state);
+std::string_view ToString(StepKind kind);
+
+}  // namespace kvd::shard
