@@ -12,8 +12,12 @@ namespace {
 bool MayFollow(const Operation& o, Phase next) {
   switch (o.phase) {
     case Phase::kRunning:
-      // Without the first group there would be nobody to own the keys.
-      if (next == Phase::kCancelling) return o.kind != OperationKind::kCreateGroup || !o.shard;
+      // Without the first group there would be nobody to own the keys; and what a group that
+      // retires had may be gone already.
+      if (next == Phase::kCancelling) {
+        return o.kind != OperationKind::kRetireGroup &&
+               (o.kind != OperationKind::kCreateGroup || !o.shard);
+      }
       return next == (o.kind == OperationKind::kMove ? Phase::kForward : Phase::kDone);
     case Phase::kForward: return next == Phase::kPublished;
     case Phase::kPublished: return next == Phase::kDone;
@@ -110,11 +114,7 @@ void Machine::EnterChangeReplicas(const Operation& o, const Context& context) {
 }
 
 void Machine::EnterRetireGroup(const Operation& o, const Context& context) {
-  if (o.phase == Phase::kDone) return state_.EraseGroup(o.group, context.records);
-  if (o.phase != Phase::kCancelled) return;
-  Group group = *state_.FindGroup(o.group);
-  group.state = GroupState::kServing;
-  state_.Put(o.group, group, context.records);
+  if (o.phase == Phase::kDone) state_.EraseGroup(o.group, context.records);
 }
 
 }  // namespace kvd::shardctrler

@@ -108,6 +108,8 @@ void State::Mark(const Operation& o, OperationId with) {
     case OperationKind::kMove:
     case OperationKind::kSplit: return mark_shard(o.shard);
     case OperationKind::kCreateGroup:
+      mark_shard(o.shard);  // the first group's
+      [[fallthrough]];
     case OperationKind::kChangeReplicas:
     case OperationKind::kRetireGroup: return mark_group(o.group);
   }

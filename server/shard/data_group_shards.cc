@@ -57,7 +57,7 @@ absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
     row_cache_.Clear();
     RaiseSafePoint(step.safe_point, timestamp, batch);
   }
-  result->answer = Encode(StepAnswer{effect->outcome, effect->shard});
+  result->answer = Encode(StepAnswer{effect->outcome, effect->shard, meta_.safe_point});
   return absl::OkStatus();
 }
 

@@ -113,6 +113,7 @@ std::string Encode(const StepAnswer& answer) {
   std::string out;
   Writer w(&out);
   w.Byte(static_cast<uint8_t>(answer.outcome));
+  w.Fixed64(answer.safe_point.value());
   if (answer.shard) w.Raw(Encode(*answer.shard));
   return out;
 }
@@ -121,6 +122,7 @@ std::optional<StepAnswer> DecodeStepAnswer(std::string_view bytes) {
   Reader r(bytes);
   StepAnswer answer;
   answer.outcome = static_cast<StepOutcome>(r.Byte());
+  answer.safe_point = Timestamp(r.Fixed64());
   if (answer.outcome < StepOutcome::kOpen || answer.outcome > StepOutcome::kAborted)
     return std::nullopt;
   if (r.Done()) return answer;

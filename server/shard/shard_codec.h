@@ -21,11 +21,6 @@ std::optional<FinishedStep> DecodeFinished(std::string_view bytes);
 void EncodeStep(Writer& w, const ShardStep& step);
 bool DecodeStep(Reader& r, ShardStep* step);
 
-// What a step answers to whoever proposed it.
-struct StepAnswer {
-  StepOutcome outcome = StepOutcome::kOpen;
-  std::optional<ShardDescriptor> shard;
-};
 std::string Encode(const StepAnswer& answer);
 std::optional<StepAnswer> DecodeStepAnswer(std::string_view bytes);
 

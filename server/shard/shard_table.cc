@@ -8,33 +8,6 @@
 
 namespace kvd::shard {
 
-std::string_view ToString(ShardState state) {
-  switch (state) {
-    case ShardState::kImporting: return "importing";
-    case ShardState::kServing: return "serving";
-    case ShardState::kFrozen: return "frozen";
-  }
-  return "unknown";
-}
-
-std::string_view ToString(StepKind kind) {
-  switch (kind) {
-    case StepKind::kInstall: return "install";
-    case StepKind::kSplit: return "split";
-    case StepKind::kMerge: return "merge";
-    case StepKind::kAbandon: return "abandon";
-    case StepKind::kBeginExport: return "begin-export";
-    case StepKind::kBeginImport: return "begin-import";
-    case StepKind::kImport: return "import";
-    case StepKind::kFreeze: return "freeze";
-    case StepKind::kCompleteImport: return "complete-import";
-    case StepKind::kAbortImport: return "abort-import";
-    case StepKind::kEndExport: return "end-export";
-    case StepKind::kDrop: return "drop";
-  }
-  return "unknown";
-}
-
 const ShardDescriptor* ShardTable::Find(ShardId id) const {
   auto start = starts_.find(id);
   return start == starts_.end() ? nullptr : &shards_.find(start->second)->second;

@@ -14,71 +14,16 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "proto/ids.h"
-#include "proto/key_range.h"
-#include "proto/timestamp.h"
+#include "proto/shard.h"
 
 namespace kvd::shard {
 
-enum class ShardState : uint8_t { kImporting = 1, kServing = 2, kFrozen = 3 };
-
-struct ShardDescriptor {
-  ShardId id;
-  KeyRange range;
-  Epoch epoch;
-  ShardState state = ShardState::kServing;
-
-  // A move under way.
-  OperationId operation;  // 0: none
-  GroupId peer;           // where it comes from, or goes to
-  // Importing: the versions up to here are all in. Else: those above are not yet at the other end,
-  // and what they say must not be forgotten.
-  Timestamp copied;
-  Timestamp copying;     // importing: the round under way goes up to here; 0: none is
-  std::string next_key;  // and goes on at this key
-  Timestamp frozen_at;   // frozen: nothing in the range is above
-
-  bool operator==(const ShardDescriptor&) const = default;
-};
-
-enum class StepKind : uint8_t {
-  kInstall = 1,      // the first shard of a cluster: `range`, at `epoch`
-  kSplit = 2,        // at `key`; what lies above becomes `other`
-  kMerge = 3,        // `other`, at `other_epoch`, into it
-  kAbandon = 4,      // a split or merge is not to be carried out any more
-  kBeginExport = 5,  // to `peer`; again: `peer` has all up to `at`
-  kBeginImport = 6,  // from `peer`: `range`, at `epoch`, its own from the start
-  kImport = 7,       // `rows` of the round (`after`, `at`], from `key` to `next_key`
-  kFreeze = 8,       // from now on it is not served here
-  kCompleteImport =
-      9,              // everything up to `at`, when it was frozen, is in: from now on it is served
-  kAbortImport = 10,  // what has come is given up
-  kEndExport = 11,    // the move is cancelled; not once it is frozen
-  kDrop = 12,         // it is another group's now
-};
-
-struct ShardStep {
-  StepKind kind = StepKind::kInstall;
-  OperationId operation;
-  OperationId closed_below;  // all operations below are over, as the controller knows
-  ShardId shard;
-  Epoch epoch;  // that the shard has before the step; an import's from the start
-  KeyRange range;
-  std::string key;
-  std::string next_key;
-  ShardId other;
-  Epoch other_epoch;
-  GroupId peer;
-  Timestamp after;
-  Timestamp at;
-  Timestamp safe_point;  // kCompleteImport: of the group that it comes from
-  std::string rows;      // kImport: shard_rows.h
-
-  bool operator==(const ShardStep&) const = default;
-};
-
-// How an operation has gone on a shard here.
-enum class StepOutcome : uint8_t { kOpen = 1, kDone = 2, kAborted = 3 };
+using kvd::ShardDescriptor;
+using kvd::ShardState;
+using kvd::ShardStep;
+using kvd::StepAnswer;
+using kvd::StepKind;
+using kvd::StepOutcome;
 
 struct FinishedStep {
   OperationId operation;
@@ -158,8 +103,5 @@ class ShardTable {
   std::map<ShardId, FinishedStep> finished_;
   OperationId closed_below_;
 };
-
-std::string_view ToString(ShardState state);
-std::string_view ToString(StepKind kind);
 
 }  // namespace kvd::shard

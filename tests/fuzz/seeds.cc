@@ -305,8 +305,8 @@ void StateSeeds(const Seeds& seeds) {
   importing.operation = OperationId(9);
   importing.copying = Timestamp(5);
   importing.next_key = "kk";
-  records.Byte(6, 7).Bytes(Encode(importing));
-  records.Byte(7, 7).Bytes(Encode(shard::FinishedStep{OperationId(8)}));
+  records.Byte(6, 7).Bytes(shard::Encode(importing));
+  records.Byte(7, 7).Bytes(shard::Encode(shard::FinishedStep{OperationId(8)}));
   seeds.Add("group_meta", "records", records.out());
 }
 

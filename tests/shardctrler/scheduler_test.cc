@@ -18,7 +18,10 @@ using std::chrono::seconds;
 // Two replicas of the controller that are given the same log.
 class ClusterTest : public testing::Test {
  protected:
-  ClusterTest() { Do(BootstrapCommand()); }
+  ClusterTest() {
+    Do(BootstrapCommand());
+    Step();
+  }
 
   Result Do(const Command& command) {
     auto result = controller_.Apply(command);
