@@ -61,7 +61,7 @@ class Scheduler {
   bool BalanceOne(StoreId from);
   void BalanceShards();
   bool MoveOneShard(std::map<GroupId, size_t>* counts, std::set<ShardId>* moving);
-  void Change(GroupId id, std::vector<StoreId> added, const std::vector<Replica>& removed,
+  void Change(GroupId id, const std::vector<StoreId>& added, const std::vector<Replica>& removed,
               std::string reason);
 
   const State& state_;
@@ -72,8 +72,8 @@ class Scheduler {
   std::vector<Operation> operations_;
 };
 
-void Scheduler::Change(GroupId id, std::vector<StoreId> added, const std::vector<Replica>& removed,
-                       std::string reason) {
+void Scheduler::Change(GroupId id, const std::vector<StoreId>& added,
+                       const std::vector<Replica>& removed, std::string reason) {
   Operation o;
   o.kind = OperationKind::kChangeReplicas;
   o.group = id;
@@ -136,7 +136,7 @@ void Scheduler::RepairReplicasOf(GroupId id, const Group& group) {
                          state_.FindStore(leaving[0].store)->state == StoreState::kServing
                              ? "down"
                              : "leaving");
-  Change(id, std::move(added), leaving, std::move(reason));
+  Change(id, added, leaving, std::move(reason));
 }
 
 // As many as the cores of the stores that serve can lead.

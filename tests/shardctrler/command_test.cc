@@ -56,7 +56,7 @@ TEST(ControllerCommandTest, WhatIsCutOrLongerIsRefused) {
 }
 
 TEST(ControllerCommandTest, LimitsAreNamed) {
-  auto said = [](Command command) { return std::string(Validate(command).message()); };
+  auto said = [](const Command& command) { return std::string(Validate(command).message()); };
   EXPECT_THAT(said(JoinCommand({})), HasSubstr("stores is 0"));
   JoiningStore store = StoreNumber(2);
   store.address = std::string(kAddressBytesMax + 1, 'a');

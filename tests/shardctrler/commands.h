@@ -89,7 +89,7 @@ inline Operation MergeOf(uint64_t left) {
   return o;
 }
 
-inline Operation GroupOn(std::vector<uint64_t> stores) {
+inline Operation GroupOn(const std::vector<uint64_t>& stores) {
   Operation o;
   o.kind = OperationKind::kCreateGroup;
   for (uint64_t s : stores) o.added.push_back({ReplicaId(), StoreId(s)});
@@ -103,8 +103,8 @@ inline Operation RetirementOf(uint64_t group) {
   return o;
 }
 
-inline Operation ChangeOf(uint64_t group, std::vector<uint64_t> stores,
-                          std::vector<uint64_t> removed) {
+inline Operation ChangeOf(uint64_t group, const std::vector<uint64_t>& stores,
+                          const std::vector<uint64_t>& removed) {
   Operation o;
   o.kind = OperationKind::kChangeReplicas;
   o.group = GroupId(group);

@@ -87,7 +87,7 @@ OperationWorld::OperationWorld(uint64_t seed)
     options.last_round_bytes_max = random_.Below(200);
     r.driver = std::make_unique<Driver>(
         r.loop.get(), &r.controller.state(), r.port.get(),
-        [this, i](Command command, auto done) { Propose(i, command, done); }, options);
+        [this, i](const Command& command, auto done) { Propose(i, command, done); }, options);
   }
   scheduler_.after_event = [this] { CheckInvariant(); };
 }

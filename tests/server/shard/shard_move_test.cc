@@ -296,7 +296,7 @@ TEST_F(ShardMoveTest, RowsOfOtherKeysAreRefused) {
   ShardStep import = StepOf(StepKind::kBeginImport, 2);
   import.range = {"c", "p"};
   to_.Step(import);
-  auto refused = [&](std::string key, uint64_t timestamp, std::string version) {
+  auto refused = [&](const std::string& key, uint64_t timestamp, const std::string& version) {
     Command command;
     command.kind = CommandKind::kShard;
     command.step = StepOf(StepKind::kImport, 2);
