@@ -64,7 +64,7 @@ struct ShardStep {
   Timestamp after;
   Timestamp at;
   Timestamp safe_point;  // kCompleteImport: of the group that it comes from
-  std::string rows;      // kImport: shard_rows.h
+  std::string rows;      // kImport: server/shard/shard_codec.h
 
   bool operator==(const ShardStep&) const = default;
 };

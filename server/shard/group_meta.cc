@@ -64,10 +64,6 @@ constexpr Record kRecords[] = {
     {"stores", DecodeStores},
 };
 
-}  // namespace
-
-namespace {
-
 std::string ShardRecordKey(GroupId group, char kind, ShardId id) {
   std::string key = MetaKey(group, std::string(1, kind));
   Writer(&key).Fixed64(id.value());
