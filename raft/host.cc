@@ -153,7 +153,9 @@ void Host::RunTurn() {
   InFlightWrite flight;
   std::vector<std::pair<Group*, std::vector<EntryPtr>>> to_apply;
   for (GroupId id : ids) {
-    Group& group = *groups_.at(id);
+    Group* known = Find(id);
+    if (known == nullptr) continue;  // removed since
+    Group& group = *known;
     group.dirty = false;
     if (group.installing) continue;
     Output output = group.core->TakeOutput(CanApply(group));

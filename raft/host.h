@@ -71,6 +71,13 @@ class Host : public TransportHandler {
   // asks the leader for a snapshot; DATA_LOSS if there is nobody to ask.
   absl::Status StartGroup(GroupLog log, StateMachine* state_machine);
 
+  // host_remove.cc
+  // This store has no replica of the group from now on: what waits is answered, its state machine
+  // is not used again. `done` once its log is gone durably, and a tombstone in its place:
+  // `replica`, which may never have been here, can't come back. Not from within a callback of the
+  // host's.
+  void RemoveGroup(GroupId group, ReplicaId replica, Task done);
+
   // Proposes a command. A failure to accept it is returned, and `proposal` is dropped unfinished;
   // else `proposal` is finished later.
   absl::Status Propose(GroupId group, std::string command, std::unique_ptr<Proposal> proposal);

@@ -137,7 +137,9 @@ void Host::Install(Group& group, StoreId from, const SnapshotChunk& last) {
   SnapshotChunk chunk = last;
   chunk.data.clear();
   flight.then.push_back([this, id = group.id, from, chunk] {
-    Group& group = *groups_.at(id);
+    Group* known = Find(id);
+    if (known == nullptr) return;  // removed since
+    Group& group = *known;
     KVD_FAULT_POINT(kLogReset);
     group.installing = false;
     group.core->Restore(loop_->Now(), chunk.meta, chunk.term, chunk.from);
