@@ -209,8 +209,8 @@ void Driver::Regroup(OperationId id, const Operation& o) {
                  [this, id](const StepAnswer&) { Advance(id, Phase::kDone); });
           }));
     case OperationKind::kChangeReplicas:
-      if (cancelling) return port_->AbandonChange(o.group, o.added, o.removed, std::move(end));
-      return port_->ChangeReplicas(o.group, o.added, o.removed, std::move(end));
+      if (cancelling) return port_->AbandonChange(id, o.group, o.added, o.removed, std::move(end));
+      return port_->ChangeReplicas(id, o.group, o.added, o.removed, std::move(end));
     case OperationKind::kRetireGroup:
       return port_->RemoveGroup(o.group, state_->FindGroup(o.group)->replicas, std::move(removed));
     default: return;

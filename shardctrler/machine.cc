@@ -13,8 +13,9 @@ class LastOfEach : public storage::RecordSink {
   }
   void Delete(std::string_view key) override { records_[std::string(key)] = std::nullopt; }
 
-  void GiveTo(storage::RecordSink* sink) const {
+  void GiveTo(storage::RecordSink* sink, Timestamp at, ChangeLog* changes) const {
     for (const auto& [key, value] : records_) {
+      changes->Note(at, key);
       if (value) {
         sink->Put(key, *value);
       } else {
@@ -30,6 +31,7 @@ class LastOfEach : public storage::RecordSink {
 }  // namespace
 
 absl::Status Machine::Load(const storage::MvccReader& reader, Timestamp at) {
+  changes_.Restart(at);
   return state_.Load(reader, at);
 }
 
@@ -43,7 +45,8 @@ absl::StatusOr<std::string> Machine::Apply(std::string_view command, const Posit
   Result result;
   absl::Status handled = Handle(*decoded, {position, &changes}, &result);
   if (!handled.ok()) return handled;
-  changes.GiveTo(records);
+  changes.GiveTo(records, position.timestamp, &changes_);
+  changes_.Reach(position.timestamp);
   result.config = state_.ids().config;
   return Encode(result);
 }

@@ -4,6 +4,7 @@
 // the leader to say, in the next command.
 #pragma once
 
+#include "shardctrler/change_log.h"
 #include "shardctrler/command.h"
 #include "shardctrler/state.h"
 
@@ -12,6 +13,8 @@ namespace kvd::shardctrler {
 class Machine : public storage::RecordMachine {
  public:
   const State& state() const { return state_; }
+  // Of the records, by their keys.
+  const ChangeLog& changes() const { return changes_; }
 
   absl::Status Load(const storage::MvccReader& reader, Timestamp at) override;
   // The answer is an encoded Result.
@@ -59,6 +62,7 @@ class Machine : public storage::RecordMachine {
   void EnterRetireGroup(const Operation& operation, const Context& context);
 
   State state_;
+  ChangeLog changes_;
 };
 
 }  // namespace kvd::shardctrler

@@ -38,10 +38,13 @@ class Port {
   virtual void RemoveGroup(GroupId group, const std::vector<Replica>& replicas,
                            Done<StepOutcome> done) = 0;
   // Makes `added` voters, then has `removed` leave.
-  virtual void ChangeReplicas(GroupId group, const std::vector<Replica>& added,
+  virtual void ChangeReplicas(OperationId operation, GroupId group,
+                              const std::vector<Replica>& added,
                               const std::vector<ReplicaId>& removed, Done<StepOutcome> done) = 0;
-  // Takes a change back: kAborted, or kDone if it has been carried out.
-  virtual void AbandonChange(GroupId group, const std::vector<Replica>& added,
+  // Takes a change back: kAborted, and what comes late of it is refused, or kDone if it has been
+  // carried out.
+  virtual void AbandonChange(OperationId operation, GroupId group,
+                             const std::vector<Replica>& added,
                              const std::vector<ReplicaId>& removed, Done<StepOutcome> done) = 0;
 };
 

@@ -48,11 +48,13 @@ class Scheduler {
   bool IsFree(GroupId id, const Group& group) const {
     return group.state == GroupState::kServing && !group.operation && !changing_.contains(id);
   }
-  size_t VotersWanted(GroupId id) const {
+  // Where so many stores can hold one.
+  size_t VotersWanted(GroupId id, size_t stores) const {
     // The controller is asked little and has to stand the most.
     uint64_t wanted = id == kControllerGroup ? 5 : state_.settings()[Setting::kReplicas];
-    return VotersFor(wanted, placement_.staying());
+    return VotersFor(wanted, stores);
   }
+  void KeepUnreplaced(GroupId id, size_t left, size_t added, std::vector<Replica>* leaving) const;
 
   void RepairReplicas();
   void RepairReplicasOf(GroupId id, const Group& group);
@@ -107,6 +109,19 @@ void Scheduler::RepairReplicas() {
   }
 }
 
+// What leaves without anybody to come in its place would leave too few: it stays for now. But a
+// store that is to be emptied is, if those that are up are as many as can be.
+void Scheduler::KeepUnreplaced(GroupId id, size_t left, size_t added,
+                               std::vector<Replica>* leaving) const {
+  auto emptied = std::stable_partition(leaving->begin(), leaving->end(), [this](const Replica& r) {
+    return state_.FindStore(r.store)->state != StoreState::kServing;
+  });
+  size_t enough = std::max<size_t>(VotersWanted(id, placement_.usable().size()), 1);
+  auto to_empty = static_cast<size_t>(emptied - leaving->begin());
+  size_t may_leave = left + added >= enough ? std::max(to_empty, added) : added;
+  leaving->resize(std::min(leaving->size(), may_leave));
+}
+
 // Replaces the replicas of stores that leave, and comes closer to the number that is wanted.
 void Scheduler::RepairReplicasOf(GroupId id, const Group& group) {
   std::vector<Replica> leaving;
@@ -114,7 +129,7 @@ void Scheduler::RepairReplicasOf(GroupId id, const Group& group) {
   for (const Replica& r : group.replicas) {
     if (placement_.IsLeaving(r.store)) leaving.push_back(r);
   }
-  size_t wanted = VotersWanted(id);
+  size_t wanted = VotersWanted(id, placement_.staying());
   size_t left = group.replicas.size() - leaving.size();
   std::vector<StoreId> added;
   while (left + added.size() < wanted) {
@@ -124,10 +139,9 @@ void Scheduler::RepairReplicasOf(GroupId id, const Group& group) {
     added.push_back(*best);
   }
   if (added.empty() && leaving.empty()) return;
-  // What leaves without anybody to come in its place would leave too few: it stays for now.
   if (left + added.size() < std::max<size_t>(wanted, 1)) {
-    if (added.empty()) return;
-    leaving.resize(std::min(leaving.size(), added.size()));
+    KeepUnreplaced(id, left, added.size(), &leaving);
+    if (added.empty() && leaving.empty()) return;
   }
   std::string reason =
       leaving.empty()
@@ -143,8 +157,9 @@ void Scheduler::RepairReplicasOf(GroupId id, const Group& group) {
 void Scheduler::CreateGroups() {
   uint64_t cores = 0;
   for (StoreId id : placement_.usable()) cores += state_.FindStore(id)->cores;
-  uint64_t wanted = std::min(cores * state_.settings()[Setting::kGroupsPerCore],
-                             state_.settings()[Setting::kGroupsMax]);
+  uint64_t wanted =
+      std::min(std::max<uint64_t>(cores / state_.settings()[Setting::kCoresPerGroup], 1),
+               state_.settings()[Setting::kGroupsMax]);
   uint64_t there = state_.groups().size() - 1;  // without the controller's
   size_t replicas = VotersFor(state_.settings()[Setting::kReplicas], placement_.usable().size());
   for (; there < wanted && changes_left_ > 0 && replicas > 0; ++there) {

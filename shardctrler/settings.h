@@ -13,7 +13,7 @@ namespace kvd::shardctrler {
 
 enum class Setting : uint8_t {
   kReplicas,
-  kGroupsPerCore,
+  kCoresPerGroup,
   kGroupsMax,
   kStoreDownSeconds,
   kMovesAtOnce,
@@ -32,8 +32,8 @@ struct SettingInfo {
 inline constexpr std::array<SettingInfo, 6> kSettings = {{
     {Setting::kReplicas, "replicas", 3, 1, 7,
      "voters of each data group, once there are as many stores"},
-    {Setting::kGroupsPerCore, "groups-per-core", 1, 1, 64,
-     "leaders that each core of each store should have"},
+    {Setting::kCoresPerGroup, "cores-per-group", 4, 1, 4096,
+     "cores of all stores together for each data group; there is always one"},
     {Setting::kGroupsMax, "groups-max", 10'000, 1, 100'000,
      "data groups, however many cores there are"},
     {Setting::kStoreDownSeconds, "store-down-s", 300, 10, 86'400,

@@ -13,7 +13,7 @@ inline JoiningStore StoreNumber(uint64_t n, std::string zone = "", uint32_t core
   JoiningStore store;
   store.address = absl::StrCat("10.0.0.", n, ":7480");
   store.nonce = 1000 + n;
-  store.cores = cores;
+  store.cores = 4 * cores;  // a group for each of `cores`
   if (!zone.empty()) store.labels["zone"] = std::move(zone);
   return store;
 }

@@ -45,11 +45,11 @@ class OperationWorld::WorldPort : public Port {
       answer(StepOutcome::kAborted);
     });
   }
-  void ChangeReplicas(GroupId, const std::vector<shardctrler::Replica>&,
+  void ChangeReplicas(OperationId, GroupId, const std::vector<shardctrler::Replica>&,
                       const std::vector<ReplicaId>&, Done<StepOutcome> done) override {
     done(StepOutcome::kDone);
   }
-  void AbandonChange(GroupId, const std::vector<shardctrler::Replica>&,
+  void AbandonChange(OperationId, GroupId, const std::vector<shardctrler::Replica>&,
                      const std::vector<ReplicaId>&, Done<StepOutcome> done) override {
     done(StepOutcome::kAborted);
   }

@@ -270,6 +270,21 @@ TEST_F(ClusterTest, WithNobodyToReplaceItADownStoreStays) {
 }
 
 // No change of its replicas could be decided.
+// With a store down that nobody replaces, another one is emptied all the same: a group may have
+// fewer replicas than it should, while those that are up are as many as can be.
+TEST_F(ClusterTest, AStoreIsEmptiedWhileAnotherOneIsDown) {
+  for (uint64_t n = 2; n <= 6; ++n) Join({StoreNumber(n)});
+  Settle();
+  view_.silence[StoreId(4)] = seconds(3000);
+  Settle();
+  Drain(2);
+  Settle();
+  for (const auto& [id, group] : state().groups()) {
+    EXPECT_GE(group.replicas.size(), 3u) << "group " << id.value();
+    for (const Replica& r : group.replicas) EXPECT_NE(r.store, StoreId(2)) << id.value();
+  }
+}
+
 TEST_F(ClusterTest, AGroupWithoutQuorumIsLeftAlone) {
   Join({StoreNumber(2), StoreNumber(3), StoreNumber(4), StoreNumber(5), StoreNumber(6)});
   Settle();
