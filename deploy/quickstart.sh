@@ -55,8 +55,8 @@ await() { # seconds, what, command ...: until the command succeeds
 }
 
 voters() { [ "$(kvctl member list | awk '$4 == "yes"' | wc -l)" = 3 ]; }
-caught_up() { [ "$(kvctl status | awk '$3 == "up" && $8 < 100' | wc -l)" = 3 ]; }
-leader() { kvctl status | awk '$4 == "leader" { print $1 }'; }
+caught_up() { [ "$(kvctl status | awk '$3 == "up" && $6 < 100' | wc -l)" = 3 ]; }
+leader() { kvctl member list | awk '$6 == "leader" { print $1 }'; }
 
 case "${1:-}" in
   "") ;;

@@ -96,9 +96,15 @@ absl::Status CorruptionError(std::string_view what, std::string_view key) {
   return With(absl::DataLossError(absl::StrCat(ToAbsl(what), ": key ", Printable(key))), detail);
 }
 
-absl::Status ShardMovedError(std::string_view why) {
+absl::Status ShardMovedError(std::string_view why, const ErrorInfo& now) {
   v1::ErrorDetail detail;
-  detail.mutable_shard_moved();
+  v1::ShardMoved* moved = detail.mutable_shard_moved();
+  if (now.group) {
+    moved->mutable_shard()->set_shard_id(now.shard.value());
+    moved->mutable_shard()->set_epoch(now.epoch.value());
+    moved->mutable_shard()->set_group_id(now.group.value());
+    moved->set_leader_address(now.leader_address);
+  }
   return With(absl::UnavailableError(ToAbsl(why)), detail);
 }
 
@@ -111,10 +117,17 @@ ErrorInfo InfoOf(const absl::Status& status) {
   switch (detail.detail_case()) {
     case v1::ErrorDetail::kNotLeader:
       info.kind = ErrorKind::kNotLeader;
+      info.group = GroupId(detail.not_leader().group_id());
       info.leader = StoreId(detail.not_leader().leader_store_id());
       info.leader_address = detail.not_leader().leader_address();
       break;
-    case v1::ErrorDetail::kShardMoved: info.kind = ErrorKind::kShardMoved; break;
+    case v1::ErrorDetail::kShardMoved:
+      info.kind = ErrorKind::kShardMoved;
+      info.shard = ShardId(detail.shard_moved().shard().shard_id());
+      info.epoch = Epoch(detail.shard_moved().shard().epoch());
+      info.group = GroupId(detail.shard_moved().shard().group_id());
+      info.leader_address = detail.shard_moved().leader_address();
+      break;
     case v1::ErrorDetail::kSessionExpired:
       info.kind = ErrorKind::kSessionExpired;
       info.safe_point = Timestamp(detail.session_expired().safe_point());

@@ -35,6 +35,10 @@ struct ErrorInfo {
   Timestamp safe_point;
   Timestamp fresh_token;
   uint64_t retry_after_ms = 0;
+  // kShardMoved: who has it now, as far as the refuser knows.
+  ShardId shard;
+  Epoch epoch;
+  GroupId group;
 };
 
 absl::Status NotLeaderError(GroupId group, StoreId leader, std::string_view leader_address);
@@ -50,8 +54,8 @@ absl::Status BusyError(std::string_view what, uint64_t retry_after_ms);
 absl::Status DiskFullError(StoreId store, uint64_t free_bytes, uint64_t needed_bytes);
 absl::Status WrongClusterError(ClusterId ours, ClusterId named);
 absl::Status CorruptionError(std::string_view what, std::string_view key);
-// The key belongs to no shard that this group serves.
-absl::Status ShardMovedError(std::string_view why);
+// The key belongs to no shard that this group serves. With whom to ask, if that is known.
+absl::Status ShardMovedError(std::string_view why, const ErrorInfo& now = {});
 
 ErrorInfo InfoOf(const absl::Status& status);
 

@@ -60,7 +60,6 @@ namespace kvd {
   X(kReadDone, "dispatch: a read is done and not confirmed")               \
   X(kForwarding, "dispatch: a request goes on to the leader")              \
   X(kAnswering, "dispatch: a write's answer is about to leave")            \
-  X(kAllotted, "members: a store's ids are allotted")                      \
   X(kLearnerAdded, "members: a learner was added")                         \
   X(kPromoting, "members: a learner is about to vote")
 

@@ -20,8 +20,8 @@
 namespace kvd::server {
 namespace {
 
-constexpr uint64_t kFormat = 2;  // of raft/ and data/
-constexpr uint64_t kOldestFormat = 2;
+constexpr uint64_t kFormat = 3;  // of raft/ and data/
+constexpr uint64_t kOldestFormat = 3;
 constexpr const char* kStates[] = {"new", "joining", "bootstrapping", "ready"};
 constexpr char kChecksum[] = "checksum ";
 
@@ -98,7 +98,7 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
     return absl::DataLossError(
         "KVD is damaged; restore it, or empty the directory and let the store join anew");
   }
-  uint64_t format = 0, cluster = 0, store = 0, replica = 0, lost = 0, rejoins = 0;
+  uint64_t format = 0, cluster = 0, store = 0, lost = 0, rejoins = 0;
   std::string name, value, state;
   std::istringstream in(text);
   while (in >> name >> value) {
@@ -109,8 +109,6 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
       ok = absl::SimpleAtoi(value, &cluster);
     else if (name == "store")
       ok = absl::SimpleAtoi(value, &store);
-    else if (name == "replica")
-      ok = absl::SimpleAtoi(value, &replica);
     else if (name == "nonce")
       ok = absl::SimpleAtoi(value, &identity.nonce);
     else if (name == "lost")
@@ -139,10 +137,9 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
   }
   identity.cluster = ClusterId(cluster);
   identity.store = StoreId(store);
-  identity.replica = ReplicaId(replica);
   identity.lost = StoreId(lost);
   identity.rejoins = rejoins != 0;
-  bool named = identity.cluster && identity.store && identity.replica;
+  bool named = identity.cluster && identity.store;
   bool joining = identity.state == State::kJoining && identity.nonce != 0;
   bool member = identity.state == State::kBootstrapping || identity.state == State::kReady;
   if (format == 0 || !(joining || (member && named)))
@@ -153,10 +150,10 @@ absl::StatusOr<StoreIdentity> ParseIdentity(const std::string& text) {
 std::string FormatIdentity(const StoreIdentity& identity) {
   std::string lost = identity.lost ? absl::StrCat("\nlost ", identity.lost.value()) : "";
   if (identity.rejoins) lost += "\nrejoins 1";
-  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(),
-                                  "\nstore ", identity.store.value(), "\nreplica ",
-                                  identity.replica.value(), "\nnonce ", identity.nonce, lost,
-                                  "\nstate ", kStates[static_cast<int>(identity.state)], "\n");
+  std::string text =
+      absl::StrCat("format ", kFormat, "\ncluster ", identity.cluster.value(), "\nstore ",
+                   identity.store.value(), "\nnonce ", identity.nonce, lost, "\nstate ",
+                   kStates[static_cast<int>(identity.state)], "\n");
   return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
 }
 

@@ -1,9 +1,9 @@
 // A store's data directory: locked while the store runs, and marked with whom it belongs to.
 //
-//   KVD      text: format, cluster, store, replica, nonce, lost, rejoins, state (one "name value" a
+//   KVD      text: format, cluster, store, nonce, lost, rejoins, state (one "name value" a
 //            line), and the checksum (crc32c, decimal) of the lines before it; without one it is
 //            taken as it is
-//   PEERS    who else is in the group: peers.h
+//   PEERS    who else is in the cluster: peers.h
 //   LOCK     held with flock
 //   raft/    the log store
 //   data/    the engine; state_files.h says what else it leaves
@@ -25,7 +25,6 @@ struct StoreIdentity {
   State state = State::kNew;
   ClusterId cluster;
   StoreId store;
-  ReplicaId replica;     // of group 1, as first allotted
   uint64_t nonce = 0;    // of the store's own making; names it before it has an id
   StoreId lost;          // which store this was before it lost its log, until it is admitted again
   bool rejoins = false;  // likewise, whether that is known or not

@@ -74,9 +74,14 @@ void AddFlags(CLI::App& app, kvd::server::ServerOptions& o) {
                  "Disk kept in the file RESERVE for that time, MiB (0: 256, at most 2 % of the "
                  "disk, but what the buffers need)")
       ->capture_default_str();
-  app.add_option("--voters", o.voters,
-                 "A joining store votes while there are fewer voters than this")
+  app.add_option("--cores", o.cores,
+                 "Cores that this store may use: what it has decides how many groups there are and "
+                 "who gets how much (0: all of the machine)")
       ->capture_default_str();
+  app.add_option(
+      "--label", o.labels,
+      "NAME=VALUE, may be repeated: stores of one zone never get all replicas of a group "
+      "where there are others");
 }
 
 // A negative number would be taken for a very large one.

@@ -12,15 +12,14 @@
 namespace kvd::server {
 namespace {
 
-constexpr uint64_t kFormat = 1;
+constexpr uint64_t kFormat = 2;
 constexpr char kChecksum[] = "checksum ";
-constexpr char kNoAddress[] = "-";
 
 absl::Status Damaged() { return absl::DataLossError("its file PEERS is damaged"); }
 
-// An address of the registry may be anything; what is no word is left out.
+// An address may be anything; what is no word is left out.
 bool IsWord(const std::string& address) {
-  return !address.empty() && address.size() <= kAddressBytesMax && address != kNoAddress &&
+  return !address.empty() && address.size() <= kAddressBytesMax &&
          std::all_of(address.begin(), address.end(),
                      [](unsigned char c) { return std::isgraph(c) != 0; });
 }
@@ -34,28 +33,36 @@ bool TakeId(std::istringstream& in, Id* id) {
   return true;
 }
 
+bool TakeAddress(std::istringstream& in, Peers* peers) {
+  StoreId store;
+  std::string address;
+  if (!TakeId(in, &store) || !(in >> address) || !IsWord(address)) return false;
+  return peers->addresses.emplace(store, address).second;
+}
+
 bool TakeMember(std::istringstream& in, Peers* peers) {
   Peer peer;
   std::string role;
-  if (!TakeId(in, &peer.replica) || !TakeId(in, &peer.store) || !(in >> role >> peer.address))
+  if (!TakeId(in, &peer.group) || !TakeId(in, &peer.replica) || !TakeId(in, &peer.store) ||
+      !(in >> role))
     return false;
   if (role != "voter" && role != "learner") return false;
   peer.voter = role == "voter";
-  if (peer.address == kNoAddress) peer.address.clear();
-  peers->members.push_back(std::move(peer));
+  peers->members.push_back(peer);
   return true;
 }
 
 }  // namespace
 
 std::string FormatPeers(const Peers& peers) {
-  std::string text =
-      absl::StrCat("format ", kFormat, "\ncluster ", peers.cluster.value(), "\nstore ",
-                   peers.store.value(), "\nreplica ", peers.replica.value(), "\n");
+  std::string text = absl::StrCat("format ", kFormat, "\ncluster ", peers.cluster.value(),
+                                  "\nstore ", peers.store.value(), "\n");
+  for (const auto& [store, address] : peers.addresses) {
+    if (IsWord(address)) absl::StrAppend(&text, "address ", store.value(), " ", address, "\n");
+  }
   for (const Peer& peer : peers.members) {
-    absl::StrAppend(&text, "member ", peer.replica.value(), " ", peer.store.value(),
-                    peer.voter ? " voter " : " learner ",
-                    IsWord(peer.address) ? peer.address : kNoAddress, "\n");
+    absl::StrAppend(&text, "member ", peer.group.value(), " ", peer.replica.value(), " ",
+                    peer.store.value(), peer.voter ? " voter\n" : " learner\n");
   }
   return absl::StrCat(text, kChecksum, Crc32c(text), "\n");
 }
@@ -74,37 +81,39 @@ absl::StatusOr<Peers> ParsePeers(const std::string& text) {
     if (name == "format") ok = static_cast<bool>(in >> format);
     if (name == "cluster") ok = TakeId(in, &peers.cluster);
     if (name == "store") ok = TakeId(in, &peers.store);
-    if (name == "replica") ok = TakeId(in, &peers.replica);
+    if (name == "address") ok = TakeAddress(in, &peers);
     if (name == "member") ok = TakeMember(in, &peers);
     if (!ok) return Damaged();
   }
-  if (format != kFormat || !peers.cluster || !peers.store || !peers.replica) return Damaged();
+  if (format != kFormat || !peers.cluster || !peers.store) return Damaged();
   return peers;
 }
 
 std::vector<std::string> AddressesOfOthers(const Peers& peers) {
   std::vector<std::string> addresses;
-  for (bool voter : {true, false}) {
-    for (const Peer& peer : peers.members) {
-      if (peer.voter != voter || peer.store == peers.store || peer.address.empty()) continue;
-      addresses.push_back(peer.address);
-    }
-  }
+  auto add = [&](StoreId store) {
+    auto known = peers.addresses.find(store);
+    if (store == peers.store || known == peers.addresses.end()) return;
+    if (std::find(addresses.begin(), addresses.end(), known->second) != addresses.end()) return;
+    addresses.push_back(known->second);
+  };
+  for (const Peer& peer : peers.members) add(peer.store);
+  for (const auto& [store, address] : peers.addresses) add(store);
   return addresses;
 }
 
 absl::Status MayJoinAnew(const std::optional<Peers>& peers, bool asks) {
   if (peers) {
-    bool others = std::any_of(peers->members.begin(), peers->members.end(), [&](const Peer& peer) {
-      return peer.voter && peer.replica != peers->replica;
-    });
-    bool votes = std::any_of(peers->members.begin(), peers->members.end(), [&](const Peer& peer) {
-      return peer.voter && peer.replica == peers->replica;
-    });
-    if (votes && !others) {
-      return absl::DataLossError(
-          "it was the only voter, so nobody else has what it acknowledged: restore the directory "
-          "from a backup");
+    std::map<GroupId, std::pair<bool, bool>> votes;  // the store's own, and anybody else's
+    for (const Peer& peer : peers->members) {
+      if (!peer.voter) continue;
+      (peer.store == peers->store ? votes[peer.group].first : votes[peer.group].second) = true;
+    }
+    for (const auto& [group, who] : votes) {
+      if (!who.first || who.second) continue;
+      return absl::DataLossError(absl::StrCat(
+          "it was the only voter of group ", group.value(),
+          ", so nobody else has what it acknowledged: restore the directory from a backup"));
     }
     asks = asks || !AddressesOfOthers(*peers).empty();
   }

@@ -30,6 +30,15 @@ std::string CheckNumber(const char* flag, uint64_t value, uint64_t low, uint64_t
   return absl::StrCat(flag, " ", value, " is out of range: ", low, " to ", high);
 }
 
+std::string CheckLabel(const std::string& label) {
+  size_t equals = label.find('=');
+  if (equals != std::string::npos && equals > 0 && equals <= shardctrler::kLabelBytesMax &&
+      label.size() - equals - 1 <= shardctrler::kLabelBytesMax)
+    return "";
+  return absl::StrCat("--label ", label, " is not NAME=VALUE of at most ",
+                      shardctrler::kLabelBytesMax, " bytes each");
+}
+
 // What buffers and the log may have yet to write must fit below the mark, and in the reserve.
 std::string CheckDiskMarks(const ServerOptions& o) {
   auto mb_up = [](uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; };
@@ -97,11 +106,12 @@ std::string Validate(const ServerOptions& o) {
       CheckNumber("--row-cache-mb", o.row_cache_mb, 0, 1 << 20),
       CheckNumber("--write-buffer-mb", o.write_buffer_mb, 1, 1 << 14),
       CheckNumber("--log-keep-mb", o.log_keep_mb, 1, 1 << 20),
-      CheckNumber("--voters", o.voters, 1, 7),
+      CheckNumber("--cores", o.cores, 0, shardctrler::kCoresMax),
       CheckNumber("--disk-low-water-mb", o.disk_low_water_mb, 0, 1 << 20),
       CheckNumber("--disk-reserve-mb", o.disk_reserve_mb, 0, 1 << 20),
       CheckDiskMarks(o),
   };
+  for (const std::string& label : o.labels) problems.push_back(CheckLabel(label));
   for (const std::string& seed : o.join) problems.push_back(CheckAddress("--join", seed));
   if (o.read_mode != "lease" && o.read_mode != "read-index") {
     problems.push_back(
@@ -121,30 +131,13 @@ std::string Validate(const ServerOptions& o) {
 }
 
 void Server::Parts::MakeServices() {
-  const StoreIdentity& identity = directory->identity();
-  forwarder = std::make_unique<service::PipelineForwarder>(network.get());
-  dispatcher = std::make_unique<service::Dispatcher>(
-      host, group.get(), forwarder.get(),
-      service::Identity{identity.cluster, identity.store, address});
-  membership = std::make_unique<service::Membership>(loop.get(), host, kFirstGroup);
-  service::Admission::Options admitting;
-  admitting.cluster = identity.cluster;
-  admitting.voters_wanted = options.voters;
-  admitting.silence_min = service::SilenceMin(milliseconds(options.election_timeout_ms));
-  admission = std::make_unique<service::Admission>(host, group.get(), membership.get(), admitting);
-  admission->on_replacing = [](const raft::Member& newcomer,
-                               const std::vector<raft::Member>& lost) {
-    for (const raft::Member& m : lost) {
-      spdlog::info("store={} replica={} is to take the place of store={} replica={}, which is lost",
-                   newcomer.store.value(), newcomer.replica.value(), m.store.value(),
-                   m.replica.value());
-    }
-  };
   metrics = std::make_unique<service::Metrics>();
-  kv = std::make_unique<service::KvService>(loop.get(), dispatcher.get(), network.get(),
+  kv = std::make_unique<service::KvService>(loop.get(), &node->dispatcher(), network.get(),
                                             metrics.get());
+  controller = std::make_unique<service::ControllerService>(node.get());
+  store_service = std::make_unique<service::StoreService>(node.get());
   cluster = std::make_unique<service::ClusterService>(
-      loop.get(), host, dispatcher.get(), membership.get(), admission.get(), network.get(),
+      loop.get(), host, node.get(), network.get(),
       service::ClusterService::Options{
           kVersion, [this] { return DirectoryBytes(directory->data_path()); },
           [this] { return DirectoryBytes(directory->raft_path()); }, verifier.get(),
@@ -152,12 +145,12 @@ void Server::Parts::MakeServices() {
   transport->set_handler(hosts.get());
   raft_service = std::make_unique<raft::GrpcTransportService>(
       loop.get(), transport.get(), hosts.get(),
-      [this](StoreId store, const std::string& address) { addresses[store] = address; });
+      [this](StoreId store, const std::string& address) { node->NoteAddress(store, address); });
   health = std::make_unique<service::HealthService>(
-      std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster"});
-  reflection = std::make_unique<service::ReflectionService>(
-      std::vector<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster", "grpc.health.v1.Health",
-                               "grpc.reflection.v1alpha.ServerReflection"});
+      std::set<std::string>{"kvd.v1.Kv", "kvd.v1.Cluster", "kvd.v1.Controller"});
+  reflection = std::make_unique<service::ReflectionService>(std::vector<std::string>{
+      "kvd.v1.Kv", "kvd.v1.Cluster", "kvd.v1.Controller", "grpc.health.v1.Health",
+      "grpc.reflection.v1alpha.ServerReflection"});
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
@@ -185,12 +178,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.network = std::make_unique<client::GrpcNetwork>(p.loop.get(), /*sealed=*/true);
   raft::GrpcTransportOptions transport{identity.cluster, identity.store, p.address};
   p.transport = std::make_unique<raft::GrpcTransport>(
-      p.loop.get(), transport, [&p](StoreId store) { return p.AddressOf(store); });
+      p.loop.get(), transport, [&p](StoreId store) { return p.node->routing().AddressOf(store); });
   raft::HostOptions host = HostOptionsOf(options);
   host.store = identity.store;
   p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
                                             p.transport.get(), host);
-  p.host = p.hosts->HostOf(kFirstGroup);
+  p.host = p.hosts->HostOf(shardctrler::kControllerGroup);
   p.host->on_unrepairable = [](GroupId group, Index index) {
     spdlog::critical(
         "entry {} of group {} is damaged here, may have been committed, and no replica can give "
@@ -200,13 +193,21 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.PrepareRebuilder();
   p.reclaimer = std::make_unique<Reclaimer>(p.loop.get(), p.reclaim_worker.get(), p.log_store.get(),
                                             p.engine.get(), p.disk.get(), p.marks.floor_bytes);
+  p.forwarder = std::make_unique<service::PipelineForwarder>(p.network.get());
+  p.store_caller = std::make_unique<service::GrpcStoreCaller>(p.loop.get(), p.network.get());
+  p.node = std::make_unique<node::Node>(p.loop.get(), p.host, p.groups.get(), p.store_caller.get(),
+                                        p.forwarder.get(), p.NodeOptionsOf());
+  p.RememberPeers();
   p.MakeServices();
   status = p.Listen();
   if (!status.ok()) return status;
   std::promise<absl::Status> started;
   p.loop->Post([&p, &started] {
-    absl::Status status = p.StartGroup();
+    absl::Status status = p.StartGroups();
     if (status.ok()) {
+      p.node->Start();
+      p.controller->Start(p.queue);
+      p.store_service->Start(p.queue);
       p.kv->Start(p.queue);
       p.cluster->Start(p.queue);
       p.raft_service->Start(p.queue);
@@ -248,29 +249,33 @@ void Server::Stop() {
   };
   on_loop([&p] {
     p.stopping = true;
-    (void)p.host->HandOver(kFirstGroup);
+    for (GroupId group : p.host->groups()) (void)p.host->HandOver(group);
   });
   for (int i = 0; i < 100; ++i) {
-    bool done = false;
+    bool leads = false;
     on_loop([&] {
-      done = !p.host->Has(kFirstGroup) || !p.host->core(kFirstGroup).IsLeader() ||
-             p.host->core(kFirstGroup).progress().empty();
+      for (GroupId group : p.host->groups()) {
+        const raft::Core& core = p.host->core(group);
+        leads = leads || (core.IsLeader() && !core.progress().empty());
+      }
     });
-    if (done) break;
+    if (!leads) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   on_loop([&p] {
     p.duty.reset();
-    if (p.join_context != nullptr) p.join_context->TryCancel();
     p.kv->Stop();
     p.cluster->Stop();
+    p.controller->Stop();
+    p.store_service->Stop();
     p.raft_service->Stop();
     p.health->Stop();
     p.reflection->Stop();
     p.transport->Stop();
     p.network->Stop();
-    p.membership.reset();
-    p.group->Detach();
+    p.store_caller->Stop();
+    p.node->Stop();
+    p.groups->Detach();
     p.disk_watch.reset();
     p.reclaimer.reset();
     p.rebuilder->Stop();
@@ -289,17 +294,10 @@ void Server::Stop() {
   p.reclaim_worker->Stop();
   if (p.engine) (void)p.engine->Flush();
   p.log_store.reset();
-  p.group.reset();
+  p.groups.reset();
   p.engine.reset();
   p.directory.reset();
   spdlog::info("stopped");
-}
-
-std::string Server::Parts::AddressOf(StoreId store) const {
-  auto record = group->meta().stores.find(store);
-  if (record != group->meta().stores.end()) return record->second.address;
-  auto told = addresses.find(store);
-  return told == addresses.end() ? "" : told->second;
 }
 
 // Once a second: what a store sees to by itself.
@@ -309,33 +307,45 @@ void Server::Parts::Duty() {
   bool fresh = directory->identity().state == StoreIdentity::State::kBootstrapping;
   duty = loop->After(milliseconds(fresh ? 10 : 1000), [this] { Duty(); });
   if (stopping) return;
-  const raft::Core& core = host->core(kFirstGroup);
-  healthy = core.leader() && !core.NeedsState();
-  health->SetServing(healthy && !core.removed());
-  if (core.removed()) {
+  if (node->removed()) {
+    healthy = false;
+    health->SetServing(false);
     spdlog::error("store={} was removed from the cluster; it serves nothing any more",
                   directory->identity().store.value());
-    healthy = false;
     return;
   }
+  healthy = Serves();
+  health->SetServing(healthy);
   // The only voter need not wait for anybody.
-  if (core.configuration().voters.size() == 1 && core.configuration().IsVoter(core.id()) &&
-      !core.IsLeader()) {
-    host->Campaign(kFirstGroup);
+  for (GroupId group : host->groups()) {
+    const raft::Core& core = host->core(group);
+    bool alone = core.configuration().voters.size() == 1 && core.configuration().IsVoter(core.id());
+    if (alone && !core.IsLeader()) host->Campaign(group);
   }
   WatchRebuild();
   BootstrapState();
-  AskToBeAdmitted();
   KeepPeers();
   FinishRejoin();
   ReportDisks();
-  ReportLeader();
+  ReportLeaders();
   CollectMetrics();
+}
+
+// Whether requests can be answered here or passed on: it knows who owns what, and each group here
+// has a leader and a state.
+bool Server::Parts::Serves() const {
+  if (node->routing().shards().empty()) return false;
+  for (GroupId group : host->groups()) {
+    const raft::Core& core = host->core(group);
+    if (!core.leader() || core.NeedsState()) return false;
+  }
+  return true;
 }
 
 // Once a second, however often a state may have come and gone.
 void Server::Parts::ReportDisks() {
-  for (const auto& [store, record] : group->meta().stores) {
+  for (const auto& [store, record] : node->routing().stores()) {
+    if (record.gone) continue;
     DiskState state = host->DiskOf(store);
     if (std::exchange(reported_disks[store], state) == state) continue;
     if (store != directory->identity().store) {
@@ -350,89 +360,36 @@ void Server::Parts::ReportDisks() {
 }
 
 // Once a second as well: elections in between show in the term.
-void Server::Parts::ReportLeader() {
-  std::pair<StoreId, Term> now(host->LeaderStore(kFirstGroup), host->core(kFirstGroup).term());
-  if (std::exchange(reported_leader, now) == now) return;
-  spdlog::info("group={} leader={} term={}", kFirstGroup.value(),
-               now.first ? absl::StrCat("store ", now.first.value()) : "unknown",
-               now.second.value());
+void Server::Parts::ReportLeaders() {
+  std::erase_if(reported_leaders, [this](const auto& item) { return !host->Has(item.first); });
+  for (GroupId group : host->groups()) {
+    std::pair<StoreId, Term> now(host->LeaderStore(group), host->core(group).term());
+    auto known = reported_leaders.find(group);
+    if (known != reported_leaders.end() && known->second == now) continue;
+    reported_leaders[group] = now;
+    spdlog::info("group={} leader={} term={}", group.value(),
+                 now.first ? absl::StrCat("store ", now.first.value()) : "unknown",
+                 now.second.value());
+  }
 }
 
 void Server::Parts::BootstrapState() {
   StoreIdentity identity = directory->identity();
   if (identity.state != StoreIdentity::State::kBootstrapping) return;
-  if (!group->meta().shards.empty()) {
+  if (!node->routing().shards().empty()) {
     identity.state = StoreIdentity::State::kReady;
     absl::Status saved = directory->Save(identity);
     if (!saved.ok()) spdlog::error("{}", std::string(saved.message()));
     return;
   }
-  if (bootstrapping || !group->ready()) return;
+  if (bootstrapping || node->controller() == nullptr || !node->controller()->ready()) return;
+  // Done before the process ended last.
+  if (node->controller()->state().ids().cluster) return;
   bootstrapping = true;
-  shard::Command command;
-  command.kind = shard::CommandKind::kBootstrap;
-  command.cluster = identity.cluster;
-  command.store = identity.store;
-  command.replica = identity.replica;
-  command.address = address;
-  command.nonce = identity.nonce;
-  group->Submit(std::move(command), [this](const auto& result) {
+  node->Bootstrap([this](const absl::Status& status) {
     bootstrapping = false;
-    if (result.ok()) spdlog::info("bootstrapped cluster={}", group->meta().cluster.value());
+    if (status.ok()) spdlog::info("bootstrapped cluster={}", directory->identity().cluster.value());
   });
-}
-
-bool Server::Parts::Admitted() const {
-  const StoreIdentity& identity = directory->identity();
-  return service::IsAdmitted(group->meta(), host->core(kFirstGroup).configuration(),
-                             {identity.replica, identity.store}, address, identity.lost,
-                             options.voters);
-}
-
-// A store that is not yet a member, or is reached elsewhere than the cluster knows, says so to the
-// leader until it has been heard.
-void Server::Parts::AskToBeAdmitted() {
-  const StoreIdentity& identity = directory->identity();
-  if (asking || identity.state != StoreIdentity::State::kReady) return;
-  auto record = group->meta().stores.find(identity.store);
-  bool known = record != group->meta().stores.end() && record->second.address == address;
-  if (known && Admitted()) return;
-  std::vector<std::string> asked = seeds;
-  for (const auto& [store, at] : addresses) asked.push_back(at);
-  for (const auto& [store, r] : group->meta().stores) {
-    if (store != identity.store) asked.push_back(r.address);
-  }
-  if (host->core(kFirstGroup).IsLeader()) asked = {address};
-  if (asked.empty()) return;
-  struct State {
-    std::unique_ptr<v1::Cluster::Stub> stub;
-    grpc::ClientContext context;
-    v1::JoinResponse response;
-    grpc::Status status;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<v1::JoinResponse>> reader;
-  };
-  auto state = std::make_shared<State>();
-  state->stub = v1::Cluster::NewStub(network->ChannelTo(asked[next_seed++ % asked.size()]));
-  state->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
-  v1::JoinRequest request;
-  request.set_address(address);
-  request.set_cluster_id(identity.cluster.value());
-  request.set_join_nonce(identity.nonce);
-  request.set_lost_store_id(identity.lost.value());
-  asking = true;
-  join_context = &state->context;
-  state->reader = state->stub->AsyncJoin(&state->context, request, loop->queue());
-  state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state](bool) {
-    asking = false;
-    join_context = nullptr;
-    if (state->status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
-        state->status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
-      spdlog::error("the cluster refuses this store: {}", state->status.error_message());
-    }
-    for (const auto& store : state->response.stores()) {
-      addresses[StoreId(store.store_id())] = store.address();
-    }
-  }));
 }
 
 }  // namespace kvd::server

@@ -30,9 +30,10 @@ struct ServerOptions {
   uint64_t row_cache_mb = 32;  // 0: none
   uint64_t write_buffer_mb = 16;
   uint64_t log_keep_mb = 128;
-  uint64_t voters = 3;
-  uint64_t disk_low_water_mb = 0;  // 0: by the size of the disk
-  uint64_t disk_reserve_mb = 0;    // 0: by the size of the disk
+  uint64_t cores = 0;               // that it may use; 0: all of the machine
+  std::vector<std::string> labels;  // NAME=VALUE: zone, rack, disk, ...
+  uint64_t disk_low_water_mb = 0;   // 0: by the size of the disk
+  uint64_t disk_reserve_mb = 0;     // 0: by the size of the disk
   // Replaces this process by a new one on the same data directory; returns only if that fails.
   // Without it the process ends, for whoever looks after it to start it again.
   std::function<void()> start_anew;

@@ -54,19 +54,16 @@ void Server::Parts::CollectMetrics() {
   metrics->Set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
 }
 
-void Server::Parts::CollectRaftMetrics() {
-  const raft::Core& core = host->core(kFirstGroup);
-  const raft::HostCounters& counters = host->counters();
-  auto total = [this](const char* name, const char* help, auto value) {
-    metrics->SetTotal(name, help, static_cast<double>(value));
-  };
-  auto group_set = [this](const char* name, const char* help, auto value) {
-    metrics->Set(name, help, static_cast<double>(value), {{"group", "1"}});
+void Server::Parts::CollectGroupMetrics(GroupId group) {
+  const raft::Core& core = host->core(group);
+  auto group_set = [this, id = std::to_string(group.value())](const char* name, const char* help,
+                                                              auto value) {
+    metrics->Set(name, help, static_cast<double>(value), {{"group", id}});
   };
   group_set("kvd_raft_term", "Current term", core.term().value());
   group_set("kvd_raft_is_leader", "1 if this store leads the group", core.IsLeader() ? 1 : 0);
   group_set("kvd_raft_leader_store", "Store believed to lead, 0 if unknown",
-            host->LeaderStore(kFirstGroup).value());
+            host->LeaderStore(group).value());
   group_set("kvd_raft_commit_index", "Committed log index", core.commit_index().value());
   group_set("kvd_raft_applied_index", "Applied log index", core.applied_index().value());
   group_set("kvd_raft_log_start_index", "The log is kept behind this index",
@@ -76,7 +73,17 @@ void Server::Parts::CollectRaftMetrics() {
   group_set("kvd_raft_apply_lag_entries", "Entries committed that are not applied",
             core.commit_index() - core.applied_index());
   group_set("kvd_raft_pending_proposals", "Proposals waiting to be applied",
-            host->pending_proposals(kFirstGroup));
+            host->pending_proposals(group));
+  group_set("kvd_state_missing", "1 while the state waits to be sent by another replica",
+            core.NeedsState() ? 1 : 0);
+}
+
+void Server::Parts::CollectRaftMetrics() {
+  const raft::HostCounters& counters = host->counters();
+  auto total = [this](const char* name, const char* help, auto value) {
+    metrics->SetTotal(name, help, static_cast<double>(value));
+  };
+  for (GroupId group : host->groups()) CollectGroupMetrics(group);
   total("kvd_raft_proposals_total", "Proposals accepted here", counters.proposals);
   total("kvd_raft_messages_sent_total", "Raft messages sent", counters.messages_sent);
   total("kvd_raft_messages_damaged_total",
@@ -111,14 +118,18 @@ void Server::Parts::CollectStateMetrics() {
         rebuilds);
   total("kvd_state_damage_reports_total", "Times that the state was found damaged",
         rebuilder->reports());
-  metrics->Set("kvd_state_missing", "1 while the state waits to be sent by another replica",
-               host->core(kFirstGroup).NeedsState() ? 1 : 0, {{"group", "1"}});
-  total("kvd_row_cache_hits_total", "Reads of a key that were answered from the row cache",
-        group->row_cache().hits());
+  uint64_t hits = 0, misses = 0, bytes = 0, swept = 0;
+  for (const auto& [id, local] : groups->all()) {
+    hits += local.group->row_cache().hits();
+    misses += local.group->row_cache().misses();
+    bytes += local.group->row_cache().bytes();
+    swept += local.group->swept();
+  }
+  total("kvd_row_cache_hits_total", "Reads of a key that were answered from the row cache", hits);
   total("kvd_row_cache_misses_total", "Reads of a key that were not, while there is a row cache",
-        group->row_cache().misses());
-  set("kvd_row_cache_bytes", "Memory of the row cache, at most", group->row_cache().bytes());
-  total("kvd_swept_keys_total", "Dead keys removed by the sweep", group->swept());
+        misses);
+  set("kvd_row_cache_bytes", "Memory of the row cache, at most", bytes);
+  total("kvd_swept_keys_total", "Dead keys removed by the sweep", swept);
   const std::pair<const char*, const char*> properties[] = {
       {"rocksdb.actual-delayed-write-rate", "kvd_rocksdb_delayed_write_rate"},
       {"rocksdb.is-write-stopped", "kvd_rocksdb_write_stopped"},

@@ -20,20 +20,24 @@
 #include "server/data_disk.h"
 #include "server/file_check.h"
 #include "server/listener.h"
+#include "server/node/node.h"
 #include "server/reclaimer.h"
 #include "server/server.h"
 #include "server/service/cluster_service.h"
+#include "server/service/controller_service.h"
 #include "server/service/health_service.h"
 #include "server/service/http_server.h"
 #include "server/service/kv_service.h"
 #include "server/service/metrics.h"
 #include "server/service/reflection_service.h"
+#include "server/service/store_service.h"
 #include "server/shard/disk_watch.h"
 #include "server/storage/rocks_engine.h"
 
 namespace kvd::server {
 
-inline constexpr GroupId kFirstGroup{1};
+// In the log store: not a group but whose log it is, by the store's id.
+inline constexpr GroupId kOwnerRecord{0};
 
 // Broken local durability: says so and ends; what is on the disk can't be known (design, 4).
 [[noreturn]] void Die(const std::string& why);
@@ -56,19 +60,20 @@ struct Server::Parts {
   std::unique_ptr<raft::HostSet> hosts;
   std::unique_ptr<Reclaimer> reclaimer;
   std::unique_ptr<shard::DiskWatch> disk_watch;
-  raft::Host* host = nullptr;  // of the first group; null once stopped
+  raft::Host* host = nullptr;  // null once stopped
   std::unique_ptr<ThreadWorker> worker;
   std::unique_ptr<ThreadWorker> reclaim_worker;  // of its own: verifications take minutes
   std::unique_ptr<shard::Verifier> verifier;
   std::unique_ptr<shard::Rebuilder> rebuilder;
-  std::unique_ptr<shard::DataGroup> group;
+  std::unique_ptr<node::Groups> groups;
   std::unique_ptr<service::PipelineForwarder> forwarder;
-  std::unique_ptr<service::Dispatcher> dispatcher;
-  std::unique_ptr<service::Membership> membership;
-  std::unique_ptr<service::Admission> admission;
+  std::unique_ptr<service::GrpcStoreCaller> store_caller;
+  std::unique_ptr<node::Node> node;
   std::unique_ptr<service::Metrics> metrics;
   std::unique_ptr<service::KvService> kv;
   std::unique_ptr<service::ClusterService> cluster;
+  std::unique_ptr<service::ControllerService> controller;
+  std::unique_ptr<service::StoreService> store_service;
   std::unique_ptr<raft::GrpcTransportService> raft_service;
   std::unique_ptr<service::HealthService> health;
   std::unique_ptr<service::ReflectionService> reflection;
@@ -77,24 +82,19 @@ struct Server::Parts {
   grpc::ServerCompletionQueue* queue = nullptr;  // the loop's
   std::unique_ptr<service::HttpServer> http;
   std::unique_ptr<Timer> duty;
-  bool bootstrapping = false;                   // the command is on its way
-  bool asking = false;                          // a Join is on its way
-  grpc::ClientContext* join_context = nullptr;  // of that one
-  size_t next_seed = 0;
+  bool bootstrapping = false;  // the command is on its way
   bool stopping = false;
   bool rebuilding = false;  // the state was given up, or is missing
   uint64_t seconds_rebuilding = 0;
   bool old_state_kept = false;  // data.damaged is there
   uint64_t rebuilds = 0;        // ever
-  // Who else is in the group, as it was saved last; and whom to ask to be let in.
+  // Who else is in the cluster, as it was saved last; and whom to ask to be let in.
   std::optional<Peers> peers;
   std::vector<std::string> seeds;
   bool holds_lost = false;        // lost/ is there
   bool finishing_rejoin = false;  // it is being removed
-  // Addresses of stores, as the registry or their own hello tells.
-  std::map<StoreId, std::string> addresses;
   std::map<StoreId, DiskState> reported_disks;
-  std::pair<StoreId, Term> reported_leader;
+  std::map<GroupId, std::pair<StoreId, Term>> reported_leaders;
   std::atomic<bool> healthy{false};
   std::thread thread;
 
@@ -106,10 +106,13 @@ struct Server::Parts {
   absl::Status PrepareIdentity();
   std::unique_ptr<grpc::ServerCompletionQueue> PrepareListener();
   absl::Status Listen();
-  absl::Status StartGroup();
+  absl::Status StartGroups();
+  node::NodeOptions NodeOptionsOf() const;
+  shard::DataGroupOptions GroupOptionsOf() const;
   // server_rebuild.cc
   absl::Status OpenState();
   void PrepareRebuilder();
+  absl::Status KeepOldState();
   void WatchRebuild();                    // on the loop
   void GoOut(const std::string& damage);  // on the loop; does not return
   // server_rejoin.cc
@@ -117,22 +120,22 @@ struct Server::Parts {
   absl::Status OpenLog();
   absl::Status BeginAgain(const std::string& why);
   void KeepPeers();
+  void RememberPeers();
   void FinishRejoin();
   // server.cc
   void MakeServices();
   // On the loop.
   void Duty();
   void BootstrapState();
-  bool Admitted() const;
-  void AskToBeAdmitted();
+  bool Serves() const;
   void ReportDisks();
-  void ReportLeader();
+  void ReportLeaders();
   void CollectMetrics();
   void CollectRaftMetrics();
+  void CollectGroupMetrics(GroupId group);
   void CollectStateMetrics();
   void CollectDiskMetrics();
   void FillDisk(v1::StatusResponse* out) const;
-  std::string AddressOf(StoreId store) const;
 };
 
 }  // namespace kvd::server

@@ -35,6 +35,7 @@ class RemoveOldState : public Job {
 // Whether nobody else could have a state of one of these groups, going by what the log says.
 bool Alone(const std::vector<raft::GroupLog>& logs) {
   for (const raft::GroupLog& log : logs) {
+    if (log.removed) continue;
     raft::Configuration configuration = log.start.configuration;
     for (const raft::EntryPtr& entry : log.entries) {
       if (entry->type != raft::EntryType::kConfiguration) continue;
@@ -42,7 +43,7 @@ bool Alone(const std::vector<raft::GroupLog>& logs) {
     }
     if (configuration.voters.size() == 1 && configuration.IsVoter(log.replica)) return true;
   }
-  return logs.empty();
+  return false;
 }
 
 }  // namespace
@@ -72,7 +73,7 @@ absl::Status Server::Parts::OpenState() {
                        std::string(opened.message())));
     }
     why = std::string(opened.message());
-    group.reset();
+    groups.reset();
     engine.reset();
     others_have_it = false;
   }
@@ -105,15 +106,16 @@ void Server::Parts::PrepareRebuilder() {
         damage);
   };
   rebuilder->go_out = [this](const std::string& damage) { GoOut(damage); };
-  group->on_damaged_snapshot = [files] {
-    spdlog::error(
-        "the state that the others sent has values that match no checksum; what was given up here "
-        "may have them right: data.damaged is kept, for you to look into and to remove");
-    return files.KeepOld();
-  };
   verifier->on_damage = [this](const absl::Status& damage) {
     rebuilder->Report(damage, shard::kVerifiedDamageDelay);
   };
+}
+
+absl::Status Server::Parts::KeepOldState() {
+  spdlog::error(
+      "the state that the others sent has values that match no checksum; what was given up here "
+      "may have them right: data.damaged is kept, for you to look into and to remove");
+  return StateFiles(directory->path()).KeepOld();
 }
 
 void Server::Parts::GoOut(const std::string& damage) {
@@ -132,8 +134,12 @@ void Server::Parts::GoOut(const std::string& damage) {
 
 // Once a second: whether the state is there, and whether what it replaces may go.
 void Server::Parts::WatchRebuild() {
-  const raft::Core& core = host->core(kFirstGroup);
-  if (core.NeedsState()) {
+  bool needs_state = false, needs_repair = false;
+  for (GroupId group : host->groups()) {
+    needs_state = needs_state || host->core(group).NeedsState();
+    needs_repair = needs_repair || host->core(group).NeedsRepair();
+  }
+  if (needs_state) {
     rebuilding = true;
     if (++seconds_rebuilding % 10 == 0) {
       spdlog::warn("the state is missing for {} s: no other replica has sent its own yet",
@@ -141,8 +147,8 @@ void Server::Parts::WatchRebuild() {
     }
     return;
   }
-  if (core.NeedsRepair()) return;
-  if (rebuilding) spdlog::info("the state is there again applied={}", core.applied_index().value());
+  if (needs_repair) return;
+  if (rebuilding) spdlog::info("the state is there again");
   rebuilding = false;
   seconds_rebuilding = 0;
   if (!old_state_kept) return;

@@ -31,6 +31,14 @@ bool SameAsSaved(const std::optional<Peers>& saved, const Peers& now) {
   return saved && FormatPeers(*saved) == FormatPeers(now);
 }
 
+// 0: nobody's yet.
+StoreId OwnerOf(const std::vector<raft::GroupLog>& logs) {
+  for (const raft::GroupLog& log : logs) {
+    if (log.group == kOwnerRecord) return StoreId(log.replica.value());
+  }
+  return StoreId();
+}
+
 }  // namespace
 
 void Server::Parts::LoadPeers() {
@@ -55,7 +63,6 @@ absl::Status Server::Parts::BeginAgain(const std::string& why) {
   if (was.state == StoreIdentity::State::kNew && peers) {
     was.cluster = peers->cluster;
     was.store = peers->store;
-    was.replica = peers->replica;
   }
   absl::Status may = MayJoinAnew(peers, !seeds.empty());
   if (!may.ok()) {
@@ -63,9 +70,10 @@ absl::Status Server::Parts::BeginAgain(const std::string& why) {
         absl::StrCat("--data-dir ", options.data_dir, ": ", why, ", ", std::string(may.message())));
   }
   spdlog::warn(
-      "{}: replica {} of store {} never votes again; what is left of it goes to {}, and the store "
+      "{}: the replicas of store {} never vote again; what is left of them goes to {}, and the "
+      "store "
       "joins anew",
-      why, was.replica.value(), was.store.value(), directory->lost_path());
+      why, was.store.value(), directory->lost_path());
   return directory->BeginAgain(was, RandomId());
 }
 
@@ -79,9 +87,14 @@ absl::Status Server::Parts::OpenLog() {
   if (!log.ok()) {
     if (!member || !absl::IsDataLoss(log.status())) return log.status();
     why = std::string(log.status().message());
-  } else if (member && (*log)->opened().empty()) {
+  } else if (StoreId owner = OwnerOf((*log)->opened()); member && !owner) {
     why = absl::StrCat("the Raft log of store ", directory->identity().store.value(), " is gone");
     log->reset();
+  } else if (owner && owner != directory->identity().store) {
+    return absl::DataLossError(
+        absl::StrCat("--data-dir ", options.data_dir, ": raft/ is of store ", owner.value(),
+                     ", KVD of store ", directory->identity().store.value(),
+                     "; put back what belongs together, or remove raft/ to join anew"));
   } else {
     log_store = *std::move(log);
     if (!log_store->opening_report().empty()) spdlog::warn("{}", log_store->opening_report());
@@ -92,15 +105,44 @@ absl::Status Server::Parts::OpenLog() {
   return begun.ok() ? OpenLog() : begun;
 }
 
-// Once a second: what the store would need to know if it lost its log.
+// What was known when this store ran last, until the controller is heard.
+void Server::Parts::RememberPeers() {
+  if (!peers) return;
+  v1::RoutingResponse known;
+  for (const auto& [store, at] : peers->addresses) {
+    auto* out = known.add_stores();
+    out->set_store_id(store.value());
+    out->set_address(store == directory->identity().store ? address : at);
+  }
+  auto* controller = known.add_groups();
+  controller->set_group_id(shardctrler::kControllerGroup.value());
+  for (const Peer& peer : peers->members) {
+    if (peer.group != shardctrler::kControllerGroup) continue;
+    auto* replica = controller->add_replicas();
+    replica->set_replica_id(peer.replica.value());
+    replica->set_store_id(peer.store.value());
+  }
+  node->Remember(known);
+}
+
+// Once a second: what the store would need to know if it started anew, or lost its log.
 void Server::Parts::KeepPeers() {
-  const raft::Core& core = host->core(kFirstGroup);
   const StoreIdentity& identity = directory->identity();
-  if (core.configuration().voters.empty()) return;
-  Peers now{identity.cluster, identity.store, core.id(), {}};
-  for (const raft::Member& m : core.configuration().Members()) {
-    now.members.push_back(
-        {m.replica, m.store, core.configuration().IsVoter(m.replica), AddressOf(m.store)});
+  Peers now{identity.cluster, identity.store, {}, {}};
+  for (const auto& [store, known] : node->routing().stores()) {
+    if (!known.gone && !known.address.empty()) now.addresses[store] = known.address;
+  }
+  for (GroupId group : host->groups()) {
+    const raft::Configuration& configuration = host->core(group).configuration();
+    for (const raft::Member& m : configuration.Members())
+      now.members.push_back({group, m.replica, m.store, configuration.IsVoter(m.replica)});
+  }
+  if (!host->Has(shardctrler::kControllerGroup)) {
+    auto controller = node->routing().groups().find(shardctrler::kControllerGroup);
+    if (controller != node->routing().groups().end()) {
+      for (const auto& m : controller->second)
+        now.members.push_back({shardctrler::kControllerGroup, m.replica, m.store, true});
+    }
   }
   if (SameAsSaved(peers, now)) return;
   absl::Status saved = directory->SavePeers(now);
@@ -108,12 +150,16 @@ void Server::Parts::KeepPeers() {
   peers = std::move(now);
 }
 
-// Once a second: an admitted replica has all that was set aside of the lost one, and more.
+// Once a second: whether others have what was lost here: then what was set aside of it may go.
 void Server::Parts::FinishRejoin() {
   const StoreIdentity& identity = directory->identity();
   if (finishing_rejoin || !(identity.lost || identity.rejoins || holds_lost)) return;
-  const raft::Core& core = host->core(kFirstGroup);
-  if (core.applied_index() == Index() || !Admitted()) return;
+  if (!node->reported() || node->routing().shards().empty()) return;
+  for (const auto& [group, members] : node->routing().groups()) {
+    for (const auto& m : members) {
+      if (identity.lost && m.store == identity.lost) return;
+    }
+  }
   finishing_rejoin = true;
   worker->Run(std::make_unique<DropLostJob>(directory.get(), [this](const absl::Status& dropped) {
     loop->Post([this, dropped] {
@@ -126,10 +172,8 @@ void Server::Parts::FinishRejoin() {
       absl::Status status = dropped.ok() ? directory->Save(identity) : dropped;
       if (!status.ok()) return spdlog::error("{}", std::string(status.message()));
       holds_lost = false;
-      spdlog::info(
-          "admitted as store={} replica={} in the place of store={}; what was left of that one is "
-          "removed",
-          identity.store.value(), identity.replica.value(), lost.value());
+      spdlog::info("store={} has taken the place of store={}; what was left of that one is removed",
+                   identity.store.value(), lost.value());
     });
   }));
 }

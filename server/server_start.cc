@@ -111,7 +111,6 @@ absl::Status Server::Parts::PrepareIdentity() {
       identity.state = State::kBootstrapping;
       identity.cluster = ClusterId(options.cluster_id != 0 ? options.cluster_id : RandomId());
       identity.store = StoreId(1);
-      identity.replica = ReplicaId(1);
     } else {
       return absl::FailedPreconditionError(
           absl::StrCat("--data-dir ", options.data_dir,
@@ -147,8 +146,7 @@ absl::Status Server::Parts::JoinCluster() {
   bool again = identity.lost || identity.rejoins || directory->HoldsLost();
   auto now = [] { return std::chrono::steady_clock::now(); };
   // Who had this address may have ended just now: a leader takes it for gone after that silence.
-  auto taken_until =
-      now() + kTakenBeyondSilence + service::SilenceMin(milliseconds(options.election_timeout_ms));
+  auto taken_until = now() + kTakenBeyondSilence + NodeOptionsOf().controller.silence_min;
   auto deadline = std::max(taken_until, now() + kJoinFor);
   std::string last;
   for (size_t i = 0; again || now() < deadline; ++i) {
@@ -162,14 +160,29 @@ absl::Status Server::Parts::JoinCluster() {
     request.set_cluster_id(identity.cluster ? identity.cluster.value() : options.cluster_id);
     request.set_join_nonce(identity.nonce);
     request.set_lost_store_id(identity.lost.value());
+    node::NodeOptions self = NodeOptionsOf();
+    request.set_cores(self.cores);
+    for (const auto& [name, value] : self.labels) (*request.mutable_labels())[name] = value;
     v1::JoinResponse response;
     grpc::Status status = stub->Join(&context, request, &response);
     if (status.ok()) {
       identity.cluster = ClusterId(response.cluster_id());
       identity.store = StoreId(response.store_id());
-      identity.replica = ReplicaId(response.replica_id());
-      spdlog::info("joined cluster={} as store={} replica={}", identity.cluster.value(),
-                   identity.store.value(), identity.replica.value());
+      spdlog::info("joined cluster={} as store={}", identity.cluster.value(),
+                   identity.store.value());
+      // Where the others are, before anything counts on finding them.
+      Peers found{identity.cluster, identity.store, {}, {}};
+      for (const auto& store : response.routing().stores())
+        found.addresses[StoreId(store.store_id())] = store.address();
+      for (const auto& group : response.routing().groups()) {
+        if (GroupId(group.group_id()) != shardctrler::kControllerGroup) continue;
+        for (const auto& r : group.replicas())
+          found.members.push_back({shardctrler::kControllerGroup, ReplicaId(r.replica_id()),
+                                   StoreId(r.store_id()), true});
+      }
+      absl::Status kept = directory->SavePeers(found);
+      if (!kept.ok()) return kept;
+      peers = std::move(found);
       return directory->Save(identity);
     }
     last = absl::StrCat(seed, ": ", status.error_message());
@@ -220,73 +233,93 @@ absl::Status Server::Parts::OpenEngine() {
   auto opened = storage::RocksEngine::Open(directory->data_path(), engine_options);
   if (!opened.ok()) return opened.status();
   engine = *std::move(opened);
-  shard::DataGroupOptions group_options;
-  group_options.retention = std::chrono::seconds(options.retention_s);
-  group_options.row_cache_bytes = options.row_cache_mb << 20;
+  groups = std::make_unique<node::Groups>(
+      engine.get(), GroupOptionsOf(), [this](shard::DataGroup* group) {
+        group->on_fatal = [](const absl::Status& status) { Die(std::string(status.message())); };
+        group->on_damaged_snapshot = [this] { return KeepOldState(); };
+      });
+  std::vector<GroupId> ids;
+  for (const raft::GroupLog& log : log_store->loaded()) {
+    if (log.group != kOwnerRecord && !log.removed) ids.push_back(log.group);
+  }
+  return groups->Open(ids);
+}
+
+shard::DataGroupOptions Server::Parts::GroupOptionsOf() const {
+  shard::DataGroupOptions group;
+  group.retention = std::chrono::seconds(options.retention_s);
+  group.row_cache_bytes = options.row_cache_mb << 20;
   // A few large values must not push out everything else.
-  group_options.row_cache_row_bytes_max = group_options.row_cache_bytes / 64;
-  group_options.read_mode =
+  group.row_cache_row_bytes_max = group.row_cache_bytes / 64;
+  group.read_mode =
       options.read_mode == "lease" ? raft::ReadMode::kLease : raft::ReadMode::kReadIndex;
-  auto loaded = shard::DataGroup::Open(engine.get(), kFirstGroup, group_options);
-  if (!loaded.ok()) return loaded.status();
-  group = *std::move(loaded);
-  group->on_fatal = [](const absl::Status& status) { Die(std::string(status.message())); };
-  return absl::OkStatus();
+  return group;
+}
+
+node::NodeOptions Server::Parts::NodeOptionsOf() const {
+  const StoreIdentity& identity = directory->identity();
+  node::NodeOptions node;
+  node.cluster = identity.cluster;
+  node.store = identity.store;
+  node.address = address;
+  node.nonce = identity.nonce;
+  node.cores = static_cast<uint32_t>(
+      options.cores != 0 ? options.cores : std::max(1U, std::thread::hardware_concurrency()));
+  for (const std::string& label : options.labels) {
+    size_t equals = label.find('=');
+    node.labels[label.substr(0, equals)] = label.substr(equals + 1);
+  }
+  node.controller.silence_min =
+      std::max<Duration>(std::chrono::seconds(2), 2 * milliseconds(options.election_timeout_ms));
+  return node;
 }
 
 // On the loop, before anything is served.
-absl::Status Server::Parts::StartGroup() {
+absl::Status Server::Parts::StartGroups() {
   auto logs = log_store->Load();
   if (!logs.ok()) return logs.status();
   StoreIdentity identity = directory->identity();
-  if (logs->empty()) {
-    KVD_CHECK(identity.state != StoreIdentity::State::kReady);  // OpenLog
-    raft::GroupLog log;
-    log.group = kFirstGroup;
-    log.replica = identity.replica;
+  bool owned = false;
+  std::erase_if(*logs, [&](const raft::GroupLog& log) {
+    owned = owned || log.group == kOwnerRecord;
+    return log.group == kOwnerRecord;
+  });
+  if (!owned) {
+    KVD_CHECK(identity.state != StoreIdentity::State::kReady && logs->empty());  // OpenLog
+    std::vector<raft::LogWrite> writes(1);
+    writes[0].group = kOwnerRecord;
+    writes[0].replica = ReplicaId(identity.store.value());
+    writes[0].reset = raft::SnapshotMeta();
+    writes[0].hard_state = raft::HardState();
     if (identity.state == StoreIdentity::State::kBootstrapping) {
-      log.start.configuration.voters = {{identity.replica, identity.store}};
+      raft::GroupLog log;
+      log.group = shardctrler::kControllerGroup;
+      log.replica = ReplicaId(1);
+      log.start.configuration.voters = {{log.replica, identity.store}};
+      raft::LogWrite write;
+      write.group = log.group;
+      write.replica = log.replica;
+      write.reset = log.start;
+      write.hard_state = raft::HardState();
+      writes.push_back(std::move(write));
+      logs->push_back(std::move(log));
+      absl::Status opened = groups->Open({shardctrler::kControllerGroup});
+      if (!opened.ok()) return opened;
     }
-    raft::LogWrite write;
-    write.group = log.group;
-    write.replica = log.replica;
-    write.reset = log.start;
-    write.hard_state = raft::HardState();
-    std::vector<raft::LogWrite> writes;
-    writes.push_back(std::move(write));
     log_store->WriteNow(writes);
-    logs->push_back(std::move(log));
   }
-  for (raft::GroupLog& log : *logs) {
-    if (log.group != kFirstGroup) continue;
-    if (log.removed) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "--data-dir ", options.data_dir, ": store ", identity.store.value(),
-          " was removed from the cluster; empty the directory and start with --join to join anew"));
-    }
-    if (log.replica != identity.replica) {
-      return absl::DataLossError(
-          absl::StrCat("--data-dir ", options.data_dir, ": raft/ is of replica ",
-                       log.replica.value(), ", KVD of replica ", identity.replica.value(),
-                       "; put back what belongs together, or remove raft/ to join anew"));
-    }
-    disk->backlog = [this] {
-      storage::CompactionLoad data = Backlog(engine->load()), log = Backlog(log_store->load());
-      return storage::CompactionLoad{data.bytes + log.bytes, data.lags || log.lags};
-    };
-    disk_watch = std::make_unique<shard::DiskWatch>(
-        loop.get(), host, disk.get(), marks,
-        [this](bool low) { low ? reclaimer->Want() : reclaimer->Rest(); });
-    group->Attach(loop.get(), host, verifier.get(), rebuilder.get(), &disk_watch->guard());
-    absl::Status started = host->StartGroup(std::move(log), group.get());
-    if (!started.ok()) return started;
-  }
-  if (identity.state == StoreIdentity::State::kReady) return absl::OkStatus();
-  if (identity.state == StoreIdentity::State::kJoining) {
-    identity.state = StoreIdentity::State::kReady;
-    return directory->Save(identity);
-  }
-  return absl::OkStatus();
+  disk->backlog = [this] {
+    storage::CompactionLoad data = Backlog(engine->load()), log = Backlog(log_store->load());
+    return storage::CompactionLoad{data.bytes + log.bytes, data.lags || log.lags};
+  };
+  disk_watch = std::make_unique<shard::DiskWatch>(
+      loop.get(), host, disk.get(), marks,
+      [this](bool low) { low ? reclaimer->Want() : reclaimer->Rest(); });
+  absl::Status started = groups->Start(
+      {loop.get(), host, verifier.get(), rebuilder.get(), &disk_watch->guard()}, *std::move(logs));
+  if (!started.ok() || identity.state != StoreIdentity::State::kJoining) return started;
+  identity.state = StoreIdentity::State::kReady;
+  return directory->Save(identity);
 }
 
 std::unique_ptr<grpc::ServerCompletionQueue> Server::Parts::PrepareListener() {
@@ -302,6 +335,8 @@ std::unique_ptr<grpc::ServerCompletionQueue> Server::Parts::PrepareListener() {
 absl::Status Server::Parts::Listen() {
   builder->RegisterService(kv->service());
   builder->RegisterService(cluster->service());
+  builder->RegisterService(controller->service());
+  builder->RegisterService(store_service->service());
   builder->RegisterService(raft_service->service());
   builder->RegisterService(health->service());
   builder->RegisterService(reflection->service());

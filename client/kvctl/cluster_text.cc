@@ -1,37 +1,26 @@
 #include "client/kvctl/cluster_text.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/str_cat.h"
+#include "client/kvctl/controller_text.h"
 #include "client/kvctl/format.h"
 
 namespace kvd::kvctl {
 namespace {
 
-std::string ToJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string out;
-  (void)google::protobuf::util::MessageToJsonString(message, &out, options);
-  return out;
-}
-
-std::string RoleName(v1::GroupStatus::Role role) {
-  switch (role) {
-    case v1::GroupStatus::LEADER: return "leader";
-    case v1::GroupStatus::FOLLOWER: return "follower";
-    case v1::GroupStatus::LEARNER: return "learner";
-    case v1::GroupStatus::CANDIDATE: return "candidate";
-    default: return "?";
+std::string StateName(const v1::StatusResponse& store) {
+  std::string name = "up";
+  for (const v1::GroupStatus& group : store.groups()) {
+    if (group.rebuilding()) return "rebuilding";
+    if (!group.damage().empty()) name = "damaged";
   }
+  return name;
 }
 
-std::string StateName(const v1::GroupStatus& group) {
-  return group.rebuilding() ? "rebuilding" : group.damage().empty() ? "up" : "damaged";
-}
+// The highest commit index that is known of each group.
+using Commits = std::map<uint64_t, uint64_t>;
 
 std::string DiskText(const v1::StatusResponse& store) {
   const char* state = store.disk_state() == v1::StatusResponse::DISK_LOW        ? "LOW, "
@@ -46,16 +35,20 @@ std::string DownJson(uint64_t store, const std::string& address, const absl::Sta
 }
 
 std::vector<std::string> Row(uint64_t store, const std::string& address,
-                             const v1::StatusResponse& answer, uint64_t commit) {
-  const v1::GroupStatus& group = answer.groups(0);
+                             const v1::StatusResponse& answer, const Commits& commits) {
+  int leads = 0;
+  uint64_t lag = 0;
+  for (const v1::GroupStatus& group : answer.groups()) {
+    leads += group.role() == v1::GroupStatus::LEADER ? 1 : 0;
+    uint64_t commit = commits.at(group.group_id());
+    lag += commit - std::min(commit, group.applied_index());
+  }
   return {std::to_string(store),
           Escape(address),
-          StateName(group),
-          RoleName(group.role()),
-          std::to_string(group.term()),
-          std::to_string(group.commit_index()),
-          std::to_string(group.applied_index()),
-          std::to_string(commit - std::min(commit, group.applied_index())),
+          StateName(answer),
+          std::to_string(answer.groups_size()),
+          std::to_string(leads),
+          std::to_string(lag),
           HumanBytes(answer.data_bytes()),
           HumanBytes(answer.log_bytes()),
           DiskText(answer),
@@ -65,13 +58,16 @@ std::vector<std::string> Row(uint64_t store, const std::string& address,
 }  // namespace
 
 std::string StatusText(const v1::MembersResponse& members, const StoreAnswers& answers, bool json) {
-  uint64_t commit = 0;
+  Commits commits;
   for (const auto& [store, answer] : answers) {
-    if (answer.ok()) commit = std::max(commit, answer->groups(0).commit_index());
+    if (!answer.ok()) continue;
+    for (const v1::GroupStatus& group : answer->groups()) {
+      uint64_t& commit = commits[group.group_id()];
+      commit = std::max(commit, group.commit_index());
+    }
   }
-  std::vector<std::vector<std::string>> rows = {{"STORE", "ADDRESS", "STATE", "ROLE", "TERM",
-                                                 "COMMIT", "APPLIED", "LAG", "DATA", "LOG", "DISK",
-                                                 "UPTIME"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"STORE", "ADDRESS", "STATE", "GROUPS", "LEADS", "LAG", "DATA", "LOG", "DISK", "UPTIME"}};
   std::string objects;
   for (const auto& store : members.stores()) {
     const auto& answer = answers.at(store.store_id());
@@ -79,7 +75,7 @@ std::string StatusText(const v1::MembersResponse& members, const StoreAnswers& a
                     answer.ok() ? ToJson(*answer)
                                 : DownJson(store.store_id(), store.address(), answer.status()));
     if (answer.ok()) {
-      rows.push_back(Row(store.store_id(), store.address(), *answer, commit));
+      rows.push_back(Row(store.store_id(), store.address(), *answer, commits));
     } else {
       rows.push_back({std::to_string(store.store_id()), Escape(store.address()), "down"});
     }

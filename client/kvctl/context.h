@@ -53,6 +53,7 @@ inline constexpr int kNotVerified = 1;
 void AddKvCommands(CLI::App& app, Context& context, int* exit_code);
 void AddTransferCommands(CLI::App& app, Context& context, int* exit_code);
 void AddClusterCommands(CLI::App& app, Context& context, int* exit_code);
+void AddControllerCommands(CLI::App& app, Context& context, int* exit_code);
 void AddVerifyCommand(CLI::App& app, Context& context, int* exit_code);
 void AddShellCommand(CLI::App& app, Context& context, int* exit_code);
 

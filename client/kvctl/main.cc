@@ -62,6 +62,7 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   AddKvCommands(app, context, &exit_code);
   AddTransferCommands(app, context, &exit_code);
   AddClusterCommands(app, context, &exit_code);
+  AddControllerCommands(app, context, &exit_code);
   AddVerifyCommand(app, context, &exit_code);
   if (!in_shell) AddShellCommand(app, context, &exit_code);
   try {

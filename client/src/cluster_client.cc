@@ -2,6 +2,8 @@
 
 #include <grpcpp/create_channel.h>
 
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 #include "client/src/grpc_network.h"
 
@@ -11,9 +13,6 @@ namespace {
 std::unique_ptr<v1::Cluster::Stub> StubTo(const std::string& address) {
   return v1::Cluster::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
 }
-
-// Every store has a group, and tells of it.
-absl::Status NoGroupError() { return absl::InternalError("groups: the answer holds none"); }
 
 }  // namespace
 
@@ -42,7 +41,6 @@ absl::StatusOr<v1::StatusResponse> ClusterClient::StatusOf(const std::string& ad
   v1::StatusResponse response;
   absl::Status status = FromGrpc(StubTo(address)->Status(&context, v1::StatusRequest(), &response));
   if (!status.ok()) return status;
-  if (response.groups().empty()) return NoGroupError();
   return response;
 }
 
@@ -52,8 +50,32 @@ absl::StatusOr<v1::MembersResponse> ClusterClient::Members() {
     return stub->Members(context, v1::MembersRequest(), &response);
   });
   if (!status.ok()) return status;
-  if (response.groups().empty()) return NoGroupError();
   return response;
+}
+
+absl::StatusOr<v1::GroupStatus> ClusterClient::Group(uint64_t group) {
+  auto members = Members();
+  if (!members.ok()) return members.status();
+  std::optional<v1::GroupStatus> best;
+  absl::Status last = absl::NotFoundError(absl::StrCat("no store has a replica of group ", group));
+  for (const auto& store : members->stores()) {
+    auto status = StatusOf(store.address());
+    if (!status.ok()) {
+      last = status.status();
+      continue;
+    }
+    for (v1::GroupStatus& found : *status->mutable_groups()) {
+      bool first = !found.shards().empty() && found.shards(0).range().start().empty() &&
+                   found.shards(0).state() == v1::ShardDescriptor::SERVING;
+      if (group != 0 ? found.group_id() != group : !first) continue;
+      bool leads = found.role() == v1::GroupStatus::LEADER;
+      bool led = best && best->role() == v1::GroupStatus::LEADER;
+      if (!best || (leads && !led) || (leads == led && found.term() > best->term()))
+        best = std::move(found);
+    }
+  }
+  if (!best) return last;
+  return *std::move(best);
 }
 
 absl::StatusOr<v1::ChangeMembershipResponse> ClusterClient::Change(

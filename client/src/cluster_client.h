@@ -21,6 +21,9 @@ class ClusterClient {
   // Of the store at exactly this address.
   absl::StatusOr<v1::StatusResponse> StatusOf(const std::string& address);
   absl::StatusOr<v1::MembersResponse> Members();
+  // A group as its leader knows it, or, without one, whoever has a replica; 0: the one that has the
+  // first key.
+  absl::StatusOr<v1::GroupStatus> Group(uint64_t group = 0);
   absl::StatusOr<v1::ChangeMembershipResponse> Change(const v1::ChangeMembershipRequest& request);
   absl::StatusOr<v1::TransferLeadershipResponse> Transfer(
       const v1::TransferLeadershipRequest& request);

@@ -14,6 +14,7 @@ v1::RequestHeader* MutableHeader(RequestItem& item) {
   switch (item.request_case()) {
     case RequestItem::kGet: return item.mutable_get()->mutable_header();
     case RequestItem::kMultiGet: return item.mutable_multi_get()->mutable_header();
+    case RequestItem::kScan: return item.mutable_scan()->mutable_header();
     case RequestItem::kPut: return item.mutable_put()->mutable_header();
     case RequestItem::kAppend: return item.mutable_append()->mutable_header();
     case RequestItem::kDelete: return item.mutable_delete_()->mutable_header();
@@ -31,6 +32,7 @@ const v1::ResponseHeader& HeaderOf(const ResponseItem& item) {
   switch (item.response_case()) {
     case ResponseItem::kGet: return item.get().header();
     case ResponseItem::kMultiGet: return item.multi_get().header();
+    case ResponseItem::kScan: return item.scan().header();
     case ResponseItem::kDeleteRange: return item.delete_range().header();
     case ResponseItem::kBatch: return item.batch().header();
     default: return item.write().header();
@@ -42,17 +44,22 @@ bool Answers(const RequestItem& request, const ResponseItem& answer) {
   switch (request.request_case()) {
     case RequestItem::kGet: return answer.has_get();
     case RequestItem::kMultiGet: return answer.has_multi_get();
+    case RequestItem::kScan: return answer.has_scan();
     case RequestItem::kDeleteRange: return answer.has_delete_range();
     case RequestItem::kBatch: return answer.has_batch();
     default: return answer.has_write();
   }
 }
 
-bool IsRead(const RequestItem& item) { return item.has_get() || item.has_multi_get(); }
+bool IsRead(const RequestItem& item) {
+  return item.has_get() || item.has_multi_get() || item.has_scan();
+}
 
 // Whether the answer's token is as new as the call.
 bool IsLinearizable(const RequestItem& item) {
-  const v1::ReadOptions& read = item.has_get() ? item.get().read() : item.multi_get().read();
+  const v1::ReadOptions& read = item.has_get()    ? item.get().read()
+                                : item.has_scan() ? item.scan().read()
+                                                  : item.multi_get().read();
   return read.consistency() == v1::ReadOptions::LINEARIZABLE;
 }
 

@@ -4,14 +4,20 @@ _kvctl() {
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case $word in
       -*) ;;
-      get | put | append | delete | cas | incr | scan | import | export | status | member | verify | shell) [ -n "$command" ] || command=$word ;;
-      *) [ "$command" = member ] && [ -z "$sub" ] && sub=$word ;;
+      get | put | append | delete | cas | incr | scan | import | export | status | store | group | shard | config | op | setting | member | verify | shell) [ -n "$command" ] || command=$word ;;
+      *) [ -n "$command" ] && [ -z "$sub" ] && sub=$word ;;
     esac
   done
   local global="--connect --timeout-ms --output --hex --help --version"
   case $command in
-    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status member verify shell $global" -- "$current")) ;;
-    member) COMPREPLY=($(compgen -W "list add promote remove replace transfer" -- "$current")) ;;
+    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status store group shard config op setting member verify shell $global" -- "$current")) ;;
+    store) COMPREPLY=($(compgen -W "list drain undrain remove" -- "$current")) ;;
+    group) COMPREPLY=($(compgen -W "list" -- "$current")) ;;
+    shard) COMPREPLY=($(compgen -W "list move split merge" -- "$current")) ;;
+    config) COMPREPLY=($(compgen -W "show" -- "$current")) ;;
+    op) COMPREPLY=($(compgen -W "list show cancel" -- "$current")) ;;
+    setting) COMPREPLY=($(compgen -W "list set" -- "$current")) ;;
+    member) COMPREPLY=($(compgen -W "list add remove replace transfer" -- "$current")) ;;
     get) COMPREPLY=($(compgen -W "--stale --at --version" -- "$current")) ;;
     put) [[ $current == -* ]] && COMPREPLY=($(compgen -W "--file --ttl-ms --if-absent --if-version" -- "$current")) || COMPREPLY=($(compgen -f -- "$current")) ;;
     append) COMPREPLY=($(compgen -W "--file" -- "$current")) ;;

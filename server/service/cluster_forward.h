@@ -1,4 +1,4 @@
-// How the Cluster service passes a call on to the leader. Private to the service.
+// How the Cluster service passes a call on to a group's leader. Private to the service.
 #pragma once
 
 #include "proto/error.h"
@@ -7,11 +7,13 @@
 namespace kvd::service {
 
 template <class Request, class Response, class Call>
-bool ClusterService::Forwarded(Request* request, const Answer<Response>& answer, Call call) {
-  if (group_->leads()) return false;
-  std::string leader = dispatcher_->LeaderAddress();
-  if (leader.empty() || request->forwarded()) {
-    answer(NotLeaderError(group_->group(), host_->LeaderStore(group_->group()), leader), nullptr);
+bool ClusterService::Forwarded(GroupId group, Request* request, const Answer<Response>& answer,
+                               Call call) {
+  Route route = node_->router().To(group);
+  if (route.here != nullptr && route.here->leads()) return false;
+  bool elsewhere = route.leader && route.leader != node_->options().store && !route.address.empty();
+  if (!elsewhere || request->forwarded()) {
+    answer(NotLeaderError(group, route.leader, route.address), nullptr);
     return true;
   }
   struct State {
@@ -23,16 +25,21 @@ bool ClusterService::Forwarded(Request* request, const Answer<Response>& answer,
     std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader;
   };
   auto state = std::make_shared<State>();
-  state->stub = v1::Cluster::NewStub(network_->ChannelTo(leader));
+  state->stub = v1::Cluster::NewStub(network_->ChannelTo(route.address));
   state->request.Swap(request);
   state->request.set_forwarded(true);
   state->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
   forwarded_.insert(&state->context);
   state->reader = call(state->stub.get(), &state->context, state->request, loop_->queue());
-  state->reader->Finish(&state->response, &state->status, CqOnce::Make([this, state, answer](bool) {
-    forwarded_.erase(&state->context);
-    answer(client::FromGrpc(state->status), &state->response);
-  }));
+  state->reader->Finish(&state->response, &state->status,
+                        CqOnce::Make([this, state, answer, route](bool) {
+                          forwarded_.erase(&state->context);
+                          absl::Status status = client::FromGrpc(state->status);
+                          ErrorInfo info = InfoOf(status);
+                          if (info.kind == ErrorKind::kNotLeader)
+                            node_->router().Note("", false, route, info);
+                          answer(status, &state->response);
+                        }));
   return true;
 }
 

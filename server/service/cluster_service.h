@@ -8,9 +8,7 @@
 
 #include "client/src/grpc_network.h"
 #include "kvd/v1/cluster.grpc.pb.h"
-#include "server/service/admission.h"
-#include "server/service/dispatcher.h"
-#include "server/service/membership.h"
+#include "server/node/node.h"
 
 namespace kvd::service {
 
@@ -26,8 +24,8 @@ class ClusterService {
     std::function<void(v1::StatusResponse*)> fill_disk;
   };
 
-  ClusterService(CqLoop* loop, raft::Host* host, Dispatcher* dispatcher, Membership* membership,
-                 Admission* admission, client::GrpcNetwork* network, Options options);
+  ClusterService(CqLoop* loop, raft::Host* host, node::Node* node, client::GrpcNetwork* network,
+                 Options options);
 
   grpc::Service* service() { return &service_; }
   void Start(grpc::ServerCompletionQueue* queue);
@@ -35,9 +33,6 @@ class ClusterService {
   void Stop();
 
  private:
-  template <class Request, class Response>
-  using Handler = void (ClusterService::*)(Request*,
-                                           std::function<void(const absl::Status&, Response*)>);
   template <class Response>
   using Answer = std::function<void(const absl::Status&, Response*)>;
 
@@ -46,42 +41,45 @@ class ClusterService {
   void Health(v1::HealthRequest* request, const Answer<v1::HealthResponse>& answer);
   void Transfer(v1::TransferLeadershipRequest* request,
                 const Answer<v1::TransferLeadershipResponse>& answer);
+  void Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer);
+  // cluster_members.cc
   void Change(v1::ChangeMembershipRequest* request,
               const Answer<v1::ChangeMembershipResponse>& answer);
-  void Join(v1::JoinRequest* request, const Answer<v1::JoinResponse>& answer);
+  void AwaitOperation(OperationId id, GroupId group, MonotonicTime deadline,
+                      const Answer<v1::ChangeMembershipResponse>& answer);
   // cluster_verification.cc
   void StartVerification(v1::StartVerificationRequest* request,
                          const Answer<v1::StartVerificationResponse>& answer);
   void GetVerification(v1::GetVerificationRequest* request,
                        const Answer<v1::GetVerificationResponse>& answer);
 
-  void FillGroup(v1::GroupStatus* out) const;
-  void AwaitLeader(StoreId wanted, MonotonicTime deadline,
+  // The group that a request names, or the one that has the first key; 0: none is known.
+  GroupId GroupOf(uint64_t group_id) const;
+  void FillGroup(GroupId group, v1::GroupStatus* out) const;
+  void FillGroups(google::protobuf::RepeatedPtrField<v1::GroupStatus>* out) const;
+  void AwaitLeader(GroupId group, StoreId wanted, MonotonicTime deadline,
                    const Answer<v1::TransferLeadershipResponse>& answer);
-  void AddStore(StoreId store, ReplicaId replaced, bool promote,
-                std::function<void(absl::Status)> done);
-  // Whether the leader is elsewhere and was asked instead.
+  // Runs `then` after a while, unless the service stops before: then `stopped`.
+  void Later(std::function<void()> then, std::function<void()> stopped);
+  // Whether the group's leader is elsewhere and was asked instead.
   template <class Request, class Response, class Call>
-  bool Forwarded(Request* request, const Answer<Response>& answer, Call call);
+  bool Forwarded(GroupId group, Request* request, const Answer<Response>& answer, Call call);
 
   CqLoop* const loop_;
   raft::Host* const host_;
-  Dispatcher* const dispatcher_;
-  shard::DataGroup* const group_;
-  Membership* const membership_;
-  Admission* const admission_;
+  node::Node* const node_;
   client::GrpcNetwork* const network_;
   const Options options_;
   const MonotonicTime started_;
   v1::Cluster::AsyncService service_;
   grpc::ServerCompletionQueue* queue_ = nullptr;
   bool stopped_ = false;
-  struct Awaiting {
-    Answer<v1::TransferLeadershipResponse> answer;
+  struct Waiting {
+    std::function<void()> stopped;
     std::unique_ptr<Timer> timer;
   };
-  uint64_t next_await_ = 1;
-  std::map<uint64_t, Awaiting> awaiting_;
+  uint64_t next_waiting_ = 1;
+  std::map<uint64_t, Waiting> waiting_;
   std::set<grpc::ClientContext*> forwarded_;
 };
 

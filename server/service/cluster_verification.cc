@@ -1,13 +1,15 @@
 // Verifications: begun by one log entry, so that every replica hashes its state at the same index.
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "server/service/cluster_forward.h"
 
 namespace kvd::service {
 
 void ClusterService::StartVerification(v1::StartVerificationRequest* request,
                                        const Answer<v1::StartVerificationResponse>& answer) {
-  if (Forwarded(request, answer, [](auto* stub, auto* context, const auto& r, auto* queue) {
+  GroupId group = GroupOf(request->group_id());
+  if (Forwarded(group, request, answer, [](auto* stub, auto* context, const auto& r, auto* queue) {
         return stub->AsyncStartVerification(context, r, queue);
       })) {
     return;
@@ -16,24 +18,31 @@ void ClusterService::StartVerification(v1::StartVerificationRequest* request,
   command.kind = shard::CommandKind::kVerify;
   command.verification = loop_->random().Next() | 1;
   uint64_t id = command.verification;
-  group_->Submit(std::move(command),
-                 [this, id, answer](absl::StatusOr<shard::CommandResult> result) {
-                   if (!result.ok()) return answer(result.status(), nullptr);
-                   v1::StartVerificationResponse response;
-                   response.set_verification_id(id);
-                   response.set_index(result->index.value());
-                   FillGroup(response.mutable_group());
-                   answer(absl::OkStatus(), &response);
-                 });
+  node_->groups().Find(group)->group->Submit(
+      std::move(command), [this, id, group, answer](absl::StatusOr<shard::CommandResult> result) {
+        if (!result.ok()) return answer(result.status(), nullptr);
+        v1::StartVerificationResponse response;
+        response.set_verification_id(id);
+        response.set_index(result->index.value());
+        FillGroup(group, response.mutable_group());
+        answer(absl::OkStatus(), &response);
+      });
 }
 
 void ClusterService::GetVerification(v1::GetVerificationRequest* request,
                                      const Answer<v1::GetVerificationResponse>& answer) {
   using Response = v1::GetVerificationResponse;
   Response response;
-  Index applied = group_->meta().applied.index;
-  response.set_store_id(dispatcher_->identity().store.value());
-  response.set_replica_id(host_->core(group_->group()).id().value());
+  GroupId group = GroupOf(request->group_id());
+  const node::LocalGroup* local = node_->groups().Find(group);
+  if (local == nullptr) {
+    return answer(absl::NotFoundError(absl::StrCat("store ", node_->options().store.value(),
+                                                   " has no replica of group ", group.value())),
+                  nullptr);
+  }
+  Index applied = local->group->meta().applied.index;
+  response.set_store_id(node_->options().store.value());
+  response.set_replica_id(host_->core(group).id().value());
   response.set_applied_index(applied.value());
   const shard::Verification* found = options_.verifier->Find(request->verification_id());
   if (found == nullptr) {

@@ -1,12 +1,16 @@
 // Executes requests in the form in which the pipeline carries them: on the group here that serves
-// the key, or, once, at the store that leads it. The one way in for unary calls, pipelines, and the
-// simulator. Lives on the store's loop.
+// the key, or at the store that leads the one that does. A request that was certainly not executed
+// because it came to the wrong place goes on to where it was sent; nothing else is tried twice. The
+// one way in for unary calls, pipelines, and the simulator. Lives on the store's loop.
 #pragma once
 
+#include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "raft/host.h"
+#include "server/service/router.h"
 #include "server/service/translate.h"
 
 namespace kvd::service {
@@ -29,47 +33,90 @@ struct Identity {
   std::string address;
 };
 
-// Rows of a scan, a page at a time.
-struct ScanPage {
-  v1::ScanResponse response;
-  std::string resume_key;  // where the next page begins (reverse: its exclusive end)
+struct DispatcherOptions {
+  // Requests for a shard that is just arriving wait for it so long, and so many of them.
+  Duration hold_max = milliseconds(2000);
+  size_t held_max = 8192;
+  size_t held_bytes_max = 64 << 20;
 };
 
 class Dispatcher {
  public:
   // All given outlive the dispatcher. `forwarder` may be null: then nothing is forwarded.
-  Dispatcher(raft::Host* host, shard::DataGroup* group, Forwarder* forwarder, Identity identity)
-      : host_(host), group_(group), forwarder_(forwarder), identity_(std::move(identity)) {}
+  Dispatcher(Loop* loop, raft::Host* host, Router* router, Forwarder* forwarder, Identity identity,
+             const DispatcherOptions& options = {})
+      : loop_(loop),
+        host_(host),
+        router_(router),
+        forwarder_(forwarder),
+        identity_(std::move(identity)),
+        options_(options) {}
+  // Requests that are held are refused.
+  ~Dispatcher();
 
   // Calls back exactly once, perhaps at once.
   void Execute(RequestItem item, ItemCallback done);
 
-  // Where a scan may look; as DataGroup::PrepareRead, after checking the request.
-  void PrepareScan(const v1::ScanRequest& request, shard::ReadPointCallback done);
-  // One page of at most page_bytes at `point`, of what is left of the request's range.
-  absl::StatusOr<ScanPage> ReadPage(const v1::ScanRequest& request, const shard::ReadPoint& point,
-                                    uint64_t rows_so_far);
+  // The shards of a group here have changed: what was held may go on.
+  void OnShardsChanged();
 
-  // The address of the store that leads; empty if unknown.
-  std::string LeaderAddress() const;
-  void FillHeader(v1::ResponseHeader* header, Timestamp token) const;
   const Identity& identity() const { return identity_; }
-  shard::DataGroup* group() const { return group_; }
+  Router* router() const { return router_; }
+  uint64_t held() const { return held_.size(); }
 
  private:
-  absl::Status CheckHeader(const v1::RequestHeader& header) const;
-  void ExecuteWrite(RequestItem item, ItemCallback done);
-  void ExecuteRead(RequestItem item, bool read_index, ItemCallback done);
-  absl::Status ReadGet(const RequestItem& item, Timestamp at, ResponseItem* out) const;
-  absl::Status ReadMultiGet(const RequestItem& item, Timestamp at, ResponseItem* out) const;
-  void Refuse(const RequestItem& item, const absl::Status& status, const ItemCallback& done) const;
-  bool CanForward(const RequestItem& item) const;
-  void Forward(RequestItem item, ItemCallback done);
+  struct Request {
+    RequestItem item;
+    ItemCallback done;
+    std::string key;  // that it goes by; with `reverse` the end of its range
+    bool reverse = false;
+    int hops = 0;  // places that it may still go on to
+  };
+  using RequestPtr = std::shared_ptr<Request>;
+  struct Held {
+    RequestPtr request;
+    size_t bytes = 0;
+    std::unique_ptr<Timer> timer;
+    uint64_t id = 0;
+  };
 
+  absl::Status Check(const RequestItem& item) const;
+  void Dispatch(const RequestPtr& request);
+  void ExecuteWrite(const RequestPtr& request, const Route& route);
+  bool CanForward(const Request& request, const Route& route) const;
+  void Forward(const RequestPtr& request, const Route& route);
+  void Hold(const RequestPtr& request);
+  // The group here does not serve `key`: waits, goes on elsewhere, or refuses.
+  void NotServed(const RequestPtr& request, const Route& route, std::string_view key);
+  void Refuse(const RequestItem& item, const Route& route, const absl::Status& status,
+              const ItemCallback& done) const;
+  void FillHeader(v1::ResponseHeader* header, const Route& route, Timestamp token) const;
+  Route RouteOf(const Request& request);
+
+  // dispatcher_read.cc
+  void ExecuteRead(const RequestPtr& request, const Route& route, bool read_index);
+  void Read(const RequestPtr& request, const Route& route,
+            const absl::StatusOr<shard::ReadPoint>& point);
+  absl::Status ReadGet(const RequestItem& item, const Route& route, Timestamp at,
+                       ResponseItem* out) const;
+  absl::Status ReadMultiGet(const RequestItem& item, const Route& route, Timestamp at,
+                            ResponseItem* out) const;
+  absl::Status ReadScan(const RequestItem& item, const Route& route, Timestamp at,
+                        ResponseItem* out) const;
+  // Keys of a multi-get that several groups own.
+  class MultiGetGathering;
+  bool Gather(const RequestPtr& request, const Route& route);
+
+  Loop* const loop_;
   raft::Host* const host_;
-  shard::DataGroup* const group_;
+  Router* const router_;
   Forwarder* const forwarder_;
   const Identity identity_;
+  const DispatcherOptions options_;
+  std::deque<Held> held_;
+  size_t held_bytes_ = 0;
+  uint64_t next_held_ = 1;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace kvd::service

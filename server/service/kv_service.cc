@@ -21,6 +21,7 @@ namespace {
 OperationKind KindOf(const RequestItem& item) {
   switch (item.request_case()) {
     case RequestItem::kMultiGet: return OperationKind::kMultiGet;
+    case RequestItem::kScan: return OperationKind::kScan;
     case RequestItem::kPut: return OperationKind::kPut;
     case RequestItem::kAppend: return OperationKind::kAppend;
     case RequestItem::kDelete: return OperationKind::kDelete;

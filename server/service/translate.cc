@@ -149,6 +149,7 @@ const v1::RequestHeader* HeaderOf(const RequestItem& item) {
   switch (item.request_case()) {
     case RequestItem::kGet: return &item.get().header();
     case RequestItem::kMultiGet: return &item.multi_get().header();
+    case RequestItem::kScan: return &item.scan().header();
     case RequestItem::kPut: return &item.put().header();
     case RequestItem::kAppend: return &item.append().header();
     case RequestItem::kDelete: return &item.delete_().header();
@@ -165,6 +166,7 @@ v1::RequestHeader* MutableHeaderOf(RequestItem* item) {
   switch (item->request_case()) {
     case RequestItem::kGet: return item->mutable_get()->mutable_header();
     case RequestItem::kMultiGet: return item->mutable_multi_get()->mutable_header();
+    case RequestItem::kScan: return item->mutable_scan()->mutable_header();
     case RequestItem::kPut: return item->mutable_put()->mutable_header();
     case RequestItem::kAppend: return item->mutable_append()->mutable_header();
     case RequestItem::kDelete: return item->mutable_delete_()->mutable_header();
@@ -181,6 +183,7 @@ v1::ResponseHeader* MutableHeaderOf(ResponseItem* item) {
   switch (item->response_case()) {
     case ResponseItem::kGet: return item->mutable_get()->mutable_header();
     case ResponseItem::kMultiGet: return item->mutable_multi_get()->mutable_header();
+    case ResponseItem::kScan: return item->mutable_scan()->mutable_header();
     case ResponseItem::kWrite: return item->mutable_write()->mutable_header();
     case ResponseItem::kDeleteRange: return item->mutable_delete_range()->mutable_header();
     case ResponseItem::kBatch: return item->mutable_batch()->mutable_header();
@@ -191,7 +194,7 @@ v1::ResponseHeader* MutableHeaderOf(ResponseItem* item) {
 }
 
 bool IsRead(const RequestItem& item) {
-  return item.request_case() == RequestItem::kGet || item.request_case() == RequestItem::kMultiGet;
+  return item.has_get() || item.has_multi_get() || item.has_scan();
 }
 
 absl::StatusOr<Command> ToCommand(RequestItem* item) {

@@ -112,16 +112,7 @@ bool DecodeFields(Reader& r, Command* c) {
     case CommandKind::kVerify: c->verification = r.Fixed64(); return true;
     case CommandKind::kMachine: c->payload = r.Raw(r.rest().size()); return true;
     case CommandKind::kShard: return DecodeStep(r, &c->step);
-    case CommandKind::kBootstrap:
-      c->cluster = ClusterId(r.Fixed64());
-      c->replica = r.Id<ReplicaId>();
-      [[fallthrough]];
-    case CommandKind::kStoreAddress:
-    case CommandKind::kJoin:
-      c->store = r.Id<StoreId>();
-      c->address = r.Bytes();
-      c->nonce = r.Fixed64();
-      return true;
+    case CommandKind::kFence: c->operation = r.Id<OperationId>(); return true;
   }
   return false;
 }
@@ -162,8 +153,8 @@ absl::Status CheckOperations(std::string_view field, const std::vector<Operation
 size_t EncodedBytes(const Command& c) {
   constexpr size_t kHead = 64;
   constexpr size_t kEach = 24;  // lengths, numbers, the type
-  size_t bytes = kHead + c.range.start.size() + c.range.end.size() + c.address.size() +
-                 c.payload.size() + c.step.rows.size();
+  size_t bytes =
+      kHead + c.range.start.size() + c.range.end.size() + c.payload.size() + c.step.rows.size();
   for (const Condition& condition : c.conditions) {
     bytes += kEach + condition.key.size() + condition.value.size();
   }
@@ -208,16 +199,7 @@ std::string Encode(const Command& c) {
     case CommandKind::kVerify: w.Fixed64(c.verification); break;
     case CommandKind::kMachine: w.Raw(c.payload); break;
     case CommandKind::kShard: EncodeStep(w, c.step); break;
-    case CommandKind::kBootstrap:
-      w.Fixed64(c.cluster.value());
-      w.Varint(c.replica);
-      [[fallthrough]];
-    case CommandKind::kStoreAddress:
-    case CommandKind::kJoin:
-      w.Varint(c.store);
-      w.Bytes(c.address);
-      w.Fixed64(c.nonce);
-      break;
+    case CommandKind::kFence: w.Varint(c.operation); break;
   }
   return out;
 }

@@ -5,6 +5,7 @@
 //   fields of kVerify = the verification's id (8 B big-endian)
 //   fields of kMachine = what the machine is told, to the end
 //   fields of kShard = shard_codec.h
+//   fields of kFence = operation (varint)
 #pragma once
 
 #include <cstdint>
@@ -28,12 +29,10 @@ enum class CommandKind : uint8_t {
   kDeleteRange = 2,
   kClockAdvance = 3,  // nothing but a timestamp
   kSafePoint = 4,     // raises the safe point
-  kBootstrap = 5,     // the first entry of a new cluster
-  kJoin = 6,          // allots a store id and a replica id
-  kStoreAddress = 7,  // a store can be reached elsewhere now
-  kVerify = 8,        // each replica hashes what it holds at this entry's index; changes nothing
-  kMachine = 9,       // for the group's record machine, if it has one
-  kShard = 10,        // a step of the controller's on one of the group's shards
+  kVerify = 5,        // each replica hashes what it holds at this entry's index; changes nothing
+  kMachine = 6,       // for the group's record machine, if it has one
+  kShard = 7,         // a step of the controller's on one of the group's shards
+  kFence = 8,         // changes of members by this operation, or an earlier one, are over
 };
 
 struct Condition {
@@ -73,17 +72,13 @@ struct Command {
 
   Timestamp safe_point;  // kSafePoint
 
-  ClusterId cluster;    // kBootstrap
-  StoreId store;        // kBootstrap, kStoreAddress
-  ReplicaId replica;    // kBootstrap
-  std::string address;  // kBootstrap, kJoin, kStoreAddress
-  uint64_t nonce = 0;   // kBootstrap, kJoin: the joining store's own random number
-
   uint64_t verification = 0;  // kVerify: tells it from others; random, not 0
 
   std::string payload;  // kMachine
 
   ShardStep step;  // kShard
+
+  OperationId operation;  // kFence
 
   // The first key named: holds the outcome that later attempts find. Requires: a write.
   const std::string& PrimaryKey() const;
@@ -121,9 +116,6 @@ struct CommandResult {
   uint64_t deleted = 0;  // kDeleteRange
   bool more = false;
   std::string resume_key;
-
-  StoreId store;  // kJoin
-  ReplicaId replica;
 
   std::string answer;  // kMachine; kShard: StepAnswer
 };

@@ -1,5 +1,7 @@
 #include "server/shard/data_group.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
 #include "proto/error.h"
@@ -261,6 +263,11 @@ absl::Status DataGroup::ApplyOne(const raft::ApplyItem& item,
   return absl::OkStatus();
 }
 
+void DataGroup::ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch) {
+  KVD_CHECK(raft::Configuration::Decode(entry.data, &meta_.applied.configuration));
+  meta_.StoreConfiguration(batch, group_);
+}
+
 absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timestamp timestamp,
                                                  storage::WriteBatch& batch) {
   CommandResult result;
@@ -270,12 +277,13 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
     case CommandKind::kClockAdvance: break;
     case CommandKind::kSafePoint: RaiseSafePoint(command.safe_point, timestamp, batch); break;
     case CommandKind::kVerify: BeginVerification(command.verification, timestamp); break;
-    case CommandKind::kBootstrap:
-    case CommandKind::kJoin:
-    case CommandKind::kStoreAddress: ExecuteMembers(command, &result, batch); break;
     case CommandKind::kMachine: ExecuteMachine(command, timestamp, &result, batch); break;
     case CommandKind::kShard:
       result.status = ExecuteShard(command.step, timestamp, &result, batch);
+      break;
+    case CommandKind::kFence:
+      meta_.fence = std::max(meta_.fence, command.operation);
+      meta_.StoreFence(batch, group_);
       break;
   }
   return result;

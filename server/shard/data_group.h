@@ -85,6 +85,25 @@ class DataGroup : public raft::StateMachine {
   absl::StatusOr<std::optional<storage::StoredVersion>> Get(std::string_view user_key,
                                                             Timestamp at);
 
+  // A part of the history of a shard that moves away: versions above `after` up to `upto`, 0 for
+  // the group's clock here, from `key` on, about `bytes_max` of them. UNAVAILABLE if this replica
+  // is not as far as that, or does not know of the move; OUT_OF_RANGE if `after` is older than the
+  // history kept.
+  struct ExportRequest {
+    ShardId shard;
+    OperationId operation;
+    Timestamp after;
+    Timestamp upto;
+    std::string key;
+    size_t bytes_max = 0;
+  };
+  struct ExportedRows {
+    Timestamp upto;
+    std::string rows;      // shard_codec.h
+    std::string next_key;  // empty: nothing is left
+  };
+  absl::StatusOr<ExportedRows> Export(const ExportRequest& request) const;
+
   // What to answer when a read here failed: damage is reported, and if the state will be rebuilt
   // the caller is to try again, UNAVAILABLE.
   absl::Status Unreadable(const absl::Status& status) const;
@@ -122,6 +141,8 @@ class DataGroup : public raft::StateMachine {
   // Before a state with values that match no checksum is taken in from another replica: what this
   // one had may have them right. If it fails, the state is not taken in.
   std::function<absl::Status()> on_damaged_snapshot;
+  // A step has changed the group's shards. Called while it is applied.
+  std::function<void()> on_shards_changed;
   // Told of every applied command: for checkers and metrics.
   std::function<void(const raft::Entry&, const CommandResult&)> on_applied;
 
@@ -142,7 +163,6 @@ class DataGroup : public raft::StateMachine {
   void ApplyConfiguration(const raft::Entry& entry, storage::WriteBatch& batch);
   absl::StatusOr<CommandResult> Execute(const Command& command, Timestamp timestamp,
                                         storage::WriteBatch& batch);
-  void ExecuteMembers(const Command& command, CommandResult* result, storage::WriteBatch& batch);
   void ExecuteClock(storage::WriteBatch& batch);
   void RaiseSafePoint(Timestamp to, Timestamp now, storage::WriteBatch& batch);
   void ExecuteMachine(const Command& command, Timestamp timestamp, CommandResult* result,
@@ -152,7 +172,6 @@ class DataGroup : public raft::StateMachine {
                             storage::WriteBatch& batch);
   absl::Status CheckRows(const ShardStep& step) const;
   void TakeRows(const ShardStep& step, storage::WriteBatch& batch);
-  void InstallFirstShard(storage::WriteBatch& batch);
   void BeginVerification(uint64_t id, Timestamp timestamp);
   uint64_t PhysicalMillis();
   Timestamp AheadMax(uint64_t physical_millis) const;

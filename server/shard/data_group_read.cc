@@ -26,6 +26,8 @@ void DataGroup::PrepareRead(const ReadSpec& spec, ReadPointCallback callback) {
 }
 
 void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback) {
+  // Timestamps rise with the log: what this replica has up to its clock is all there will ever be.
+  if (at <= meta_.clock && at >= meta_.safe_point) return callback(ReadPoint{at, std::nullopt});
   if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
   if (at < meta_.safe_point) {
     return callback(absl::OutOfRangeError(

@@ -58,19 +58,53 @@ absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
     RaiseSafePoint(step.safe_point, timestamp, batch);
   }
   result->answer = Encode(StepAnswer{effect->outcome, effect->shard, meta_.safe_point});
+  if (on_shards_changed && !effect->changed.empty() && !effect->takes_rows) on_shards_changed();
   return absl::OkStatus();
 }
 
-// As the controller will, in a group that it has made.
-void DataGroup::InstallFirstShard(storage::WriteBatch& batch) {
-  ShardStep step;
-  step.kind = StepKind::kInstall;
-  step.operation = OperationId(1);
-  step.shard = ShardId(1);
-  step.epoch = Epoch(1);
-  auto effect = meta_.shards.Apply(step, meta_.clock + 1);
-  KVD_CHECK(effect.ok());
-  meta_.StoreShards(*effect, batch, group_);
+// Any replica will do: what it has up to its clock is what all have, as timestamps rise with the
+// log, and what is newer than the shard's pin is kept on all.
+absl::StatusOr<DataGroup::ExportedRows> DataGroup::Export(const ExportRequest& request) const {
+  const ShardDescriptor* shard = meta_.shards.Find(request.shard);
+  bool moves = shard != nullptr && shard->operation == request.operation &&
+               shard->state != ShardState::kImporting;
+  if (halted_ || damaged() || unwritten_ || !moves || request.upto > meta_.clock) {
+    return absl::UnavailableError(absl::StrCat(
+        "this replica of group ", group_.value(), " does not know of the move of shard ",
+        request.shard.value(), " yet, or of all that is asked for"));
+  }
+  if (request.after && request.after < meta_.safe_point) {
+    return absl::OutOfRangeError(absl::StrCat("the history of group ", group_.value(),
+                                              " begins at ", meta_.safe_point.value(), ", not at ",
+                                              request.after.value()));
+  }
+  constexpr uint64_t kLookedAtMax = 20'000;  // the loop must get its turn
+  ExportedRows out;
+  out.upto = request.upto ? request.upto : meta_.clock;
+  KeyRange range = shard->range;
+  range.start = std::max(range.start, request.key);
+  uint64_t looked_at = 0;
+  std::string last;
+  bool first = true;
+  absl::Status scanned = reader().DeltaScan(
+      range, Timestamp(), kTimestampMax,
+      [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
+        bool other = first || key != last;
+        // All versions of a key together: one that was dropped and one that hides it never part.
+        if (other && !first &&
+            (out.rows.size() >= request.bytes_max || looked_at >= kLookedAtMax)) {
+          out.next_key = key;
+          return false;
+        }
+        if (other) last = key;
+        first = false;
+        ++looked_at;
+        if (timestamp <= request.after || timestamp > out.upto) return true;
+        AppendRow(&out.rows, {key, timestamp, storage::Encode(version)});
+        return true;
+      });
+  if (!scanned.ok()) return Unreadable(scanned);
+  return out;
 }
 
 }  // namespace kvd::shard

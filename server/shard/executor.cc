@@ -79,10 +79,8 @@ absl::Status Executor::CheckOwner(const Command& command) const {
   for (const Condition& c : command.conditions) status.Update(check(c.key));
   for (const Operation& op : command.operations) status.Update(check(op.key));
   for (const Operation& op : command.otherwise) status.Update(check(op.key));
-  if (command.kind == CommandKind::kDeleteRange && !meta_->shards.ServesRange(command.range)) {
-    status.Update(
-        ShardMovedError(absl::StrCat("group ", group_.value(), " does not serve the whole range")));
-  }
+  // As much of a range as is served from its start on: the rest is for the caller to go on with.
+  if (command.kind == CommandKind::kDeleteRange) status.Update(check(command.range.start));
   return status;
 }
 
@@ -293,7 +291,7 @@ absl::StatusOr<CommandResult> Executor::DeleteRange(const Command& command, Time
   std::vector<Planned> planned;
   size_t limit = command.limit == 0 ? kDeleteRangeKeysDefault : command.limit;
   storage::ScanOptions scan;
-  scan.range = command.range;
+  scan.range = meta_->shards.ServedStart(command.range);
   scan.at = timestamp;
   scan.dead_max = kDeleteRangeDeadKeysMax;
   scan.safe_point = meta_->safe_point;
@@ -314,6 +312,10 @@ absl::StatusOr<CommandResult> Executor::DeleteRange(const Command& command, Time
   if (scanned->has_value()) {
     outcome.more = true;
     outcome.resume_key = **scanned;
+  }
+  if (!outcome.more && scan.range != command.range) {
+    outcome.more = true;
+    outcome.resume_key = scan.range.end;
   }
   outcome.deleted = result.deleted = planned.size();
   result.more = outcome.more;

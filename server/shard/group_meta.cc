@@ -19,21 +19,6 @@ bool DecodeApplied(Reader& r, GroupMeta* meta) {
   meta->applied.term = Term(r.Fixed64());
   meta->clock = Timestamp(r.Fixed64());
   meta->replica = ReplicaId(r.Fixed64());
-  meta->cluster = ClusterId(r.Fixed64());
-  return r.Done();
-}
-
-bool DecodeStores(Reader& r, GroupMeta* meta) {
-  meta->next_store = r.Id<StoreId>();
-  meta->next_replica = r.Id<ReplicaId>();
-  for (uint64_t n = r.Count(); n > 0; --n) {
-    auto id = r.Id<StoreId>();
-    StoreRecord& record = meta->stores[id];
-    record.address = r.Bytes();
-    record.nonce = r.Fixed64();
-    record.replica = r.Id<ReplicaId>();
-    record.removed = r.Byte() != 0;
-  }
   return r.Done();
 }
 
@@ -61,7 +46,11 @@ constexpr Record kRecords[] = {
        meta->shards.RestoreClosedBelow(r.Id<OperationId>());
        return r.Done();
      }},
-    {"stores", DecodeStores},
+    {"fence",
+     [](Reader& r, GroupMeta* meta) {
+       meta->fence = r.Id<OperationId>();
+       return r.Done();
+     }},
 };
 
 std::string ShardRecordKey(GroupId group, char kind, ShardId id) {
@@ -146,7 +135,6 @@ std::string GroupMeta::EncodeApplied() const {
   w.Fixed64(applied.term.value());
   w.Fixed64(clock.value());
   w.Fixed64(replica.value());
-  w.Fixed64(cluster.value());
   return out;
 }
 
@@ -182,20 +170,10 @@ void GroupMeta::StoreShards(const StepEffect& effect, storage::WriteBatch& batch
   batch.Put(MetaKey(group, "closed"), closed);
 }
 
-void GroupMeta::StoreStores(storage::WriteBatch& batch, GroupId group) const {
+void GroupMeta::StoreFence(storage::WriteBatch& batch, GroupId group) const {
   std::string out;
-  Writer w(&out);
-  w.Varint(next_store);
-  w.Varint(next_replica);
-  w.Varint(stores.size());
-  for (const auto& [id, record] : stores) {
-    w.Varint(id);
-    w.Bytes(record.address);
-    w.Fixed64(record.nonce);
-    w.Varint(record.replica);
-    w.Byte(record.removed);
-  }
-  batch.Put(MetaKey(group, "stores"), out);
+  Writer(&out).Varint(fence);
+  batch.Put(MetaKey(group, "fence"), out);
 }
 
 absl::StatusOr<Index> DecodeAppliedIndex(const std::optional<std::string>& bytes) {

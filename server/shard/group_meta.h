@@ -1,14 +1,14 @@
-// A data group's replicated state beside its keys: position, clock, safe point, members, shards,
-// stores. Kept in memory and in the group's meta space, written in the same batch as what changed
+// A data group's replicated state beside its keys: position, clock, safe point, members, shards.
+// Kept in memory and in the group's meta space, written in the same batch as what changed
 // it. Pure but for the engine it is given.
 //
-//   meta "applied"     index, term, last timestamp, replica id, cluster id
+//   meta "applied"     index, term, last timestamp, replica id
 //   meta "config"      the Raft configuration applied last
 //   meta "safe"        safe point
 //   meta "d" shard     descriptor (shard: 8 B big-endian)
 //   meta "f" shard     the last operation that is finished on the shard
 //   meta "closed"      below which operations are over
-//   meta "stores"      store registry, next ids
+//   meta "fence"       up to which operation changes of members are over
 //   meta "x" expiry    (8 B big-endian) one per expiry ahead: when the clock has to move
 #pragma once
 
@@ -25,23 +25,13 @@
 
 namespace kvd::shard {
 
-struct StoreRecord {
-  std::string address;
-  uint64_t nonce = 0;    // of the store's own making: a join asked again gives the same ids
-  ReplicaId replica;     // allotted to it; a store that comes back empty has another nonce
-  bool removed = false;  // its replica has left: never a member again under this id
-};
-
 struct GroupMeta {
   ReplicaId replica;
-  ClusterId cluster;
   raft::SnapshotMeta applied;
   Timestamp clock;  // timestamp of the last applied entry
   Timestamp safe_point;
   ShardTable shards;
-  std::map<StoreId, StoreRecord> stores;
-  StoreId next_store{1};
-  ReplicaId next_replica{1};
+  OperationId fence;  // changes of members by operations up to it are refused
 
   static absl::StatusOr<GroupMeta> Load(const storage::View& view, GroupId group);
   // Takes over what one record says, by its name in the meta space. DATA_LOSS if it is malformed.
@@ -53,7 +43,7 @@ struct GroupMeta {
   void StoreSafePoint(storage::WriteBatch& batch, GroupId group) const;
   // What a step has changed of the shards' records.
   void StoreShards(const StepEffect& effect, storage::WriteBatch& batch, GroupId group) const;
-  void StoreStores(storage::WriteBatch& batch, GroupId group) const;
+  void StoreFence(storage::WriteBatch& batch, GroupId group) const;
 
   // Replaces the position and identity in the encoded "applied" record of a snapshot's content.
   std::string EncodeApplied() const;

@@ -17,25 +17,57 @@ ShardDescriptor* ShardTable::FindMutable(ShardId id) {
   return const_cast<ShardDescriptor*>(Find(id));
 }
 
-const ShardDescriptor* ShardTable::Serving(std::string_view key) const {
+const ShardDescriptor* ShardTable::At(std::string_view key) const {
   auto it = shards_.upper_bound(key);
   if (it == shards_.begin()) return nullptr;
   const ShardDescriptor& shard = std::prev(it)->second;
-  return shard.state == ShardState::kServing && shard.range.Contains(key) ? &shard : nullptr;
+  return shard.range.Contains(key) ? &shard : nullptr;
+}
+
+const ShardDescriptor* ShardTable::Before(std::string_view end) const {
+  auto it = end.empty() ? shards_.end() : shards_.lower_bound(end);
+  if (it == shards_.begin()) return nullptr;
+  const ShardDescriptor& shard = std::prev(it)->second;
+  bool reaches = shard.range.end.empty() || (!end.empty() && shard.range.end >= end);
+  return reaches ? &shard : nullptr;
+}
+
+const ShardDescriptor* ShardTable::Serving(std::string_view key) const {
+  const ShardDescriptor* shard = At(key);
+  return shard != nullptr && shard->state == ShardState::kServing ? shard : nullptr;
 }
 
 bool ShardTable::ServesRange(const KeyRange& range) const {
-  auto it = shards_.upper_bound(range.start);
-  if (it == shards_.begin()) return false;
-  std::string from = range.start;
-  for (--it; it != shards_.end(); ++it) {
-    const ShardDescriptor& shard = it->second;
-    if (shard.state != ShardState::kServing || !shard.range.Contains(from)) return false;
+  return !range.Empty() && ServedStart(range) == range;
+}
+
+KeyRange ShardTable::ServedStart(const KeyRange& range) const {
+  constexpr std::string_view kNothing("\0", 1);
+  KeyRange served{range.start, range.start};
+  for (auto it = shards_.upper_bound(range.start); it != shards_.begin();) {
+    const ShardDescriptor& shard = std::prev(it)->second;
+    if (shard.state != ShardState::kServing || !shard.range.Contains(served.end)) break;
     if (shard.range.end.empty() || (!range.end.empty() && range.end <= shard.range.end))
-      return true;
-    from = shard.range.end;
+      return range;
+    served.end = shard.range.end;
+    if (it == shards_.end()) break;
+    ++it;
   }
-  return false;
+  // A range without an end has all keys.
+  if (served.end.empty()) return {std::string(kNothing), std::string(kNothing)};
+  return served;
+}
+
+KeyRange ShardTable::ServedEnd(const KeyRange& range) const {
+  constexpr std::string_view kNothing("\0", 1);
+  std::optional<std::string> from;
+  while (!from || (*from > range.start && !from->empty())) {
+    const ShardDescriptor* shard = Before(from ? *from : range.end);
+    if (shard == nullptr || shard->state != ShardState::kServing) break;
+    from = shard->range.start;
+  }
+  if (!from) return {std::string(kNothing), std::string(kNothing)};
+  return {std::max(*from, range.start), range.end};
 }
 
 Timestamp ShardTable::pin() const {

@@ -53,8 +53,16 @@ class ShardTable {
   const ShardDescriptor* Find(ShardId id) const;
   // The shard that holds the key and serves it; null if none does here.
   const ShardDescriptor* Serving(std::string_view key) const;
+  // The shard that holds the key, whatever becomes of it; null if none does here.
+  const ShardDescriptor* At(std::string_view key) const;
+  // The one that holds the last keys below `end`, empty: of all.
+  const ShardDescriptor* Before(std::string_view end) const;
   // Whether serving shards hold the whole range.
   bool ServesRange(const KeyRange& range) const;
+  // The part of the range, from its start on, that serving shards hold without a gap, or from its
+  // end backwards. Empty (KeyRange::Empty) if they do not hold its start, or its last keys.
+  KeyRange ServedStart(const KeyRange& range) const;
+  KeyRange ServedEnd(const KeyRange& range) const;
   // The history above must be kept: shards are being copied. kTimestampMax: none is.
   Timestamp pin() const;
 

@@ -32,8 +32,8 @@ stop_kvd() { # [signal]; all that run, and waits for their end
   kvd_pids=()
 }
 three_voters() {
-  [ "$("$bin/kvctl" --connect "127.0.0.1:$(kvd_port 1),127.0.0.1:$(kvd_port 2)" status |
-    grep -cE ' up +(leader|follower) ')" = 3 ]
+  [ "$("$bin/kvctl" --connect "127.0.0.1:$(kvd_port 1),127.0.0.1:$(kvd_port 2)" member list |
+    awk '$4 == "yes"' | wc -l)" = 3 ]
 }
 start_three_kvd() { # anew, or with the data of before
   mkdir -p "$data"
@@ -50,7 +50,7 @@ kvd_metric() { # store, name
 kvd_leader() { # waits for one: there may be an election
   local i end=$((SECONDS + 30))
   while [ $SECONDS -lt $end ]; do
-    for i in "${!kvd_pids[@]}"; do [ "$(kvd_metric "$i" kvd_raft_is_leader)" = 1 ] && { echo "$i"; return; }; done
+    for i in "${!kvd_pids[@]}"; do [ "$(kvd_metric "$i" 'kvd_raft_is_leader{group="2"}')" = 1 ] && { echo "$i"; return; }; done
     sleep 0.2
   done
   echo "$0: the stores have no leader" >&2

@@ -144,13 +144,13 @@ restart_once() { # keys in the data, MiB of log behind the last flush
   stop_kvd
   data=$top/restart-$1
   mkdir -p "$data"
-  kvd_flags=(--voters 1 --log-keep-mb 1)
+  kvd_flags=(--log-keep-mb 1)
   start_kvd 1
   await 60 answers_or_empty
   load_to "$1"
   # Stopping flushes; then nothing is flushed until so much is in the log.
   stop_kvd
-  kvd_flags=(--voters 1 --log-keep-mb 1 --write-buffer-mb 1024)
+  kvd_flags=(--log-keep-mb 1 --write-buffer-mb 1024)
   start_kvd 1
   await 60 answers
   local n=$(($2 * 1048576 / 330))

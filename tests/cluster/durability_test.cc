@@ -92,7 +92,7 @@ bool InstalledASnapshot(const MiniCluster& cluster, int n) {
 
 bool LogStartsBehind(const MiniCluster& cluster, int n, double index) {
   return MiniCluster::Await(
-      [&] { return cluster.Metric(n, "kvd_raft_log_start_index{group=\"1\"}") > index; });
+      [&] { return cluster.Metric(n, "kvd_raft_log_start_index{group=\"2\"}") > index; });
 }
 
 TEST(Durability, ALaggardCatchesUpBySnapshot) {

@@ -104,7 +104,7 @@ TEST_F(FailingDiskTest, AStateThatCannotBeReadIsRebuilt) {
   ASSERT_TRUE(MiniCluster::Await(
       [&] {
         return cluster_.Metric(victim, "kvd_state_rebuilds_total") >= 1 &&
-               cluster_.Metric(victim, "kvd_state_missing{group=\"1\"}") == 0;
+               cluster_.Metric(victim, "kvd_state_missing{group=\"2\"}") == 0;
       },
       60))
       << cluster_.Log(victim);

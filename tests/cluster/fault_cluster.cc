@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tests/cluster/mini_cluster.h"
 #include "tests/cluster/process.h"
 
 namespace kvd {
@@ -49,20 +50,20 @@ absl::Status FaultCluster::StartAll() {
   for (int n = 1; n <= size(); ++n) {
     absl::Status started = Start(n);
     if (!started.ok()) return started;
-    // In turn, so that store ids follow the order.
-    bool joined = Await(
-        [&] {
-          auto status = StatusOf(n);
-          if (!status.ok() || status->leader_store_id() == 0 || status->shards().empty())
-            return false;
+  }
+  bool grown = Await(
+      [&] {
+        for (uint64_t group : {1, 2}) {
+          auto status = Patient(Addresses()).Group(group);
+          if (!status.ok() || status->joint()) return false;
           int voters = 0;
           for (const auto& replica : status->replicas()) voters += replica.voter() ? 1 : 0;
-          return voters >= std::min(n, kVotersMin);
-        },
-        kStartSeconds);
-    if (!joined) return absl::DeadlineExceededError(absl::StrCat("store ", n, " did not join"));
-  }
-  return absl::OkStatus();
+          if (voters < std::min(size(), kVotersMin)) return false;
+        }
+        return Patient(Addresses()).Group().ok();
+      },
+      kStartSeconds);
+  return grown ? absl::OkStatus() : absl::DeadlineExceededError("the groups did not grow");
 }
 
 std::string FaultCluster::Address(int n) const { return absl::StrCat(Network::HostOf(n), ":7480"); }
@@ -80,7 +81,8 @@ std::vector<std::string> FaultCluster::Words(int n) const {
   if (setup_.launcher) {
     for (std::string& word : setup_.launcher(n)) words.push_back(std::move(word));
   }
-  words.insert(words.end(), {KvdPath(), "--listen", Address(n), "--data-dir", DataDir(n)});
+  words.insert(words.end(),
+               {KvdPath(), "--listen", Address(n), "--data-dir", DataDir(n), "--cores", "1"});
   if (!bootstrapped_) {
     words.push_back("--bootstrap");
   } else {
@@ -186,8 +188,9 @@ absl::StatusOr<v1::GroupStatus> FaultCluster::StatusOf(int n) const {
   if (!Running(n)) return absl::UnavailableError("it does not run");
   auto status = client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(Address(n));
   if (!status.ok()) return status.status();
-  if (status->groups().empty()) return absl::UnavailableError("it has no group");
-  return status->groups(0);
+  const v1::GroupStatus* group = DataGroupOf(*status);
+  if (group == nullptr) return absl::UnavailableError("it has no replica of the data group");
+  return *group;
 }
 
 int FaultCluster::Leader(int seconds) const {
@@ -210,10 +213,10 @@ int FaultCluster::Leader(int seconds) const {
 
 std::vector<int> FaultCluster::Members() const {
   std::vector<int> places;
-  auto members = Patient(Addresses()).Members();
-  if (!members.ok() || members->groups().empty()) return places;
+  auto group = Patient(Addresses()).Group(2);
+  if (!group.ok()) return places;
   for (int n = 1; n <= size(); ++n) {
-    for (const auto& replica : members->groups(0).replicas()) {
+    for (const auto& replica : group->replicas()) {
       if (replica.store_id() == At(n).id) places.push_back(n);
     }
   }

@@ -12,14 +12,14 @@ namespace {
 constexpr int kReplaceSeconds = 40;
 
 // Whether `store` votes and `replaced` is no member.
-bool HasTakenPlace(const v1::MembersResponse& members, uint64_t store, uint64_t replaced) {
+bool HasTakenPlace(const v1::GroupStatus& group, uint64_t store, uint64_t replaced) {
   bool votes = false;
   bool gone = true;
-  for (const auto& replica : members.groups(0).replicas()) {
+  for (const auto& replica : group.replicas()) {
     votes |= replica.store_id() == store && replica.voter();
     gone &= replica.store_id() != replaced;
   }
-  return votes && gone && !members.groups(0).joint();
+  return votes && gone && !group.joint();
 }
 
 }  // namespace
@@ -54,8 +54,13 @@ absl::Status FaultCluster::AwaitOwnPlace(int n, uint64_t replaced_id) {
   bool done = Await(
       [&] {
         Poll();
-        auto members = client::ClusterClient(Addresses(), std::chrono::seconds(5)).Members();
-        return members.ok() && HasTakenPlace(*members, At(n).id, replaced_id);
+        client::ClusterClient cluster(Addresses(), std::chrono::seconds(5));
+        // The controller's too: else the next disk could not be lost.
+        for (uint64_t id : {1, 2}) {
+          auto group = cluster.Group(id);
+          if (!group.ok() || !HasTakenPlace(*group, At(n).id, replaced_id)) return false;
+        }
+        return true;
       },
       kReplaceSeconds);
   if (done) return absl::OkStatus();
@@ -80,10 +85,10 @@ absl::Status FaultCluster::TakePlace(int n, uint64_t replaced_id) {
       [&] {
         Poll();
         client::ClusterClient cluster(Addresses(), std::chrono::seconds(5));
-        auto members = cluster.Members();
-        last = members.status();
-        if (!members.ok()) return false;
-        if (HasTakenPlace(*members, At(n).id, replaced_id)) return true;
+        auto group = cluster.Group(2);
+        last = group.status();
+        if (!group.ok()) return false;
+        if (HasTakenPlace(*group, At(n).id, replaced_id)) return true;
         last = cluster.Change(request).status();
         return false;
       },

@@ -239,7 +239,7 @@ TEST(Startup, SurroundingsThatDoNotFit) {
   std::ofstream(cluster.DataDir(1) + "/KVD") << "format 99\nstate ready\n";
   result = RunProgram({KvdPath(), "--listen", free, "--data-dir", cluster.DataDir(1)}, 20);
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.output, HasSubstr("has format 99, this kvd knows formats up to 2"));
+  EXPECT_THAT(result.output, HasSubstr("has format 99, this kvd knows formats up to 3"));
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ TEST_F(KvctlTest, ImportAndExportRoundTrip) {
 TEST_F(KvctlTest, StatusAndMembers) {
   auto status = Run({"status"});
   EXPECT_EQ(status.exit_code, 0);
-  EXPECT_THAT(status.output, HasSubstr("leader"));
+  EXPECT_THAT(status.output, HasSubstr("LEADS"));
   EXPECT_THAT(Run({"-o", "json", "status"}).output, HasSubstr("\"cluster_id\""));
   int target = cluster_->Leader() % 3 + 1;
   EXPECT_EQ(Run({"member", "transfer", std::to_string(target)}).exit_code, 0);

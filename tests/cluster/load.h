@@ -31,6 +31,8 @@ struct LoadOptions {
   // Bytes that fill up some values.
   size_t filler_bytes_max = 0;
   uint64_t seed = 1;
+  // Also batches of keys that have nothing in common, which must be in one group.
+  bool mixed_batches = true;
 };
 
 // Operations by key, as they were called and returned. Thread-safe.

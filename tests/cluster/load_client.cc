@@ -43,7 +43,7 @@ void LoadClient::TextOperation(const std::string& key) {
   if (pick < 68) return Delete(key);
   if (pick < 72) return DeleteRange(key);
   if (pick < 84) return CompareAndPut(key);
-  if (pick < 92) return Batch(key);
+  if (pick < 92 && load_->options_.mixed_batches) return Batch(key);
   if (pick < 96) return MultiGet({key, load_->KeyOf(1)});
   Scan(key);
 }

@@ -31,10 +31,12 @@ struct Seen {
 Seen See(const MiniCluster& cluster, int n) {
   Seen seen;
   auto status = client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster.Address(n));
-  if (!status.ok() || status->groups().empty()) return seen;
+  if (!status.ok()) return seen;
   seen.store = status->store_id();
-  seen.joint = status->groups(0).joint();
-  for (const auto& replica : status->groups(0).replicas()) {
+  const v1::GroupStatus* group = DataGroupOf(*status);
+  if (group == nullptr) return seen;
+  seen.joint = group->joint();
+  for (const auto& replica : group->replicas()) {
     ++seen.members;
     seen.voters += replica.voter() ? 1 : 0;
   }
@@ -52,10 +54,14 @@ bool TakesItsOwnPlace(const MiniCluster& cluster, int n, uint64_t old_store) {
         auto status =
             client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster.Address(n));
         if (!status.ok()) return false;
-        for (const auto& replica : status->groups(0).replicas()) {
-          if (replica.store_id() == old_store) return false;
+        // The controller's replica too.
+        for (const v1::GroupStatus& group : status->groups()) {
+          for (const auto& replica : group.replicas()) {
+            if (replica.store_id() == old_store) return false;
+          }
+          if (group.role() == v1::GroupStatus::LEARNER) return false;
         }
-        return status->groups(0).role() != v1::GroupStatus::LEARNER;
+        return status->groups_size() == 2;
       },
       40);
 }
@@ -116,8 +122,9 @@ TEST_F(LostDisk, ALostLogComesBackThroughSavedPeers) {
   cluster_.Kill(1);
   fs::remove_all(cluster_.DataDir(1) + "/raft");
   ASSERT_TRUE(cluster_.Start(1)) << cluster_.Log(1);
-  EXPECT_THAT(cluster_.Log(1),
-              HasSubstr("the Raft log of store 1 is gone: replica 1 of store 1 never votes again"));
+  EXPECT_THAT(
+      cluster_.Log(1),
+      HasSubstr("the Raft log of store 1 is gone: the replicas of store 1 never vote again"));
   EXPECT_TRUE(TakesItsOwnPlace(cluster_, 1, old_store)) << cluster_.Log(1);
   ExpectAllThere();
   EXPECT_TRUE(SameEverywhere(cluster_));
@@ -144,7 +151,7 @@ TEST_F(LostDisk, ALogBeyondRepairIsALostOne) {
       std::ofstream(entry.path(), std::ios::in | std::ios::out).seekp(100) << "damage";
   }
   ASSERT_TRUE(cluster_.Start(n)) << cluster_.Log(n);
-  EXPECT_THAT(cluster_.Log(n), HasSubstr("never votes again"));
+  EXPECT_THAT(cluster_.Log(n), HasSubstr("never vote again"));
   EXPECT_TRUE(TakesItsOwnPlace(cluster_, n, old_store)) << cluster_.Log(n);
   EXPECT_TRUE(SameEverywhere(cluster_));
 }
@@ -233,7 +240,7 @@ TEST_F(LostDisk, ARemovedStoreStaysOutWithoutItsLog) {
   int n = Victim(cluster_);
   uint64_t store = See(cluster_, n).store;
   cluster_.Kill(n);
-  auto removed = cluster_.Kvctl({"member", "remove", std::to_string(store)});
+  auto removed = cluster_.Kvctl({"store", "remove", std::to_string(store), "--lost"});
   ASSERT_EQ(removed.exit_code, 0) << removed.output;
   fs::remove_all(cluster_.DataDir(n) + "/raft");
   EXPECT_FALSE(cluster_.Start(n));

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <thread>
@@ -33,6 +34,13 @@ bool PortIsFree(int port) {
 
 }  // namespace
 
+const v1::GroupStatus* DataGroupOf(const v1::StatusResponse& status) {
+  for (const v1::GroupStatus& group : status.groups()) {
+    if (group.group_id() == 2) return &group;
+  }
+  return nullptr;
+}
+
 int FreePortPair() {
   // Below the range that the kernel hands out by itself, each test process from its own place.
   static int next = 10000 + (getpid() * 37) % 20000;
@@ -52,20 +60,24 @@ MiniCluster::MiniCluster(int stores, std::vector<std::string> flags,
   if (prepare) prepare(*this);
   for (int n = 1; n <= stores; ++n) {
     KVD_CHECK_MSG(Start(n), Log(n));
-    // In turn, so that store ids follow the order.
-    KVD_CHECK_MSG(Await(
-                      [&] {
-                        client::ClusterClient cluster({Address(1)}, std::chrono::seconds(2));
-                        auto status = cluster.StatusOf(Address(n));
-                        if (!status.ok() || status->groups(0).leader_store_id() == 0) return false;
-                        int voters = 0;
-                        for (const auto& replica : status->groups(0).replicas())
-                          voters += replica.voter() ? 1 : 0;
-                        return voters >= std::min(n, 3) && !status->groups(0).shards().empty();
-                      },
-                      40),
-                  absl::StrCat("store ", n, " did not join:\n", Log(n)));
   }
+  KVD_CHECK_MSG(Await([&] { return HasGrown(stores); }, 60),
+                absl::StrCat("the groups did not grow:\n", Log(1)));
+}
+
+// An even number of voters stands no more losses than the one below.
+bool MiniCluster::HasGrown(int stores) const {
+  int of_data = stores >= 3 ? 3 : 1;
+  int of_controller = stores >= 5 ? 5 : of_data;
+  client::ClusterClient cluster({Address(1)}, std::chrono::seconds(2));
+  for (int group : {1, 2}) {
+    auto status = cluster.Group(static_cast<uint64_t>(group));
+    if (!status.ok() || status->role() != v1::GroupStatus::LEADER || status->joint()) return false;
+    int voters = 0;
+    for (const auto& replica : status->replicas()) voters += replica.voter() ? 1 : 0;
+    if (voters != (group == 1 ? of_controller : of_data)) return false;
+  }
+  return cluster.Group(0).ok();
 }
 
 MiniCluster::~MiniCluster() {
@@ -84,6 +96,10 @@ std::string MiniCluster::Addresses() const {
   return out;
 }
 
+std::string MiniCluster::HttpAddress(int n) const {
+  return absl::StrCat("127.0.0.1:", stores_[Slot(n)].port + 1);
+}
+
 std::string MiniCluster::DataDir(int n) const {
   return absl::StrCat(directory_.path(), "/store-", n);
 }
@@ -91,12 +107,21 @@ std::string MiniCluster::Log(int n) const { return ReadAll(DataDir(n) + ".log");
 
 void MiniCluster::Launch(int n) {
   std::vector<std::string> words = {KvdPath(), "--listen", Address(n), "--data-dir", DataDir(n)};
+  // The same number of groups on every machine.
+  if (std::find(flags_.begin(), flags_.end(), "--cores") == flags_.end())
+    words.insert(words.end(), {"--cores", "1"});
   if (n != 1) {
     words.push_back("--join");
     words.push_back(Addresses());
   }
   words.insert(words.end(), flags_.begin(), flags_.end());
   stores_[Slot(n)].pid = Spawn(words, DataDir(n) + ".log");
+}
+
+int MiniCluster::Add() {
+  stores_.push_back({FreePortPair(), 0});
+  KVD_CHECK_MSG(Start(size()), Log(size()));
+  return size();
 }
 
 bool MiniCluster::Start(int n) {
@@ -139,10 +164,7 @@ bool MiniCluster::Await(const std::function<bool()>& condition, int seconds) {
 }
 
 std::string MiniCluster::Metrics(int n) const {
-  int port = stores_[Slot(n)].port + 1;
-  return RunProgram(
-             {"/usr/bin/curl", "-s", "http://127.0.0.1:" + std::to_string(port) + "/metrics"})
-      .output;
+  return RunProgram({"/usr/bin/curl", "-s", "http://" + HttpAddress(n) + "/metrics"}).output;
 }
 
 double MiniCluster::Metric(int n, const std::string& name) const {
@@ -160,9 +182,10 @@ int MiniCluster::Leader(int seconds) {
         for (int n = 1; n <= size(); ++n) {
           if (!Running(n)) continue;
           auto status = cluster.StatusOf(Address(n));
-          if (!status.ok() || status->groups(0).role() != v1::GroupStatus::LEADER) continue;
-          if (status->groups(0).term() < term) continue;
-          term = status->groups(0).term();
+          const v1::GroupStatus* group = status.ok() ? DataGroupOf(*status) : nullptr;
+          if (group == nullptr || group->role() != v1::GroupStatus::LEADER) continue;
+          if (group->term() < term) continue;
+          term = group->term();
           leader = n;
         }
         return leader != 0;
@@ -179,8 +202,10 @@ bool MiniCluster::Converged() {
       if (!Running(n)) continue;
       auto status = cluster.StatusOf(Address(n));
       if (!status.ok()) return false;
-      if (applied == 0) applied = status->groups(0).applied_index();
-      if (status->groups(0).applied_index() != applied) return false;
+      const v1::GroupStatus* group = DataGroupOf(*status);
+      if (group == nullptr) continue;
+      if (applied == 0) applied = group->applied_index();
+      if (group->applied_index() != applied) return false;
     }
     return applied != 0;
   });

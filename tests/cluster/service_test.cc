@@ -30,7 +30,8 @@ class ServiceTest : public testing::Test {
     EXPECT_TRUE(MiniCluster::Await([&] {
       auto status =
           client::ClusterClient({}, std::chrono::seconds(1)).StatusOf(cluster_->Address(follower_));
-      return status.ok() && status->groups_size() > 0 && status->groups(0).leader_store_id() != 0;
+      const v1::GroupStatus* group = status.ok() ? DataGroupOf(*status) : nullptr;
+      return group != nullptr && group->leader_store_id() != 0;
     }));
     channel_ =
         grpc::CreateChannel(cluster_->Address(follower_), grpc::InsecureChannelCredentials());

@@ -90,7 +90,7 @@ class StateDamage : public testing::Test {
     return MiniCluster::Await(
         [&] {
           return cluster_.Metric(n, "kvd_state_rebuilds_total") >= times &&
-                 cluster_.Metric(n, "kvd_state_missing{group=\"1\"}") == 0 &&
+                 cluster_.Metric(n, "kvd_state_missing{group=\"2\"}") == 0 &&
                  !fs::exists(cluster_.DataDir(n) + "/data.damaged");
         },
         60);

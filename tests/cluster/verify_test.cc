@@ -113,7 +113,7 @@ void AddVersion(const std::string& directory, const std::string& key, const std:
   version.value = value;
   version.crc32c = ValueChecksum(key, value);
   auto batch = (*engine)->NewBatch();
-  batch->Put(storage::VersionKey(GroupId(1), key, TimestampFromMillis(1'000'000'000'000)),
+  batch->Put(storage::VersionKey(GroupId(2), key, TimestampFromMillis(1'000'000'000'000)),
              storage::Encode(version));
   ASSERT_TRUE((*engine)->Write(*batch).ok());
   ASSERT_TRUE((*engine)->Flush().ok());

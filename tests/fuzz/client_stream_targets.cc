@@ -123,10 +123,9 @@ void Scan(Reader& r) {
 void AskCluster(Reader& r) {
   ClusterClient cluster({ScriptedServer::Get().address()}, std::chrono::milliseconds(100));
   ScriptedServer::Get().SetScripts(TakeScripts(r));
-  auto status = cluster.StatusOf(ScriptedServer::Get().address());
-  KVD_CHECK(!status.ok() || !status->groups().empty());
-  auto members = cluster.Members();
-  KVD_CHECK(!members.ok() || !members->groups().empty());
+  (void)cluster.StatusOf(ScriptedServer::Get().address());
+  (void)cluster.Members();
+  (void)cluster.Group(2);
   (void)cluster.StartVerification();
   (void)cluster.VerificationOf(ScriptedServer::Get().address(), {});
 }

@@ -3,6 +3,7 @@
 #include "proto/check.h"
 #include "proto/crc32c.h"
 #include "proto/limits.h"
+#include "tests/first_shard.h"
 
 namespace kvd::fuzz {
 namespace {
@@ -133,12 +134,7 @@ FuzzStore::FuzzStore(uint64_t voters)
   if (voters > 1) return;
   store_.process().host->Campaign(sim::kGroup);
   Elapse(milliseconds(100));
-  shard::Command command;
-  command.kind = shard::CommandKind::kBootstrap;
-  command.cluster = sim::kCluster;
-  command.store = StoreId(1);
-  command.replica = ReplicaId(1);
-  command.address = sim::AddressOf(1);
+  shard::Command command = InstallFirstShard();
   bool done = false;
   store_.group().Submit(command, [&](const auto& result) { done = result.ok(); });
   Elapse(milliseconds(100));
@@ -181,6 +177,7 @@ bool Answers(const service::RequestItem& request, const service::ResponseItem& r
   switch (request.request_case()) {
     case Request::kGet: return response.has_get();
     case Request::kMultiGet: return response.has_multi_get();
+    case Request::kScan: return response.has_scan();
     case Request::kDeleteRange: return response.has_delete_range();
     case Request::kBatch: return response.has_batch();
     case Request::kSealed:

@@ -146,18 +146,18 @@ void DiskSeeds(const Seeds& seeds) {
   std::ifstream in(side, std::ios::binary);
   seeds.Add("side_file", "one-group", std::string((std::istreambuf_iterator<char>(in)), {}));
   server::StoreIdentity identity{server::StoreIdentity::State::kReady, ClusterId(77), StoreId(1),
-                                 ReplicaId(1), 9};
+                                 9};
   seeds.Add("data_directory", "ready", server::FormatIdentity(identity));
-  server::Peers peers{ClusterId(77), StoreId(2), ReplicaId(5), {}};
-  peers.members.push_back({ReplicaId(1), StoreId(1), true, "127.0.0.1:7480"});
-  peers.members.push_back({ReplicaId(5), StoreId(2), true, "127.0.0.1:7490"});
-  peers.members.push_back({ReplicaId(6), StoreId(4), false, ""});
+  server::Peers peers{ClusterId(77), StoreId(2), {}, {}};
+  peers.addresses = {{StoreId(1), "127.0.0.1:7480"}, {StoreId(2), "127.0.0.1:7490"}};
+  peers.members.push_back({GroupId(1), ReplicaId(1), StoreId(1), true});
+  peers.members.push_back({GroupId(2), ReplicaId(5), StoreId(2), true});
+  peers.members.push_back({GroupId(2), ReplicaId(6), StoreId(4), false});
   seeds.Add("peers", "three", server::FormatPeers(peers));
   identity.state = server::StoreIdentity::State::kJoining;
   identity.lost = StoreId(9);
   seeds.Add("data_directory", "lost", server::FormatIdentity(identity));
-  seeds.Add("data_directory", "joining",
-            "format 2\ncluster 0\nstore 0\nreplica 0\nnonce 5\nstate joining\n");
+  seeds.Add("data_directory", "joining", "format 3\ncluster 0\nstore 0\nnonce 5\nstate joining\n");
 }
 
 void StorageSeeds(const Seeds& seeds) {
@@ -202,9 +202,9 @@ void CommandSeeds(const Seeds& seeds) {
   command.range = {"a", "b"};
   seeds.Add("command", "delete-range", shard::Encode(command));
   command = {};
-  command.kind = shard::CommandKind::kBootstrap;
-  command.address = "host:1";
-  seeds.Add("command", "bootstrap", shard::Encode(command));
+  command.kind = shard::CommandKind::kFence;
+  command.operation = OperationId(9);
+  seeds.Add("command", "fence", shard::Encode(command));
   command = {};
   command.kind = shard::CommandKind::kMachine;
   command.payload = "payload";

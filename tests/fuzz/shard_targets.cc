@@ -53,12 +53,11 @@ KVD_FUZZ_TARGET(group_meta) {
   for (const auto& [start, shard] : meta->shards.shards()) effect.changed.push_back(shard.id);
   for (const auto& [id, finished] : meta->shards.finished()) effect.told.push_back(id);
   meta->StoreShards(effect, *stored, kGroup);
-  meta->StoreStores(*stored, kGroup);
+  meta->StoreFence(*stored, kGroup);
   KVD_CHECK(engine.Write(*stored).ok());
   auto again = GroupMeta::Load(engine, kGroup);
   KVD_CHECK(again.ok() && again->EncodeApplied() == meta->EncodeApplied());
-  KVD_CHECK(again->stores.size() == meta->stores.size() &&
-            again->shards.shards() == meta->shards.shards() &&
+  KVD_CHECK(again->fence == meta->fence && again->shards.shards() == meta->shards.shards() &&
             again->shards.finished() == meta->shards.finished());
 }
 

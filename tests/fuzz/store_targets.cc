@@ -2,6 +2,7 @@
 #include "kvd/internal/v1/raft.pb.h"
 #include "proto/check.h"
 #include "raft/wire.h"
+#include "server/service/scan_reader.h"
 #include "tests/fuzz/fuzz_store.h"
 #include "tests/fuzz/target.h"
 
@@ -27,34 +28,28 @@ struct Scanned {
 };
 
 // Every page of a scan, as the service asks for them.
-absl::StatusOr<Scanned> ScanAll(FuzzStore& store, v1::ScanRequest request) {
-  service::Dispatcher& dispatcher = store.dispatcher();
-  std::optional<absl::StatusOr<shard::ReadPoint>> point;
-  dispatcher.PrepareScan(request, [&](auto found) {
-    KVD_CHECK(!point.has_value());
-    point = std::move(found);
-  });
-  for (int i = 0; !point.has_value(); ++i) {
-    KVD_CHECK(i < 1000);
-    store.Elapse(milliseconds(20));
-  }
-  if (!point->ok()) return point->status();
+absl::StatusOr<Scanned> ScanAll(FuzzStore& store, const v1::ScanRequest& request) {
+  auto reader = std::make_shared<service::ScanReader>(store.store().process().loop.get(),
+                                                      &store.dispatcher(), request);
   Scanned scanned;
   for (int pages = 0;; ++pages) {
     KVD_CHECK(pages < 1000);
-    auto page = dispatcher.ReadPage(request, **point, scanned.count);
-    if (!page.ok()) return page.status();
-    for (const auto& row : page->response.rows()) {
+    std::optional<absl::StatusOr<v1::ScanResponse>> page;
+    reader->Next([&](absl::StatusOr<v1::ScanResponse> found) {
+      KVD_CHECK(!page.has_value());
+      page = std::move(found);
+    });
+    for (int i = 0; !page.has_value(); ++i) {
+      KVD_CHECK(i < 1000);
+      store.Elapse(milliseconds(20));
+    }
+    if (!page->ok()) return page->status();
+    for (const auto& row : (*page)->rows()) {
       KVD_CHECK(scanned.keys.empty() || (scanned.keys.back() < row.key()) != request.reverse());
       scanned.keys.push_back(row.key());
     }
-    scanned.count = page->response.count();
-    if (page->response.done()) return scanned;
-    if (request.reverse()) {
-      request.mutable_range()->set_end(page->resume_key);
-    } else {
-      request.mutable_range()->set_start(page->resume_key);
-    }
+    scanned.count = (*page)->count();
+    if ((*page)->done()) return scanned;
   }
 }
 
@@ -79,51 +74,27 @@ KVD_FUZZ_TARGET(scan) {
 
 raft::Member TakeMember(Reader& r) { return {ReplicaId(r.Byte() % 6), StoreId(r.Byte() % 6)}; }
 
-// What joining stores and operators ask for: the only voter goes on serving.
+// What the controller asks a group's leader for: the only voter goes on serving.
 KVD_FUZZ_TARGET(members) {
   FuzzStore store(1);
   Reader r(input);
   for (int n = 0; n < 24 && r.ok() && !r.rest().empty(); ++n) {
-    service::Membership& membership = *store.store().process().membership;
     auto ignore = [](const auto&) {};
-    uint8_t step = r.Byte();
-    switch (step % 7) {
-      case 0: membership.AddLearner(TakeMember(r), ignore); break;
-      case 1: {
-        service::Promotion promotion;
-        promotion.learner = TakeMember(r).replica;
-        promotion.replaced.push_back(ReplicaId(r.Byte() % 6));
-        promotion.patience = milliseconds(100 * r.Byte());
-        promotion.voters_wanted = r.Byte() % 4;
-        membership.Promote(promotion, ignore);
-        break;
-      }
-      case 2: membership.Remove(ReplicaId(r.Byte() % 6), ignore); break;
-      case 3: store.Elapse(milliseconds(10 * r.Byte())); break;
-      case 4:
+    switch (r.Byte() % 4) {
+      case 0: store.Elapse(milliseconds(10 * r.Byte())); break;
+      case 1:
         (void)store.store().process().host->TransferLeadership(sim::kGroup,
                                                                ReplicaId(r.Byte() % 6));
         break;
-      case 5: {
-        service::Applicant applicant;
-        applicant.address = step >= 128 ? sim::AddressOf(1) : std::string(r.Bytes());
-        applicant.cluster = ClusterId(step >= 64 ? TakeNumber(r) : 0);
-        applicant.nonce = r.Byte() % 4;
-        applicant.lost = StoreId(r.Byte() % 6);
-        store.store().process().admission->Join(applicant, ignore);
-        break;
-      }
       default: {
-        constexpr shard::CommandKind kKinds[] = {shard::CommandKind::kJoin,
-                                                 shard::CommandKind::kStoreAddress,
-                                                 shard::CommandKind::kBootstrap};
-        shard::Command command;
-        command.kind = kKinds[step / 7 % 3];
-        command.store = StoreId(r.Byte() % 6);
-        command.replica = ReplicaId(r.Byte() % 6);
-        command.nonce = TakeNumber(r);
-        command.address = r.Bytes();
-        store.store().group().Submit(std::move(command), ignore);
+        node::ReplicaChange::Change change;
+        uint8_t what = r.Byte();
+        change.operation = OperationId(what % 8);
+        for (int i = what % 3; i > 0; --i) change.added.push_back(TakeMember(r));
+        // Without the only voter there would be nobody to ask.
+        if (what >= 128) change.removed.push_back(ReplicaId(2 + r.Byte() % 5));
+        change.abandon = what % 4 == 3;
+        store.store().process().change->Run(change, milliseconds(100 * r.Byte()), ignore);
       }
     }
     store.Elapse(milliseconds(2));

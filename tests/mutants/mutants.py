@@ -5,8 +5,8 @@
 
 Each mutant is a replacement in one file that has cost some real system data. The tree is copied and run as
 it is over the same seeds, which must be clean: else nothing that follows means anything. Then each mutant is built, and the
-random runs of bare cores, the scenarios by name, and the simulated cluster run until a seed or a scenario
-fails, which is all that counts as found. A mutant that no seed within the limit finds is a hole in the checkers, and so is one whose runs hang,
+random runs of bare cores, the scenarios by name, and the simulated clusters, of one group and those that
+look after themselves, run until a seed or a scenario fails, which is all that counts as found. A mutant that no seed within the limit finds is a hole in the checkers, and so is one whose runs hang,
 unless it may: the exit code is 1.
 """
 import argparse
@@ -147,6 +147,41 @@ MUTANTS = [
      "return group->core->term() == ticket.term && group->core->HoldsLease(loop_->Now());", "return true;"),
     ("a retry is sent as a new write", "client/src/session.cc",
      "if (call.attempt == 1) {\n      writer->set_client_id", "if (true) {\n      writer->set_client_id"),
+    ("a shard that arrives is served before it is whole", "server/shard/shard_table.cc",
+     "return shard != nullptr && shard->state == ShardState::kServing ? shard : nullptr;",
+     "return shard != nullptr && shard->state != ShardState::kFrozen ? shard : nullptr;"),
+    ("a shard that leaves is served on", "server/shard/shard_table.cc",
+     "return shard != nullptr && shard->state == ShardState::kServing ? shard : nullptr;",
+     "return shard != nullptr && shard->state != ShardState::kImporting ? shard : nullptr;"),
+    ("who owns a key is asked when proposed, not when applied", "server/shard/executor.cc",
+     "for (const Operation& op : command.operations) status.Update(check(op.key));", ""),
+    ("a move forgets who wrote", "server/shard/data_group_shards.cc",
+     "AppendRow(&out.rows, {key, timestamp, storage::Encode(version)});",
+     "storage::Version nobodys = version;\n        nobodys.writer = {};\n"
+     "        AppendRow(&out.rows, {key, timestamp, storage::Encode(nobodys)});"),
+    ("whoever wrote to an arrived shard is taken for new", "server/shard/data_group_shards.cc",
+     "writers_.Restart(timestamp);", ""),
+    ("the history of a shard that leaves is not pinned", "server/shard/shard_table.cc",
+     "if (exported) pin = std::min(pin, shard.copied);", "(void)exported;"),
+    ("a round leaves out its last moment", "server/shard/data_group_shards.cc",
+     "if (timestamp <= request.after || timestamp > out.upto) return true;",
+     "if (timestamp <= request.after || timestamp >= out.upto) return true;"),
+    ("a replica gives what it does not have yet", "server/shard/data_group_shards.cc",
+     "!moves || request.upto > meta_.clock) {", "!moves) {"),
+    ("the source drops a shard before the target has it", "shardctrler/driver.cc",
+     "Timestamp safe_point = frozen.safe_point;",
+     "Timestamp safe_point = frozen.safe_point;\n    ShardStep drop = StepOf(id, o, StepKind::kDrop);\n"
+     "    drop.epoch = o.epoch + 1;\n    port_->Step(o.group, drop, [](const auto&) {});"),
+    ("a merged shard keeps its epoch", "server/shard/shard_steps.cc",
+     "left.epoch = std::max(left.epoch, right->epoch) + 1;",
+     "left.epoch = std::max(left.epoch, right->epoch);"),
+    ("a change of replicas that was given up goes on", "server/node/replica_change.cc",
+     "if (group_->meta().fence >= change_.operation) {", "if (!change_.operation) {"),
+    ("a move is published before the target serves", "shardctrler/driver.cc",
+     "Step(id, o.to, complete,\n                       [this, id](const StepAnswer&) { Advance(id, Phase::kPublished); });",
+     "port_->Step(o.to, complete, [](const auto&) {});\n                  Advance(id, Phase::kPublished);"),
+    ("an import takes rows twice", "server/shard/shard_steps.cc",
+     "if (step.after != importing.copied || !next)", "if (!next && step.at <= importing.copied)"),
 ]
 
 
@@ -171,7 +206,8 @@ def build(source):
     directory = SCRATCH / "build"
     if not (directory / "build.ninja").exists():
         run(["cmake", "-S", source, "-B", directory, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"], check=True)
-    return run(["cmake", "--build", directory, "--target", "soak", "core_chaos", "scenario_test"]), directory
+    return run(["cmake", "--build", directory, "--target", "soak", "core_chaos", "scenario_test",
+                "world_soak"]), directory
 
 
 def failing_seed(output):
@@ -183,7 +219,8 @@ def simulators(directory, core_seeds, seeds):
     """Name, command and number of seeds of each, the quickest first."""
     return [("cores", [directory / "tests/raft/core_chaos", "--seeds", str(core_seeds)], core_seeds),
             ("scenarios", [directory / "tests/sim/scenario_test", "--gtest_brief=1"], 1),
-            ("cluster", [directory / "tests/sim/soak", "--stop", "--seeds", str(seeds)], seeds)]
+            ("cluster", [directory / "tests/sim/soak", "--stop", "--seeds", str(seeds)], seeds),
+            ("world", [directory / "tests/sim/world_soak", "--stop", "--seeds", str(seeds)], seeds)]
 
 
 def control(directory, seeds, core_seeds):
@@ -209,7 +246,7 @@ def hunt(directory, seeds, core_seeds, took):
             return "hung", by, None
         seed = failing_seed(ran.stdout)
         # The cluster's runs also fail for what never happened in them, which is no find.
-        if seed is not None or (by != "cluster" and ran.returncode != 0):
+        if seed is not None or (by not in ("cluster", "world") and ran.returncode != 0):
             return "found", by, seed
     return "missed", "-", None
 
@@ -238,7 +275,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="parts of names")
     parser.add_argument("--seeds", type=seeds_up_to(SEEDS_MAX), default=SEEDS_MAX,
-                        help=f"of the simulated cluster, at most {SEEDS_MAX}")
+                        help=f"of each kind of simulated cluster, at most {SEEDS_MAX}")
     parser.add_argument("--core-seeds", type=seeds_up_to(CORE_SEEDS_MAX), default=CORE_SEEDS_MAX,
                         help=f"of bare cores, at most {CORE_SEEDS_MAX}")
     return parser.parse_args()

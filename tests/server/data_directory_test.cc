@@ -16,7 +16,6 @@ StoreIdentity Identity() {
   identity.state = StoreIdentity::State::kReady;
   identity.cluster = ClusterId(1234567890123456789);
   identity.store = StoreId(2);
-  identity.replica = ReplicaId(3);
   identity.nonce = 987654321;
   return identity;
 }
@@ -49,7 +48,6 @@ class DataDirectoryTest : public testing::Test {
     EXPECT_EQ(found.state, saved.state) << what;
     EXPECT_EQ(found.cluster, saved.cluster) << what;
     EXPECT_EQ(found.store, saved.store) << what;
-    EXPECT_EQ(found.replica, saved.replica) << what;
     EXPECT_EQ(found.nonce, saved.nonce) << what;
   }
 
@@ -113,7 +111,7 @@ TEST_F(DataDirectoryTest, ALostReplicaIsSetAsideStepByStep) {
     EXPECT_EQ(identity.cluster, Identity().cluster);
     EXPECT_EQ(identity.lost, Identity().store);
     EXPECT_EQ(identity.nonce, 42u);
-    EXPECT_FALSE(identity.store || identity.replica);
+    EXPECT_FALSE(identity.store);
     if (again == 0) {
       // Half of the way: the log is there, the state is not.
       fs::create_directories((*opened)->lost_path());
@@ -150,7 +148,6 @@ TEST_F(DataDirectoryTest, WhatIsLeftOfAnUnknownReplicaIsKeptUntilAnotherIsAdmitt
     EXPECT_FALSE(joined.lost);
     joined.cluster = ClusterId(1);
     joined.store = StoreId(4);
-    joined.replica = ReplicaId(5);
     joined.state = StoreIdentity::State::kReady;
     ASSERT_TRUE((*opened)->Save(joined).ok());
   }
@@ -162,10 +159,10 @@ TEST_F(DataDirectoryTest, WhatIsLeftOfAnUnknownReplicaIsKeptUntilAnotherIsAdmitt
 }
 
 Peers Three() {
-  Peers peers{ClusterId(7), StoreId(2), ReplicaId(5), {}};
-  peers.members.push_back({ReplicaId(1), StoreId(1), false, "a:1"});
-  peers.members.push_back({ReplicaId(5), StoreId(2), true, "b:1"});
-  peers.members.push_back({ReplicaId(6), StoreId(4), true, "c:1"});
+  Peers peers{ClusterId(7), StoreId(2), {}, {}};
+  peers.addresses = {{StoreId(1), "a:1"}, {StoreId(2), "b:1"}, {StoreId(4), "c:1"}};
+  peers.members.push_back({GroupId(2), ReplicaId(5), StoreId(2), true});
+  peers.members.push_back({GroupId(2), ReplicaId(6), StoreId(4), true});
   return peers;
 }
 
@@ -190,8 +187,12 @@ TEST(PeersTest, OnlyWhoHasSomebodyToAskAndIsNotTheOnlyVoterJoinsAnew) {
   Peers alone = Three();
   alone.members.pop_back();
   EXPECT_FALSE(MayJoinAnew(alone, true).ok());
+  // One such group is enough.
+  alone = Three();
+  alone.members.push_back({GroupId(3), ReplicaId(7), StoreId(2), true});
+  EXPECT_FALSE(MayJoinAnew(alone, true).ok());
   Peers learner = Three();
-  learner.members[1].voter = false;
+  learner.members[0].voter = false;
   EXPECT_TRUE(MayJoinAnew(learner, false).ok());
 }
 

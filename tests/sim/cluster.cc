@@ -4,6 +4,7 @@
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
+#include "tests/first_shard.h"
 
 namespace kvd::sim {
 
@@ -61,8 +62,6 @@ void Cluster::DrawOptions() {
   store_options_.group.retention =
       random.Chance(0.5) ? milliseconds(2000) : std::chrono::minutes(10);
   store_options_.group.snapshot_chunk_bytes = random.Between(50, 2000);
-  store_options_.voters_wanted =
-      options_.voters_wanted != 0 ? options_.voters_wanted : static_cast<size_t>(voters_);
   // None, a few rows, all of them.
   constexpr size_t kRowCacheBytes[] = {0, 800, 1 << 20};
   store_options_.group.row_cache_bytes = kRowCacheBytes[options_.seed % 3];
@@ -117,12 +116,9 @@ void Cluster::Bootstrap() {
     stores_[m.store]->Format(m.replica, configuration);
     stores_[m.store]->Start();
   }
-  shard::Command command;
-  command.kind = shard::CommandKind::kBootstrap;
-  command.cluster = kCluster;
-  command.store = StoreId(static_cast<uint64_t>(voters_));
-  command.replica = ReplicaId(static_cast<uint64_t>(voters_));
-  command.address = AddressOf(command.store.value());
+  shard::Command command = InstallFirstShard();
+  next_store_ = StoreId(static_cast<uint64_t>(voters_) + 1);
+  next_replica_ = ReplicaId(static_cast<uint64_t>(voters_) + 1);
   // A leader may be lost with the command.
   bool done = false;
   for (int attempt = 0; attempt < 10 && !done; ++attempt) {
@@ -178,46 +174,50 @@ void Cluster::StartClients(int count) {
   }
 }
 
-void Cluster::AddStore() {
+// As the controller would: ids that nobody has, once a leader is sure that it leads.
+void Cluster::Allot(const std::function<void(const raft::Member&)>& allotted) {
   SimStore* leader = Leader();
   if (leader == nullptr || !leader->group().ready()) return;
-  shard::Command join;
-  join.kind = shard::CommandKind::kJoin;
-  join.nonce = scheduler_.random().Next() | 1;
-  join.address = "not known yet";
-  leader->group().Submit(join, [this, leader](absl::StatusOr<shard::CommandResult> result) {
-    if (!result.ok() || stores_.contains(result->store) || !leader->running()) return;
-    // A simulated store's address is its id.
-    shard::Command address;
-    address.kind = shard::CommandKind::kStoreAddress;
-    address.store = result->store;
-    address.address = AddressOf(result->store.value());
-    leader->group().Submit(std::move(address), [](const auto&) {});
-    MakeStore(result->store);
-    SimStore& fresh = *stores_.at(result->store);
-    fresh.Format(result->replica, raft::Configuration());
-    fresh.Start();
-    raft::Member member{result->replica, result->store};
-    leader->process().membership->AddLearner(
-        member, [this, leader, member](const absl::Status& status) {
-          if (!status.ok() || !leader->running()) return;
-          ReplicaId replaced;
-          const auto& voters = leader->core().configuration().voters;
-          if (scheduler_.random().Chance(0.6) && voters.size() >= 3) {
-            replaced = voters[scheduler_.random().Below(voters.size())].replica;
-          }
-          Promote(*leader, member.replica, replaced);
+  leader->process().host->Read(
+      kGroup, raft::ReadMode::kReadIndex, [this, allotted](const auto& ticket) {
+        if (!ticket.ok()) return;
+        raft::Member member{next_replica_, next_store_};
+        ++next_replica_;
+        ++next_store_;
+        MakeStore(member.store);
+        stores_.at(member.store)->Format(member.replica, raft::Configuration());
+        // Not within the leader's own turn.
+        scheduler_.After(Duration::zero(), [this, member, allotted] {
+          if (!stores_.at(member.store)->formatted()) return;  // lost at once
+          stores_.at(member.store)->Start();
+          allotted(member);
         });
+      });
+}
+
+void Cluster::AddStore() {
+  Allot([this](const raft::Member& member) {
+    SimStore* leader = Leader();
+    if (leader == nullptr) return;
+    std::vector<ReplicaId> replaced;
+    const auto& voters = leader->core().configuration().voters;
+    if (scheduler_.random().Chance(0.6) && voters.size() >= 3)
+      replaced = {voters[scheduler_.random().Below(voters.size())].replica};
+    Change(*leader, {member}, replaced);
   });
 }
 
-void Cluster::Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced) {
-  service::Promotion promotion;
-  promotion.learner = learner;
-  if (replaced) promotion.replaced.push_back(replaced);
-  promotion.patience = std::chrono::seconds(5);
-  leader.process().membership->Promote(promotion, [this](const absl::Status& status) {
-    if (status.ok()) ++report_.membership_changes;
+void Cluster::Change(SimStore& leader, const std::vector<raft::Member>& added,
+                     const std::vector<ReplicaId>& removed) {
+  node::ReplicaChange::Change change;
+  change.operation = ++next_operation_;
+  change.added = added;
+  change.removed = removed;
+  leader.process().loop->Post([this, change, process = &leader.process()] {
+    process->change->Run(change, std::chrono::seconds(5),
+                         [this](const absl::StatusOr<bool>& carried_out) {
+                           if (carried_out.ok()) ++report_.membership_changes;
+                         });
   });
 }
 
@@ -226,15 +226,10 @@ void Cluster::ChangeMembers() {
   SimStore* leader = Leader();
   if (leader == nullptr) return;
   const raft::Configuration& c = leader->core().configuration();
-  if (!c.learners.empty() && random.Chance(0.5)) {
-    return Promote(*leader, c.learners[random.Below(c.learners.size())].replica, ReplicaId());
-  }
-  if (c.voters.size() > 3 && random.Chance(0.6)) {
-    ReplicaId victim = c.voters[random.Below(c.voters.size())].replica;
-    return leader->process().membership->Remove(victim, [this](const absl::Status& status) {
-      if (status.ok()) ++report_.membership_changes;
-    });
-  }
+  if (!c.learners.empty() && random.Chance(0.5))
+    return Change(*leader, {c.learners[random.Below(c.learners.size())]}, {});
+  if (c.voters.size() > 3 && random.Chance(0.6))
+    return Change(*leader, {}, {c.voters[random.Below(c.voters.size())].replica});
   if (stores_.size() < static_cast<size_t>(voters_) + losses_.size() + 4) AddStore();
 }
 

@@ -19,8 +19,7 @@ namespace kvd::sim {
 
 struct ClusterOptions {
   uint64_t seed = 1;
-  int voters = 0;            // 0: 3 or 5, by the seed
-  size_t voters_wanted = 0;  // 0: as many
+  int voters = 0;  // 0: 3 or 5, by the seed
   Duration duration = std::chrono::seconds(10);
   bool faults = true;
   uint64_t log_entries_kept = 0;  // 0: by the seed
@@ -100,7 +99,7 @@ class Cluster {
   // Until `condition` holds or `limit` has passed; whether it holds.
   bool Await(const std::function<bool()>& condition, Duration limit = std::chrono::seconds(10));
   void Partition(const std::vector<uint64_t>& side);
-  // Adds a fresh store and makes it a voter; `done` may come late or not at all under faults.
+  // Adds a fresh store and makes it a voter, unless faults prevent it.
   void AddStore();
   // The store ends and its disks are gone; some time later it is back at the same address, empty,
   // and asks to be let in until it is.
@@ -147,8 +146,9 @@ class Cluster {
   // cluster_lost.cc
   void ScheduleLoss();
   void AskToJoin(size_t loss);
-  void BeAllotted(size_t loss, const raft::Member& member);
-  void Promote(SimStore& leader, ReplicaId learner, ReplicaId replaced);
+  void Allot(const std::function<void(const raft::Member&)>& allotted);
+  void Change(SimStore& leader, const std::vector<raft::Member>& added,
+              const std::vector<ReplicaId>& removed);
 
   const ClusterOptions options_;
   Scheduler scheduler_;
@@ -170,9 +170,7 @@ class Cluster {
     StoreId lost;
     ReplicaId replica;
     std::string address;
-    uint64_t nonce;
     StoreId successor;  // 0: has no id yet
-    size_t asked = 0;   // how often
     bool over = false;  // it was lost again
   };
   std::vector<Loss> losses_;
@@ -182,6 +180,9 @@ class Cluster {
   Random stall_random_;
   Random minority_random_;
   std::set<StoreId> broken_;  // they stay as they are
+  StoreId next_store_;
+  ReplicaId next_replica_;
+  OperationId next_operation_;
   Report report_;
 };
 

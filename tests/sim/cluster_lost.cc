@@ -1,5 +1,5 @@
-// Lost disks of a simulated cluster. The store comes back at its address under new ids, by the way
-// that leads real ones back: it asks whom it can reach until the leader's Admission has let it in.
+// Lost disks of a simulated cluster. The store comes back at its address under new ids, and takes
+// the place of the replica that was lost, by a change of replicas as the controller has it done.
 #include "proto/check.h"
 #include "tests/sim/cluster.h"
 
@@ -36,8 +36,7 @@ void Cluster::ScheduleLoss() {
 void Cluster::LoseDisk(StoreId id) {
   SimStore& store = *stores_.at(id);
   KVD_CHECK(store.formatted());
-  Loss loss{id, store.log_on_disk().record.replica, AddressOf(id.value()), loss_random_.Next() | 1,
-            StoreId()};
+  Loss loss{id, store.log_on_disk().record.replica, AddressOf(id.value()), StoreId()};
   for (Loss& earlier : losses_) {
     if (earlier.successor != id) continue;
     earlier.over = true;
@@ -51,44 +50,27 @@ void Cluster::LoseDisk(StoreId id) {
   scheduler_.After(down, [this, at = losses_.size() - 1] { AskToJoin(at); });
 }
 
-// What server.cc does once a second.
+// What the controller does until it is done.
 void Cluster::AskToJoin(size_t at) {
   Loss& loss = losses_[at];
   if (loss.over) return;
   scheduler_.After(milliseconds(loss_random_.Between(200, 1000)), [this, at] { AskToJoin(at); });
-  if (loss.successor) {
-    SimStore& mine = *stores_.at(loss.successor);
-    if (!mine.running()) return;
-    raft::Member member{mine.core().id(), mine.id()};
-    if (service::IsAdmitted(mine.group().meta(), mine.core().configuration(), member, loss.address,
-                            loss.lost, store_options_.voters_wanted)) {
-      return;
-    }
-  }
-  // One after the other, as a real one does: some are gone for good.
-  auto asked = std::next(stores_.begin(), static_cast<ptrdiff_t>(loss.asked++ % stores_.size()));
-  SimStore& store = *asked->second;
-  Node here = loss.successor ? loss.successor.value() : loss.lost.value();
-  Node there = store.id().value();
-  if (!store.running() || network_.IsCut(here, there) || network_.IsCut(there, here)) return;
-  service::Applicant applicant{loss.address, kCluster, loss.nonce, loss.lost};
-  store.process().loop->Post([this, at, applicant, admission = store.process().admission.get()] {
-    admission->Join(applicant, [this, at](absl::StatusOr<raft::Member> member) {
-      // The answer may be lost: asking again gives the same.
-      if (member.ok() && !loss_random_.Chance(0.2)) BeAllotted(at, *member);
+  if (!loss.successor) {
+    return Allot([this, at](const raft::Member& member) {
+      Loss& loss = losses_[at];
+      // Asked for twice: one of them is nobody's.
+      if (loss.successor || loss.over) return;
+      loss.successor = member.store;
+      network_.successors[NodeAt(loss.address)] = member.store.value();
     });
-  });
-}
-
-void Cluster::BeAllotted(size_t at, const raft::Member& member) {
-  Loss& loss = losses_[at];
-  if (loss.successor || loss.over) return;
-  KVD_CHECK(member.replica != loss.replica && !stores_.contains(member.store));
-  loss.successor = member.store;
-  network_.successors[NodeAt(loss.address)] = member.store.value();
-  MakeStore(member.store);
-  stores_.at(member.store)->Format(member.replica, raft::Configuration());
-  stores_.at(member.store)->Start();
+  }
+  SimStore& mine = *stores_.at(loss.successor);
+  SimStore* leader = Leader();
+  if (!mine.running() || leader == nullptr) return;
+  raft::Member member{mine.core().id(), mine.id()};
+  const raft::Configuration& now = leader->core().configuration();
+  if (now.IsVoter(member.replica) && !now.Contains(loss.replica)) return;
+  Change(*leader, {member}, {loss.replica});
 }
 
 }  // namespace kvd::sim

@@ -29,7 +29,6 @@ bool IsRare(FaultPoint point) {
     case FaultPoint::kLeaderReady:
     case FaultPoint::kLostLeadership:
     case FaultPoint::kMadeWay:
-    case FaultPoint::kAllotted:
     case FaultPoint::kLearnerAdded:
     case FaultPoint::kPromoting: return true;
     default: return false;

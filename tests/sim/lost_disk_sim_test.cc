@@ -88,12 +88,9 @@ TEST(LostDisk, OneLostDiskAndOneDownWaitForAMajority) {
   }
 }
 
-// Operators make groups larger than stores do by themselves.
-TEST(LostDisk, AGroupWithMoreVotersThanWantedStaysAsLarge) {
+TEST(LostDisk, AGroupOfFiveStaysOne) {
   for (uint64_t seed = 41; seed <= 46; ++seed) {
-    ClusterOptions options = Calm(seed, 5);
-    options.voters_wanted = 3;
-    Cluster cluster(options);
+    Cluster cluster(Calm(seed, 5));
     cluster.StartClients(2);
     for (int round = 0; round < 2; ++round) {
       ASSERT_TRUE(cluster.Await([&] { return cluster.Leader() != nullptr; }));

@@ -67,16 +67,19 @@ void SimTransport::SendAck(StoreId to, raft::SnapshotAck ack) {
   });
 }
 
-void SimCaller::Call(const std::string& address, client::RequestItem item, Duration timeout,
-                     std::function<void(absl::StatusOr<client::ResponseItem>)> done) {
-  // Whichever comes first, the answer or the timeout.
+// Whichever comes first, the answer or the timeout.
+template <class Answer>
+void SimCaller::Ask(
+    const std::string& address, Duration timeout, std::function<void(absl::StatusOr<Answer>)> done,
+    std::function<bool(SimNetwork::Endpoint*, std::function<void(absl::StatusOr<Answer>)>)>
+        arrive) {
   struct State {
-    std::function<void(absl::StatusOr<client::ResponseItem>)> done;
+    std::function<void(absl::StatusOr<Answer>)> done;
     std::unique_ptr<Timer> timer;
   };
   auto state = std::make_shared<State>();
   state->done = std::move(done);
-  auto finish = [state](absl::StatusOr<client::ResponseItem> answer) {
+  std::function<void(absl::StatusOr<Answer>)> finish = [state](absl::StatusOr<Answer> answer) {
     if (!state->done) return;
     auto done = std::move(state->done);
     state->done = nullptr;
@@ -86,25 +89,41 @@ void SimCaller::Call(const std::string& address, client::RequestItem item, Durat
       loop_->After(timeout, [finish] { finish(OutcomeUnknownError("the call timed out")); });
   Node to = network_->Reached(NodeAt(address));
   auto alive = std::weak_ptr<bool>(alive_);
-  network_->Carry(
-      self_, to, false,
-      [alive, to, item = std::move(item), finish, network = network_, self = self_, loop = loop_] {
-        auto& endpoint = network->endpoints[to];
-        if (!endpoint.on_request) {
-          // Refused by a machine whose process is down: the caller learns it.
-          network->Carry(to, self, false, [alive, loop, finish] {
-            if (alive.expired()) return;
-            loop->Post([finish] { finish(absl::UnavailableError("connection refused")); });
-          });
-          return;
-        }
-        endpoint.on_request(
-            item, [network, to, self, alive, loop, finish](service::ResponseItem answer) {
-              network->Carry(to, self, false, [alive, loop, finish, answer = std::move(answer)] {
-                if (alive.expired()) return;
-                loop->Post([finish, answer] { finish(answer); });
-              });
-            });
+  network_->Carry(self_, to, false,
+                  [alive, to, arrive = std::move(arrive), finish, network = network_, self = self_,
+                   loop = loop_] {
+                    std::function<void(absl::StatusOr<Answer>)> answer =
+                        [network, to, self, alive, loop, finish](absl::StatusOr<Answer> told) {
+                          network->Carry(to, self, false, [alive, loop, finish, told] {
+                            if (alive.expired()) return;
+                            loop->Post([finish, told] { finish(told); });
+                          });
+                        };
+                    // Refused by a machine whose process is down: the caller learns it.
+                    if (!arrive(&network->endpoints[to], answer))
+                      answer(absl::UnavailableError("connection refused"));
+                  });
+}
+
+void SimCaller::Call(const std::string& address, client::RequestItem item, Duration timeout,
+                     std::function<void(absl::StatusOr<client::ResponseItem>)> done) {
+  Ask<client::ResponseItem>(
+      address, timeout, std::move(done),
+      [item = std::move(item)](SimNetwork::Endpoint* there, auto answer) {
+        if (!there->on_request) return false;
+        there->on_request(item, [answer](service::ResponseItem out) { answer(std::move(out)); });
+        return true;
+      });
+}
+
+void SimCaller::Call(const std::string& address, internal::v1::StoreRequest request,
+                     Duration timeout, node::StoreDone done) {
+  Ask<internal::v1::StoreResponse>(
+      address, timeout, std::move(done),
+      [request = std::move(request)](SimNetwork::Endpoint* there, auto answer) {
+        if (!there->on_store_request) return false;
+        there->on_store_request(request, std::move(answer));
+        return true;
       });
 }
 

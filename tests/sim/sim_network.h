@@ -10,6 +10,7 @@
 
 #include "client/src/session.h"
 #include "raft/transport.h"
+#include "server/node/store_caller.h"
 #include "server/service/dispatcher.h"
 #include "tests/sim/scheduler.h"
 
@@ -46,6 +47,7 @@ class SimNetwork {
     std::function<void(StoreId, raft::SnapshotChunk)> on_chunk;
     std::function<void(raft::SnapshotAck)> on_ack;
     std::function<void(service::RequestItem, service::ItemCallback)> on_request;
+    std::function<void(internal::v1::StoreRequest, node::StoreDone)> on_store_request;
   };
   std::map<Node, Endpoint> endpoints;
   // Who is reached at a store's address since that one lost its disk.
@@ -82,8 +84,8 @@ class SimTransport : public raft::Transport {
   const StoreId self_;
 };
 
-// Calls from a client, or from a store that forwards.
-class SimCaller : public client::Network, public service::Forwarder {
+// Calls from a client, or from a store to another one.
+class SimCaller : public client::Network, public service::Forwarder, public node::StoreCaller {
  public:
   SimCaller(SimNetwork* network, SimLoop* loop, Node self)
       : network_(network), loop_(loop), self_(self) {}
@@ -91,8 +93,17 @@ class SimCaller : public client::Network, public service::Forwarder {
             std::function<void(absl::StatusOr<client::ResponseItem>)> done) override;
   void Forward(const std::string& address, service::RequestItem item,
                std::function<void(absl::StatusOr<service::ResponseItem>)> done) override;
+  void Call(const std::string& address, internal::v1::StoreRequest request, Duration timeout,
+            node::StoreDone done) override;
 
  private:
+  // `arrive` runs at the other end and answers once, or never; false: nobody is there.
+  template <class Answer>
+  void Ask(const std::string& address, Duration timeout,
+           std::function<void(absl::StatusOr<Answer>)> done,
+           std::function<bool(SimNetwork::Endpoint*, std::function<void(absl::StatusOr<Answer>)>)>
+               arrive);
+
   SimNetwork* const network_;
   SimLoop* const loop_;
   const Node self_;

@@ -6,11 +6,10 @@ namespace kvd::sim {
 
 Process::~Process() {
   // In the reverse order of dependence; callbacks of dropped proposals may still run.
-  membership.reset();
+  change.reset();
   disk_watch.reset();
   host.reset();
   rebuilder.reset();
-  admission.reset();
   dispatcher.reset();
   group.reset();
   log_store.reset();
@@ -107,15 +106,11 @@ void SimStore::Start() {
                   &p.disk_watch->guard());
   absl::Status started = p.host->StartGroup((*logs)[0], p.group.get());
   KVD_CHECK_MSG(started.ok(), started.ToString());
+  p.router = std::make_unique<LoneRouter>(p.host.get(), p.group.get());
   p.dispatcher = std::make_unique<service::Dispatcher>(
-      p.host.get(), p.group.get(), p.caller.get(),
+      p.loop.get(), p.host.get(), p.router.get(), p.caller.get(),
       service::Identity{kCluster, id_, AddressOf(id_.value())});
-  p.membership = std::make_unique<service::Membership>(p.loop.get(), p.host.get(), kGroup);
-  service::Admission::Options admitting;
-  admitting.cluster = kCluster;
-  admitting.voters_wanted = options_.voters_wanted;
-  p.admission = std::make_unique<service::Admission>(p.host.get(), p.group.get(),
-                                                     p.membership.get(), admitting);
+  p.change = std::make_unique<node::ReplicaChange>(p.loop.get(), p.host.get(), p.group.get());
   AnswerNetwork();
   ScheduleFlush();
 }

@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "raft/host.h"
-#include "server/service/admission.h"
+#include "server/node/replica_change.h"
 #include "server/service/dispatcher.h"
-#include "server/service/membership.h"
 #include "server/shard/data_group.h"
 #include "server/shard/disk_watch.h"
 #include "server/storage/memory_engine.h"
+#include "tests/sim/lone_router.h"
 #include "tests/sim/sim_log_store.h"
 #include "tests/sim/sim_network.h"
 
@@ -26,7 +26,6 @@ struct StoreOptions {
   DiskFaults disk;
   double clock_rate = 1.0;
   int64_t wall_offset_ms = 0;
-  size_t voters_wanted = 3;
 };
 
 // Runs the slices of its jobs as events of the loop.
@@ -69,9 +68,9 @@ struct Process {
   std::unique_ptr<shard::Rebuilder> rebuilder;
   std::unique_ptr<shard::DiskWatch> disk_watch;
   std::unique_ptr<shard::DataGroup> group;
+  std::unique_ptr<LoneRouter> router;
   std::unique_ptr<service::Dispatcher> dispatcher;
-  std::unique_ptr<service::Membership> membership;
-  std::unique_ptr<service::Admission> admission;
+  std::unique_ptr<node::ReplicaChange> change;
   std::unique_ptr<Timer> flush_timer;
 
   ~Process();

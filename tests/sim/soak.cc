@@ -2,21 +2,17 @@
 // of fault happened, and which fault points were passed, and hit with a crash and with a delay:
 // over enough seeds each must be. Seeds run in processes of their own, so that one that fails does
 // not end the others.
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/seed_blocks.h"
 
 namespace {
 
@@ -62,14 +58,6 @@ struct Totals {
   kvd::sim::FaultPointCoverage points;
   std::array<uint64_t, kCounters> counts{};
 };
-
-// In memory that the children share.
-Totals* SharedTotals() {
-  void* memory =
-      mmap(nullptr, sizeof(Totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) std::abort();
-  return new (memory) Totals();
-}
 
 void Add(const kvd::sim::FaultPointCoverage& from, const kvd::sim::Report& report, Totals* to) {
   for (size_t i = 0; i < kvd::kFaultPointCount; ++i) {
@@ -122,33 +110,14 @@ void PrintCoverage(const kvd::sim::FaultPointCoverage& coverage, bool all) {
               kvd::kFaultPointCount, passed, crashed, delayed);
 }
 
-// Runs `count` seeds from `first` in a child; the seed that failed, or 0.
-uint64_t RunBlock(uint64_t first, uint64_t count, const Arguments& a, Totals* totals) {
-  int pipe_ends[2];
-  if (pipe(pipe_ends) != 0) std::abort();
-  pid_t child = fork();
-  if (child == 0) {
-    for (uint64_t seed = first; seed < first + count; ++seed) {
-      if (write(pipe_ends[1], &seed, sizeof seed) != sizeof seed) _exit(1);
-      kvd::sim::ClusterOptions options;
-      options.seed = seed;
-      options.duration = std::chrono::seconds(a.seconds_simulated);
-      kvd::sim::Cluster cluster(options);
-      kvd::sim::Report report = cluster.Run();
-      Add(cluster.coverage(), report, totals);
-      if (a.verbose) std::printf("seed %lu: %s\n", seed, report.ToString().c_str());
-    }
-    std::fflush(stdout);
-    _exit(0);
-  }
-  close(pipe_ends[1]);
-  uint64_t seed = first;
-  while (read(pipe_ends[0], &seed, sizeof seed) == sizeof seed) {
-  }
-  close(pipe_ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : seed;
+void RunSeed(uint64_t seed, const Arguments& a, Totals* totals) {
+  kvd::sim::ClusterOptions options;
+  options.seed = seed;
+  options.duration = std::chrono::seconds(a.seconds_simulated);
+  kvd::sim::Cluster cluster(options);
+  kvd::sim::Report report = cluster.Run();
+  Add(cluster.coverage(), report, totals);
+  if (a.verbose) std::printf("seed %lu: %s\n", seed, report.ToString().c_str());
 }
 
 }  // namespace
@@ -161,13 +130,14 @@ int main(int argc, char** argv) {
   auto elapsed = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  Totals* totals = SharedTotals();
+  Totals* totals = kvd::sim::MakeShared<Totals>();
   uint64_t failed = 0, done = 0;
   constexpr uint64_t kBlock = 20;
   uint64_t next = a.first;
   while (next < a.first + a.seeds && elapsed() < a.minutes * 60) {
     uint64_t count = std::min(kBlock, a.first + a.seeds - next);
-    uint64_t bad = RunBlock(next, count, a, totals);
+    uint64_t bad =
+        kvd::sim::RunBlock(next, count, [&](uint64_t seed) { RunSeed(seed, a, totals); });
     if (bad == 0) {
       done += count;
       next += count;

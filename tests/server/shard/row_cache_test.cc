@@ -6,6 +6,7 @@
 #include "raft/runtime/random.h"
 #include "server/shard/data_group.h"
 #include "server/storage/memory_engine.h"
+#include "tests/first_shard.h"
 
 namespace kvd::shard {
 namespace {
@@ -36,13 +37,7 @@ struct Replica {
   explicit Replica(const DataGroupOptions& options = DataGroupOptions())
       : group(*DataGroup::Open(&engine, kGroup, options)) {
     EXPECT_TRUE(group->Wipe(kReplica).ok());
-    Command command;
-    command.kind = CommandKind::kBootstrap;
-    command.cluster = ClusterId(7);
-    command.store = StoreId(1);
-    command.replica = kReplica;
-    command.address = "here";
-    EXPECT_TRUE(Apply({command}).ok());
+    EXPECT_TRUE(Apply({InstallFirstShard()}).ok());
   }
 
   // As one batch.

@@ -77,11 +77,11 @@ class StateHashTest : public testing::TestWithParam<bool> {
     ASSERT_TRUE(meta.shards.Restore({ShardId(1), KeyRange(), Epoch(1)}));
     StepEffect effect;
     effect.changed = {ShardId(1)};
-    meta.stores[StoreId(1)] = {"somewhere", 5, ReplicaId(1)};
     auto batch = engine_->NewBatch();
     meta.StoreSafePoint(*batch, kGroup);
     meta.StoreShards(effect, *batch, kGroup);
-    meta.StoreStores(*batch, kGroup);
+    meta.fence = OperationId(3);
+    meta.StoreFence(*batch, kGroup);
     ASSERT_TRUE(engine_->Write(*batch).ok());
   }
 

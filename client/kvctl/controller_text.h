@@ -1,0 +1,17 @@
+// Tables of what the controller tells. Pure.
+#pragma once
+
+#include <string>
+
+#include "kvd/v1/controller.pb.h"
+
+namespace kvd::kvctl {
+
+std::string StoresText(const v1::ListStoresResponse& stores);
+std::string GroupsText(const v1::ListGroupsResponse& groups);
+std::string ShardsText(const v1::QueryResponse& config);
+std::string OperationsText(const v1::ListOperationsResponse& operations);
+std::string SettingsText(const v1::ListSettingsResponse& settings);
+std::string ToJson(const google::protobuf::Message& message);
+
+}  // namespace kvd::kvctl

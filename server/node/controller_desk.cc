@@ -1,0 +1,155 @@
+#include "server/node/controller_desk.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "proto/bytes.h"
+#include "server/node/routing_answer.h"
+
+namespace kvd::node {
+
+namespace wire = internal::v1;
+using Case = wire::StoreRequest;
+
+bool ControllerDesk::Takes(const wire::StoreRequest& request) {
+  switch (request.request_case()) {
+    case Case::kListStores:
+    case Case::kListGroups:
+    case Case::kQuery:
+    case Case::kListOperations:
+    case Case::kListSettings:
+    case Case::kBegin:
+    case Case::kCancel:
+    case Case::kSetStoreState:
+    case Case::kSetSetting: return true;
+    default: return false;
+  }
+}
+
+void ControllerDesk::Handle(const wire::StoreRequest& request, const Done& done) {
+  wire::StoreResponse out;
+  absl::Status status;
+  switch (request.request_case()) {
+    case Case::kListStores: ListStores(request.list_stores(), out.mutable_list_stores()); break;
+    case Case::kListGroups: ListGroups(out.mutable_list_groups()); break;
+    case Case::kQuery: status = Query(request.query(), out.mutable_query()); break;
+    case Case::kListOperations:
+      status = ListOperations(request.list_operations(), out.mutable_list_operations());
+      break;
+    case Case::kListSettings: ListSettings(out.mutable_list_settings()); break;
+    default: {
+      auto command = CommandOf(request);
+      if (!command.ok()) return done(command.status());
+      auto kind = request.request_case();
+      return role_->Propose(*command, [kind, done](const auto& result) {
+        if (!result.ok()) return done(result.status());
+        wire::StoreResponse out;
+        switch (kind) {
+          case Case::kBegin:
+            out.mutable_begin()->set_operation_id(result->operation.value());
+            break;
+          case Case::kCancel: out.mutable_cancel(); break;
+          case Case::kSetStoreState: out.mutable_set_store_state(); break;
+          default: out.mutable_set_setting(); break;
+        }
+        done(std::move(out));
+      });
+    }
+  }
+  if (!status.ok()) return done(status);
+  done(std::move(out));
+}
+
+void ControllerDesk::ListStores(const v1::ListStoresRequest& request,
+                                v1::ListStoresResponse* out) const {
+  const shardctrler::State& state = role_->state();
+  std::map<StoreId, uint32_t> replicas;
+  for (const auto& [id, group] : state.groups()) {
+    for (const shardctrler::Replica& r : group.replicas) ++replicas[r.store];
+  }
+  for (const auto& [id, o] : state.operations()) {
+    if (!shardctrler::IsOpen(o.phase) || o.kind != shardctrler::OperationKind::kChangeReplicas)
+      continue;
+    for (const shardctrler::Replica& r : o.added) ++replicas[r.store];
+  }
+  for (const auto& [id, store] : state.stores()) {
+    if (store.state == shardctrler::StoreState::kGone && !request.gone()) continue;
+    auto* listed = out->add_stores();
+    *listed->mutable_store() = StoreMessage(id, store);
+    listed->set_replicas(replicas[id]);
+    listed->set_silent_ms(static_cast<uint64_t>(
+        std::chrono::duration_cast<milliseconds>(role_->SilenceOf(id)).count()));
+  }
+}
+
+void ControllerDesk::ListGroups(v1::ListGroupsResponse* out) const {
+  for (const auto& [id, group] : role_->state().groups()) {
+    auto* listed = out->add_groups();
+    *listed->mutable_group() = GroupMessage(id, group);
+    listed->set_state(std::string(ToString(group.state)));
+    listed->set_shards(role_->state().shards().Of(id).size());
+    listed->set_operation_id(group.operation.value());
+  }
+}
+
+absl::Status ControllerDesk::Query(const v1::QueryRequest& request, v1::QueryResponse* out) const {
+  const shardctrler::State& state = role_->state();
+  ConfigNumber number = request.config() == 0 ? state.ids().config : ConfigNumber(request.config());
+  out->set_config(number.value());
+  std::optional<shardctrler::ShardMap> earlier;
+  if (number != state.ids().config) {
+    auto read = shardctrler::ReadConfig(group_->reader(), number, group_->meta().clock,
+                                        group_->meta().safe_point);
+    if (!read.ok()) return read.status();
+    earlier = *std::move(read);
+  }
+  const auto& shards = earlier ? earlier->shards() : state.shards().shards();
+  for (auto it = shards.lower_bound(request.next_key()); it != shards.end(); ++it) {
+    if (static_cast<size_t>(out->shards_size()) == kRoutingShardsMax) {
+      out->set_next_key(it->first);
+      break;
+    }
+    *out->add_shards() = ShardMessage(it->first, it->second);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ControllerDesk::ListOperations(const v1::ListOperationsRequest& request,
+                                            v1::ListOperationsResponse* out) const {
+  for (const auto& [id, o] : role_->state().operations()) {
+    OperationId wanted(request.operation_id());
+    if (wanted ? id != wanted : !request.over() && !shardctrler::IsOpen(o.phase)) continue;
+    auto* listed = out->add_operations();
+    listed->set_operation_id(id.value());
+    listed->set_kind(std::string(ToString(o.kind)));
+    listed->set_phase(std::string(ToString(o.phase)));
+    listed->set_reason(o.reason);
+    listed->set_trouble(role_->Trouble(id));
+    listed->set_shard_id(o.shard.value());
+    listed->set_key(o.key);
+    listed->set_other_shard_id(o.other.value());
+    listed->set_group_id(o.group.value());
+    listed->set_to_group_id(o.to.value());
+    for (const shardctrler::Replica& r : o.added) listed->add_added_stores(r.store.value());
+    for (ReplicaId r : o.removed) listed->add_removed_replicas(r.value());
+    listed->set_opened(o.opened.value());
+    listed->set_changed(o.changed.value());
+  }
+  if (request.operation_id() != 0 && out->operations().empty())
+    return absl::NotFoundError(absl::StrCat("there is no operation ", request.operation_id()));
+  return absl::OkStatus();
+}
+
+void ControllerDesk::ListSettings(v1::ListSettingsResponse* out) const {
+  for (const shardctrler::SettingInfo& info : shardctrler::kSettings) {
+    auto* listed = out->add_settings();
+    listed->set_name(std::string(info.name));
+    listed->set_value(role_->state().settings()[info.setting]);
+    listed->set_initial(info.initial);
+    listed->set_min(info.min);
+    listed->set_max(info.max);
+    listed->set_meaning(std::string(info.meaning));
+  }
+}
+
+}  // namespace kvd::node

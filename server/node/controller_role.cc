@@ -1,0 +1,209 @@
+#include "server/node/controller_role.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "proto/bytes.h"
+#include "proto/error.h"
+#include "proto/limits.h"
+#include "server/node/routing_answer.h"
+
+namespace kvd::node {
+
+namespace wire = internal::v1;
+using shardctrler::Command;
+using shardctrler::CommandKind;
+
+ControllerRole::ControllerRole(Loop* loop, shard::DataGroup* group,
+                               const shardctrler::Machine* machine, shardctrler::Port* port,
+                               const ControllerOptions& options)
+    : loop_(loop),
+      group_(group),
+      machine_(machine),
+      options_(options),
+      driver_(
+          loop, &machine->state(), port,
+          [this](Command command, std::function<void(absl::Status)> done) {
+            Propose(command,
+                    [done = std::move(done)](const auto& result) { done(result.status()); });
+          },
+          options.driver) {}
+
+ControllerRole::~ControllerRole() = default;
+
+void ControllerRole::Tick() {
+  bool leads = group_->ready() && state().ids().cluster;
+  Term term = group_->applied().term;
+  if (leads != leads_ || (leads && term != term_)) {
+    leads_ = leads;
+    term_ = term;
+    if (leads) Lead();
+    driver_.SetLeads(leads);
+  }
+  if (!leads_) return;
+  driver_.Look();
+  if (!options_.by_hand && loop_->Now() >= next_schedule_) Begin();
+}
+
+void ControllerRole::Lead() {
+  led_since_ = loop_->Now();
+  next_schedule_ = loop_->Now() + options_.schedule_interval;
+  heard_.clear();
+  beginning_ = 0;
+}
+
+Duration ControllerRole::SilenceOf(StoreId store) const {
+  auto it = heard_.find(store);
+  return loop_->Now() - (it == heard_.end() ? led_since_ : it->second.at);
+}
+
+// What was asked for and is not in the state yet would be asked for again.
+void ControllerRole::Begin() {
+  next_schedule_ = loop_->Now() + options_.schedule_interval;
+  if (beginning_ > 0) return;
+  shardctrler::View view;
+  for (const auto& [id, store] : state().stores()) view.silence[id] = SilenceOf(id);
+  for (shardctrler::Operation& operation : shardctrler::Schedule(state(), view)) {
+    Command command;
+    command.kind = CommandKind::kOpen;
+    command.operation = std::move(operation);
+    ++beginning_;
+    Propose(command, [this, term = term_](const auto&) {
+      if (term == term_ && beginning_ > 0) --beginning_;
+    });
+  }
+}
+
+void ControllerRole::Propose(const Command& command, Done<shardctrler::Result> done) {
+  shard::Command logged;
+  logged.kind = shard::CommandKind::kMachine;
+  logged.payload = Encode(command);
+  group_->Submit(std::move(logged),
+                 [this, alive = std::weak_ptr<bool>(alive_),
+                  done = std::move(done)](absl::StatusOr<shard::CommandResult> result) {
+                   if (alive.expired()) return;
+                   if (!result.ok()) return done(result.status());
+                   done(shardctrler::DecodeResult(result->answer));
+                   if (leads_) driver_.Look();
+                 });
+}
+
+// Whether those whose place it takes are gone, as far as a leader can tell.
+absl::Status ControllerRole::CheckPlace(const shardctrler::JoiningStore& joining) const {
+  for (const auto& [id, store] : state().stores()) {
+    bool same = store.address == joining.address || (joining.lost && id == joining.lost);
+    if (!same || store.nonce == joining.nonce || store.state == shardctrler::StoreState::kGone)
+      continue;
+    Duration silence = SilenceOf(id);
+    if (silence >= options_.silence_min) continue;
+    auto ms = std::chrono::duration_cast<milliseconds>(silence).count();
+    if (heard_.contains(id)) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("address ", Printable(joining.address), " is that of store ", id.value(),
+                       ", which was heard from ", ms,
+                       " ms ago: one of the two needs another --listen or --advertise"));
+    }
+    return absl::UnavailableError(absl::StrCat("the controller leads for ", ms,
+                                               " ms and can't tell yet whether store ", id.value(),
+                                               " at ", Printable(joining.address), " is gone"));
+  }
+  return absl::OkStatus();
+}
+
+void ControllerRole::Join(const shardctrler::JoiningStore& joining, Done<StoreId> done) {
+  if (!ready()) {
+    return done(absl::UnavailableError("the controller's new leader is not ready yet"));
+  }
+  if (joining.address.empty() || joining.address.size() > kAddressBytesMax)
+    return done(LimitError("address", kAddressBytesMax, joining.address.size(), "bytes"));
+  if (joining.nonce == 0) return done(LimitError("join_nonce", 1, 0, ""));
+  absl::Status place = CheckPlace(joining);
+  if (!place.ok()) return done(place);
+  // Two that come at once: the second one is told of the first once that is known.
+  if (!joining_.insert(joining.address).second) {
+    return done(absl::UnavailableError(
+        absl::StrCat("a store at address ", Printable(joining.address), " is being let in")));
+  }
+  Command command;
+  command.kind = CommandKind::kJoin;
+  command.joining = {joining};
+  Propose(command, [this, address = joining.address,
+                    done = std::move(done)](absl::StatusOr<shardctrler::Result> result) {
+    joining_.erase(address);
+    if (!result.ok()) return done(result.status());
+    heard_[result->stores[0]].at = loop_->Now();
+    done(result->stores[0]);
+  });
+}
+
+// A store may have been started elsewhere, or on another machine.
+void ControllerRole::UpdateStore(const wire::ReportRequest& report) {
+  StoreId id(report.store_id());
+  const shardctrler::Store* known = state().FindStore(id);
+  if (known == nullptr || report.join_nonce() != known->nonce) return;
+  shardctrler::JoiningStore now;
+  now.address = report.address();
+  now.nonce = known->nonce;
+  now.cores = report.cores();
+  for (const auto& [name, value] : report.labels()) now.labels[name] = value;
+  if (now.address == known->address && now.cores == known->cores && now.labels == known->labels)
+    return;
+  Command command;
+  command.kind = CommandKind::kUpdateStore;
+  command.store = id;
+  command.joining = {now};
+  Propose(command, [](const auto&) {});
+}
+
+const std::set<ReplicaId>& ControllerRole::WantedReplicas() {
+  if (wanted_at_ == machine_->changes().upto()) return wanted_;
+  wanted_at_ = machine_->changes().upto();
+  wanted_.clear();
+  for (const auto& [id, group] : state().groups()) {
+    for (const shardctrler::Replica& r : group.replicas) wanted_.insert(r.id);
+  }
+  for (const auto& [id, o] : state().operations()) {
+    if (!shardctrler::IsOpen(o.phase)) continue;
+    for (const shardctrler::Replica& r : o.added) wanted_.insert(r.id);
+    wanted_.insert(o.removed.begin(), o.removed.end());
+  }
+  return wanted_;
+}
+
+// A deposed leader may not know of the newest replicas, but it knows that it does not.
+void ControllerRole::FindOrphans(StoreId store, wire::ReportResponse* out) {
+  Heard& heard = heard_[store];
+  if (heard.checked == machine_->changes().upto()) return;
+  const std::set<ReplicaId>& wanted = WantedReplicas();
+  for (const auto& held : heard.held) {
+    ReplicaId replica(held.replica_id());
+    if (replica < state().ids().next_replica && !wanted.contains(replica))
+      *out->add_orphans() = held;
+  }
+  // While there are some, it may miss what it is told.
+  if (out->orphans().empty()) heard.checked = machine_->changes().upto();
+}
+
+absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRequest& report) {
+  wire::ReportResponse out;
+  StoreId id(report.store_id());
+  const shardctrler::Store* store = state().FindStore(id);
+  if (store == nullptr || store->state == shardctrler::StoreState::kGone) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "store ", id.value(),
+        " was removed from the cluster; empty its data directory to join as a new one"));
+  }
+  Heard& heard = heard_[id];
+  heard.at = loop_->Now();
+  if (report.whole()) {
+    heard.held.assign(report.held().begin(), report.held().end());
+    heard.checked = Timestamp();
+    UpdateStore(report);
+  }
+  FindOrphans(id, &out);
+  *out.mutable_routing() = AnswerRouting(*machine_, report.routing());
+  out.set_leader_term(term_.value());
+  return out;
+}
+
+}  // namespace kvd::node

@@ -1,0 +1,45 @@
+// Finds the group of a key: by the map that the controller gave, and what groups said since. Lives
+// on the store's loop.
+#pragma once
+
+#include "client/src/routing.h"
+#include "server/node/groups.h"
+#include "server/service/router.h"
+
+namespace kvd::node {
+
+class NodeRouter : public service::Router {
+ public:
+  // All given outlive it.
+  NodeRouter(const raft::Host* host, Groups* groups, client::Routing* routing, StoreId self,
+             std::string address)
+      : host_(host),
+        groups_(groups),
+        routing_(routing),
+        self_(self),
+        address_(std::move(address)) {}
+
+  service::Route Find(std::string_view key) override;
+  service::Route FindBefore(std::string_view end) override;
+  std::vector<std::string> StartsIn(const KeyRange& range) override;
+  ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) override;
+  void Note(std::string_view key, bool before, const service::Route& asked,
+            const ErrorInfo& refusal) override;
+
+  // To a group, wherever it is.
+  service::Route To(GroupId group);
+
+  // The map was of no help: it should be asked for anew.
+  std::function<void()> on_outdated;
+
+ private:
+  client::Routing::Shards::const_iterator ShardBefore(std::string_view end) const;
+
+  const raft::Host* const host_;
+  Groups* const groups_;
+  client::Routing* const routing_;
+  const StoreId self_;
+  const std::string address_;
+};
+
+}  // namespace kvd::node

@@ -1,0 +1,120 @@
+// The dispatcher's reads.
+#include "absl/strings/str_cat.h"
+#include "proto/bytes.h"
+#include "proto/fault_point.h"
+#include "proto/limits.h"
+#include "server/service/dispatcher.h"
+#include "server/service/request_keys.h"
+#include "server/service/scan_page.h"
+
+namespace kvd::service {
+namespace {
+
+// A key that the group does not serve.
+absl::Status Elsewhere(std::string_view key) {
+  ErrorInfo none;
+  return ShardMovedError(std::string(key), none);
+}
+
+}  // namespace
+
+void Dispatcher::ExecuteRead(const RequestPtr& request, const Route& route, bool read_index) {
+  auto spec = ToReadSpec(ReadOptionsOf(request->item));
+  if (!spec.ok()) return Refuse(request->item, route, spec.status(), request->done);
+  if (read_index) spec->mode = raft::ReadMode::kReadIndex;
+  route.here->PrepareRead(*spec,
+                          [this, request, route](const absl::StatusOr<shard::ReadPoint>& point) {
+                            Read(request, route, point);
+                          });
+}
+
+void Dispatcher::Read(const RequestPtr& request, const Route& route,
+                      const absl::StatusOr<shard::ReadPoint>& point) {
+  if (!point.ok()) {
+    Route now = RouteOf(*request);
+    if (InfoOf(point.status()).kind == ErrorKind::kNotLeader && CanForward(*request, now))
+      return Forward(request, now);
+    return Refuse(request->item, now, point.status(), request->done);
+  }
+  KVD_FAULT_POINT(kReadPrepared);
+  ResponseItem out;
+  out.set_id(request->item.id());
+  absl::Status status;
+  switch (request->item.request_case()) {
+    case RequestItem::kGet: status = ReadGet(request->item, route, point->at, &out); break;
+    case RequestItem::kScan: status = ReadScan(request->item, route, point->at, &out); break;
+    default: status = ReadMultiGet(request->item, route, point->at, &out); break;
+  }
+  if (InfoOf(status).kind == ErrorKind::kShardMoved)
+    return NotServed(request, route, FromAbsl(status.message()));
+  if (!status.ok()) return Refuse(request->item, route, status, request->done);
+  KVD_FAULT_POINT(kReadDone);
+  // The lease may have run out while reading: then only a round of heartbeats can tell.
+  if (!route.here->Confirm(*point)) return ExecuteRead(request, route, /*read_index=*/true);
+  FillHeader(MutableHeaderOf(&out), route, point->at);
+  request->done(std::move(out));
+}
+
+absl::Status Dispatcher::ReadGet(const RequestItem& item, const Route& route, Timestamp at,
+                                 ResponseItem* out) const {
+  const std::string& key = item.get().key();
+  if (route.here->meta().shards.Serving(key) == nullptr) return Elsewhere(key);
+  auto found = route.here->Get(key, at);
+  if (!found.ok()) return route.here->Unreadable(found.status());
+  v1::GetResponse* response = out->mutable_get();
+  response->set_read_timestamp(at.value());
+  if (!found->has_value()) return absl::OkStatus();
+  response->set_found(true);
+  ToVersion((*found)->timestamp, (*found)->version, false, response->mutable_version());
+  return absl::OkStatus();
+}
+
+absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, const Route& route, Timestamp at,
+                                      ResponseItem* out) const {
+  v1::MultiGetResponse* response = out->mutable_multi_get();
+  response->set_read_timestamp(at.value());
+  size_t bytes = 0;
+  for (const std::string& key : item.multi_get().keys()) {
+    if (route.here->meta().shards.Serving(key) == nullptr) return Elsewhere(key);
+    auto found = route.here->Get(key, at);
+    if (!found.ok()) return route.here->Unreadable(found.status());
+    auto* row = response->add_items();
+    if (!found->has_value()) continue;
+    row->set_found(true);
+    ToVersion((*found)->timestamp, (*found)->version, false, row->mutable_version());
+    bytes += (*found)->version.value.size();
+    if (bytes > kRequestBytesMax) {
+      return LimitError("response (ask for fewer keys)", kRequestBytesMax, bytes, "bytes");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// One page, of what this group serves of the range without a gap.
+absl::Status Dispatcher::ReadScan(const RequestItem& item, const Route& route, Timestamp at,
+                                  ResponseItem* out) const {
+  const v1::ScanRequest& request = item.scan();
+  const shard::ShardTable& shards = route.here->meta().shards;
+  KeyRange asked{request.range().start(), request.range().end()};
+  KeyRange served = request.reverse() ? shards.ServedEnd(asked) : shards.ServedStart(asked);
+  if (served.Empty()) return Elsewhere(request.reverse() ? asked.end : asked.start);
+  // Between pages the history may have been given up.
+  if (at < route.here->meta().safe_point) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "the scan took longer than history is kept: it reads at timestamp ", at.value(),
+        ", the history begins at ", route.here->meta().safe_point.value()));
+  }
+  v1::ScanResponse* response = out->mutable_scan();
+  response->set_read_timestamp(at.value());
+  auto scanned = FillPage(request, served, at, route.here->reader(), response);
+  if (!scanned.ok()) return route.here->Unreadable(scanned);
+  if (!response->done() || served == asked) return absl::OkStatus();
+  bool limited = request.limit() != 0 && response->count() >= request.limit();
+  if (limited) return absl::OkStatus();
+  // The rest is another group's.
+  response->set_done(false);
+  response->set_resume_key(request.reverse() ? served.start : served.end);
+  return absl::OkStatus();
+}
+
+}  // namespace kvd::service

@@ -1,0 +1,28 @@
+// All keys are one group's, which has a replica here.
+#pragma once
+
+#include "raft/host.h"
+#include "server/service/router.h"
+#include "tests/sim/sim_network.h"
+
+namespace kvd::sim {
+
+class LoneRouter : public service::Router {
+ public:
+  LoneRouter(const raft::Host* host, shard::DataGroup* group) : host_(host), group_(group) {}
+
+  service::Route Find(std::string_view) override {
+    StoreId leader = host_->LeaderStore(group_->group());
+    return {group_->group(), group_, leader, leader ? AddressOf(leader.value()) : ""};
+  }
+  service::Route FindBefore(std::string_view end) override { return Find(end); }
+  std::vector<std::string> StartsIn(const KeyRange& range) override { return {range.start}; }
+  ErrorInfo WhoHas(std::string_view, bool, GroupId) override { return {}; }
+  void Note(std::string_view, bool, const service::Route&, const ErrorInfo&) override {}
+
+ private:
+  const raft::Host* const host_;
+  shard::DataGroup* const group_;
+};
+
+}  // namespace kvd::sim
