@@ -262,6 +262,21 @@ size_t VotersFor(size_t wanted, size_t stores) {
   return most == 0 ? 0 : most - (most % 2 == 0 ? 1 : 0);
 }
 
+std::vector<OperationId> Hopeless(const State& state, const View& view) {
+  Placement placement(state, view);
+  std::vector<OperationId> found;
+  for (const auto& [id, o] : state.operations()) {
+    bool waits =
+        o.phase == Phase::kRunning && (o.kind == OperationKind::kChangeReplicas ||
+                                       (o.kind == OperationKind::kCreateGroup && !o.shard));
+    if (!waits) continue;
+    bool hopeless = std::any_of(o.added.begin(), o.added.end(),
+                                [&](const Replica& r) { return !placement.IsUsable(r.store); });
+    if (hopeless) found.push_back(id);
+  }
+  return found;
+}
+
 std::vector<Operation> Schedule(const State& state, const View& view) {
   return Scheduler(state, view).Run();
 }

@@ -22,6 +22,9 @@ struct View {
 // as an even one stands no more losses than the one below it.
 size_t VotersFor(size_t wanted, size_t stores);
 
+// Operations to take back: they wait for a replica on a store that is silent, or gone.
+std::vector<OperationId> Hopeless(const State& state, const View& view);
+
 // Operations to open, the most urgent first, none on what another one is open on. `state` has been
 // bootstrapped.
 std::vector<Operation> Schedule(const State& state, const View& view);

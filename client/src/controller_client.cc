@@ -2,7 +2,10 @@
 
 #include <grpcpp/create_channel.h>
 
+#include <thread>
+
 #include "client/src/grpc_network.h"
+#include "proto/error.h"
 
 namespace kvd::client {
 
@@ -11,5 +14,11 @@ std::unique_ptr<v1::Controller::Stub> ControllerClient::StubTo(const std::string
 }
 
 absl::Status ControllerClient::Convert(const grpc::Status& status) { return FromGrpc(status); }
+
+bool ControllerClient::IsRefused(const absl::Status& status) {
+  return InfoOf(status).kind == ErrorKind::kNotLeader;
+}
+
+void ControllerClient::Pause() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
 
 }  // namespace kvd::client

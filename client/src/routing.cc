@@ -113,10 +113,10 @@ StoreId Routing::LeaderOf(GroupId group) const {
   return members->second.front().store;
 }
 
-void Routing::NoteAddress(StoreId store, const std::string& address) {
+void Routing::NoteAddress(StoreId store, const std::string& address, bool itself) {
   if (address.empty()) return;
   Store& known = stores_[store];
-  if (known.address.empty()) known.address = address;
+  if (known.address.empty() || (itself && !known.gone)) known.address = address;
 }
 
 void Routing::NoteUnhelpful(GroupId group, StoreId store) {

@@ -56,8 +56,9 @@ class Routing {
   // The store believed to lead the group: who said so last, else any that may be asked. 0: none.
   StoreId LeaderOf(GroupId group) const;
 
-  // A store was heard of before the controller named it.
-  void NoteAddress(StoreId store, const std::string& address);
+  // A store was heard of before the controller named it; `itself`: from itself, so that it counts
+  // even where another address was known.
+  void NoteAddress(StoreId store, const std::string& address, bool itself = false);
   // Learnt from an answer.
   void NoteLeader(GroupId group, StoreId store) { leaders_[group] = store; }
   // The believed leader was of no help: another one is to be asked next.

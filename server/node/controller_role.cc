@@ -32,6 +32,13 @@ ControllerRole::ControllerRole(Loop* loop, shard::DataGroup* group,
 ControllerRole::~ControllerRole() = default;
 
 void ControllerRole::Tick() {
+  NoteRole();
+  if (!leads_) return;
+  driver_.Look();
+  if (!options_.by_hand && loop_->Now() >= next_schedule_) Begin();
+}
+
+void ControllerRole::NoteRole() {
   bool leads = group_->ready() && state().ids().cluster;
   Term term = group_->applied().term;
   if (leads != leads_ || (leads && term != term_)) {
@@ -40,9 +47,6 @@ void ControllerRole::Tick() {
     if (leads) Lead();
     driver_.SetLeads(leads);
   }
-  if (!leads_) return;
-  driver_.Look();
-  if (!options_.by_hand && loop_->Now() >= next_schedule_) Begin();
 }
 
 void ControllerRole::Lead() {
@@ -63,13 +67,22 @@ void ControllerRole::Begin() {
   if (beginning_ > 0) return;
   shardctrler::View view;
   for (const auto& [id, store] : state().stores()) view.silence[id] = SilenceOf(id);
+  std::vector<Command> commands;
+  for (OperationId id : shardctrler::Hopeless(state(), view)) {
+    Command& command = commands.emplace_back();
+    command.kind = CommandKind::kAdvance;
+    command.id = id;
+    command.next = shardctrler::Phase::kCancelling;
+  }
   for (shardctrler::Operation& operation : shardctrler::Schedule(state(), view)) {
-    Command command;
+    Command& command = commands.emplace_back();
     command.kind = CommandKind::kOpen;
     command.operation = std::move(operation);
+  }
+  for (const Command& command : commands) {
     ++beginning_;
-    Propose(command, [this, term = term_](const auto&) {
-      if (term == term_ && beginning_ > 0) --beginning_;
+    Propose(command, [this, alive = std::weak_ptr<bool>(alive_), term = term_](const auto&) {
+      if (!alive.expired() && term == term_ && beginning_ > 0) --beginning_;
     });
   }
 }
@@ -81,10 +94,12 @@ void ControllerRole::Propose(const Command& command, Done<shardctrler::Result> d
   group_->Submit(std::move(logged),
                  [this, alive = std::weak_ptr<bool>(alive_),
                   done = std::move(done)](absl::StatusOr<shard::CommandResult> result) {
-                   if (alive.expired()) return;
+                   // The replica is being removed: its proposals end without it.
+                   if (alive.expired())
+                     return done(OutcomeUnknownError("the controller's replica was removed here"));
                    if (!result.ok()) return done(result.status());
                    done(shardctrler::DecodeResult(result->answer));
-                   if (leads_) driver_.Look();
+                   if (!alive.expired() && leads_) driver_.Look();
                  });
 }
 
@@ -111,7 +126,9 @@ absl::Status ControllerRole::CheckPlace(const shardctrler::JoiningStore& joining
 }
 
 void ControllerRole::Join(const shardctrler::JoiningStore& joining, Done<StoreId> done) {
-  if (!ready()) {
+  // For how long stores were silent counts from when this leader began.
+  NoteRole();
+  if (!leads_) {
     return done(absl::UnavailableError("the controller's new leader is not ready yet"));
   }
   if (joining.address.empty() || joining.address.size() > kAddressBytesMax)
@@ -127,8 +144,9 @@ void ControllerRole::Join(const shardctrler::JoiningStore& joining, Done<StoreId
   Command command;
   command.kind = CommandKind::kJoin;
   command.joining = {joining};
-  Propose(command, [this, address = joining.address,
+  Propose(command, [this, alive = std::weak_ptr<bool>(alive_), address = joining.address,
                     done = std::move(done)](absl::StatusOr<shardctrler::Result> result) {
+    if (alive.expired()) return done(result.status());
     joining_.erase(address);
     if (!result.ok()) return done(result.status());
     heard_[result->stores[0]].at = loop_->Now();
@@ -185,6 +203,7 @@ void ControllerRole::FindOrphans(StoreId store, wire::ReportResponse* out) {
 }
 
 absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRequest& report) {
+  NoteRole();
   wire::ReportResponse out;
   StoreId id(report.store_id());
   const shardctrler::Store* store = state().FindStore(id);

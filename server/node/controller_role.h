@@ -57,6 +57,8 @@ class ControllerRole {
   std::string Trouble(OperationId id) const { return driver_.Trouble(id); }
 
  private:
+  // Whether this replica leads now, and since when.
+  void NoteRole();
   void Lead();
   void Begin();
   absl::Status CheckPlace(const shardctrler::JoiningStore& joining) const;

@@ -28,12 +28,13 @@ void GroupCaller::ToStore(StoreId store, wire::StoreRequest request, Duration ti
 }
 
 void GroupCaller::ToLeader(GroupId group, wire::StoreRequest request, Duration timeout,
-                           StoreDone done) {
+                           StoreDone done, bool once) {
   auto search = std::make_shared<Search>();
   search->group = group;
   search->request = std::move(request);
   search->timeout = timeout;
   search->done = std::move(done);
+  search->once = once;
   search->last =
       absl::UnavailableError(absl::StrCat("where group ", group.value(), " is is not known"));
   Try(search);
@@ -79,7 +80,7 @@ void GroupCaller::Try(const std::shared_ptr<Search>& search) {
                 info.kind == ErrorKind::kOutcomeUnknown ||
                 (info.kind == ErrorKind::kNone && (absl::IsUnavailable(answer.status()) ||
                                                    absl::IsDeadlineExceeded(answer.status())));
-            if (!elsewhere && !lost) return search->done(std::move(answer));
+            if (!elsewhere && (!lost || search->once)) return search->done(std::move(answer));
             search->last = answer.status();
             search->hint = info.leader;
             if (lost) ++search->unreachable;

@@ -31,8 +31,10 @@ class GroupCaller {
 
   // Calls back once, unless this is gone by then. UNAVAILABLE if the store can't be reached.
   void ToStore(StoreId store, wire::StoreRequest request, Duration timeout, StoreDone done);
-  // To whoever leads. `timeout` is for each store that is asked on the way.
-  void ToLeader(GroupId group, wire::StoreRequest request, Duration timeout, StoreDone done);
+  // To whoever leads. `timeout` is for each store that is asked on the way. `once`: it must not be
+  // carried out twice, so nobody else is asked after one that did not answer.
+  void ToLeader(GroupId group, wire::StoreRequest request, Duration timeout, StoreDone done,
+                bool once = false);
   // Nobody is called back any more.
   void Close() { alive_.reset(); }
 
@@ -43,6 +45,7 @@ class GroupCaller {
     wire::StoreRequest request;
     Duration timeout;
     StoreDone done;
+    bool once = false;
     std::set<StoreId> asked;
     StoreId hint;         // by who was asked last
     int unreachable = 0;  // of those asked

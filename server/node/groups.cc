@@ -99,10 +99,11 @@ void Groups::Create(GroupId id, ReplicaId replica, const raft::Configuration& vo
       id, replica, voters,
       [this, alive = std::weak_ptr<bool>(alive_), log, done = std::move(done)]() mutable {
         if (alive.expired()) return;
-        // Unless it was removed meanwhile.
-        if (creating_.erase(log.group) == 0) {
+        // Unless it was removed meanwhile, and perhaps another one is on its way.
+        auto creating = creating_.find(log.group);
+        if (creating == creating_.end() || creating->second != log.replica)
           return done(absl::AbortedError("the replica was removed while it was created"));
-        }
+        creating_.erase(creating);
         auto local = OpenOne(log.group);
         absl::Status started =
             local.ok() ? StartOne(std::move(log), *std::move(local)) : local.status();
@@ -111,11 +112,6 @@ void Groups::Create(GroupId id, ReplicaId replica, const raft::Configuration& vo
 }
 
 void Groups::Erase(GroupId id) {
-  if (LocalGroup* local = Find(id)) {
-    // What waits for it to lead is told.
-    local->group->OnRoleChange(false, Term());
-    groups_.erase(id);
-  }
   auto [begin, end] = storage::GroupBounds(id);
   auto batch = engine_->NewBatch();
   batch->DeleteRange(begin, end);
@@ -139,11 +135,17 @@ void Groups::Remove(GroupId id, ReplicaId replica, Done done) {
     local->group->Detach();
     local->change.reset();
   }
-  environment_.host->RemoveGroup(id, replica,
-                                 [alive = std::weak_ptr<bool>(alive_), done = std::move(done)] {
-                                   if (!alive.expired()) done(absl::OkStatus());
-                                 });
-  Erase(id);
+  environment_.host->RemoveGroup(
+      id, replica, [this, id, alive = std::weak_ptr<bool>(alive_), done = std::move(done)] {
+        if (alive.expired()) return;
+        Erase(id);
+        done(absl::OkStatus());
+      });
+  if (LocalGroup* local = Find(id)) {
+    // What waits for it to lead is told.
+    local->group->OnRoleChange(false, Term());
+    groups_.erase(id);
+  }
 }
 
 void Groups::RemoveWhoLeft() {

@@ -58,7 +58,9 @@ void Node::Stop() {
   groups_->on_created = nullptr;
   groups_->on_removing = nullptr;
   tick_.reset();
+  alive_.reset();
   caller_->Close();
+  router_->Stop();
   // What they call back touches what is still here.
   importer_.reset();
   desk_.reset();
@@ -134,7 +136,7 @@ void Node::OnReported(absl::StatusOr<wire::StoreResponse> answer) {
     reported_term_ = report.leader_term();
   }
   routing_.Take(report.routing());
-  if (!report.routing().next_key().empty()) ReportSoon();
+  if (!routing_.Request().next_key().empty()) ReportSoon();
   for (const auto& orphan : report.orphans()) {
     loop_->Post([this, alive = std::weak_ptr<bool>(alive_), group = GroupId(orphan.group_id()),
                  replica = ReplicaId(orphan.replica_id())] {

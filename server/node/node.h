@@ -60,9 +60,9 @@ class Node {
   const NodeOptions& options() const { return options_; }
   // Null unless there is a replica of the controller's group here.
   ControllerRole* controller() { return controller_.get(); }
-  // A store's address was learnt otherwise.
+  // A store has said where it is.
   void NoteAddress(StoreId store, const std::string& address) {
-    routing_.NoteAddress(store, address);
+    routing_.NoteAddress(store, address, /*itself=*/true);
   }
   // Whether the controller's leader has heard of this store and what it holds.
   bool reported() const { return reported_term_ != 0; }

@@ -67,6 +67,9 @@ void Node::ShardStep(const wire::ShardStepRequest& request, const StoreDone& don
   // Rows come from the other group, by what is asked for here.
   if (command.step.kind == StepKind::kImport)
     return done(absl::InvalidArgumentError("step: an import is not asked for by others"));
+  // What came along was written at the other group's times: nothing here may be earlier from now
+  // on.
+  if (command.step.kind == StepKind::kCompleteImport) command.timestamp = command.step.at + 1;
   (*local)->group->Submit(std::move(command), [done](absl::StatusOr<shard::CommandResult> result) {
     if (!result.ok()) return done(result.status());
     wire::StoreResponse response;
@@ -134,8 +137,10 @@ void Node::CreateReplica(const wire::CreateReplicaRequest& request, const StoreD
 }
 
 void Node::RemoveReplica(const wire::RemoveReplicaRequest& request, const StoreDone& done) {
-  if (request.group_id() == 0 || request.replica_id() == 0)
-    return done(absl::InvalidArgumentError("remove_replica: group_id or replica_id is missing"));
+  if (request.group_id() == 0 || request.group_id() > kGroupIdMax || request.replica_id() == 0) {
+    return done(
+        absl::InvalidArgumentError("remove_replica: group_id or replica_id is out of range"));
+  }
   groups_->Remove(GroupId(request.group_id()), ReplicaId(request.replica_id()),
                   [done](const absl::Status& status) {
                     if (!status.ok()) return done(status);

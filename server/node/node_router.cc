@@ -1,15 +1,13 @@
 #include "server/node/node_router.h"
 
-#include <algorithm>
-
 namespace kvd::node {
 
 using service::Route;
 
 Route NodeRouter::To(GroupId group) {
   Route route;
+  if (!group || stopped_) return route;
   route.group = group;
-  if (!group) return route;
   if (LocalGroup* local = groups_->Find(group)) {
     route.here = local->group.get();
     route.leader = host_->LeaderStore(group);
@@ -40,16 +38,6 @@ client::Routing::Shards::const_iterator NodeRouter::ShardBefore(std::string_view
 Route NodeRouter::FindBefore(std::string_view end) {
   auto shard = ShardBefore(end);
   return To(shard == routing_->shards().end() ? GroupId() : shard->second.group);
-}
-
-std::vector<std::string> NodeRouter::StartsIn(const KeyRange& range) {
-  std::vector<std::string> starts = {range.start};
-  for (auto it = routing_->shards().upper_bound(range.start); it != routing_->shards().end();
-       ++it) {
-    if (!range.end.empty() && it->first >= range.end) break;
-    starts.push_back(it->first);
-  }
-  return starts;
 }
 
 ErrorInfo NodeRouter::WhoHas(std::string_view key, bool before, GroupId not_this) {

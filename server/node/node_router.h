@@ -21,11 +21,15 @@ class NodeRouter : public service::Router {
 
   service::Route Find(std::string_view key) override;
   service::Route FindBefore(std::string_view end) override;
-  std::vector<std::string> StartsIn(const KeyRange& range) override;
   ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) override;
   void Note(std::string_view key, bool before, const service::Route& asked,
             const ErrorInfo& refusal) override;
+  void NoteLost(const service::Route& asked) override {
+    routing_->NoteUnhelpful(asked.group, asked.leader);
+  }
 
+  // Before the host ends: nothing is known any more.
+  void Stop() { stopped_ = true; }
   // To a group, wherever it is.
   service::Route To(GroupId group);
 
@@ -40,6 +44,7 @@ class NodeRouter : public service::Router {
   client::Routing* const routing_;
   const StoreId self_;
   const std::string address_;
+  bool stopped_ = false;
 };
 
 }  // namespace kvd::node

@@ -28,7 +28,8 @@ void ClusterService::Change(v1::ChangeMembershipRequest* request,
         if (!opened.ok()) return answer(opened.status(), nullptr);
         AwaitOperation(OperationId(opened->begin().operation_id()), group,
                        loop_->Now() + std::chrono::seconds(60), answer);
-      });
+      },
+      /*once=*/true);
 }
 
 void ClusterService::AwaitOperation(OperationId id, GroupId group, MonotonicTime deadline,
@@ -39,10 +40,10 @@ void ClusterService::AwaitOperation(OperationId id, GroupId group, MonotonicTime
       shardctrler::kControllerGroup, std::move(wire), milliseconds(2000),
       [=, this](absl::StatusOr<internal::v1::StoreResponse> told) {
         std::string phase, trouble;
-        if (told.ok()) {
+        if (told.ok() && !told->list_operations().operations().empty()) {
           phase = told->list_operations().operations(0).phase();
           trouble = told->list_operations().operations(0).trouble();
-        } else {
+        } else if (!told.ok()) {
           trouble = std::string(told.status().message());
         }
         if (phase == ToString(shardctrler::Phase::kDone)) {

@@ -1,5 +1,7 @@
 #include "server/service/controller_service.h"
 
+#include <type_traits>
+
 #include "server/service/unary.h"
 
 namespace kvd::service {
@@ -18,7 +20,8 @@ namespace kvd::service {
             [answer = std::move(answer)](absl::StatusOr<internal::v1::StoreResponse> told) { \
               if (!told.ok()) return answer(told.status(), nullptr);                         \
               answer(absl::OkStatus(), told->mutable_##field());                             \
-            });                                                                              \
+            },                                                                               \
+            std::is_same_v<v1::Method##Request, v1::BeginRequest>);                          \
       })
 
 void ControllerService::Start(grpc::ServerCompletionQueue* queue) {

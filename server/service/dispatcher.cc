@@ -166,7 +166,10 @@ void Dispatcher::Hold(const RequestPtr& request) {
   }
   uint64_t id = next_held_++;
   Held held{request, bytes, nullptr, id};
-  held.timer = loop_->After(options_.hold_max, [this, id] {
+  // Other shards' changes look at it again, and give it no more time.
+  if (request->held_until == kLongAgo) request->held_until = loop_->Now() + options_.hold_max;
+  Duration left = std::max<Duration>(request->held_until - loop_->Now(), Duration::zero());
+  held.timer = loop_->After(left, [this, id] {
     auto it = std::find_if(held_.begin(), held_.end(), [id](const Held& h) { return h.id == id; });
     if (it == held_.end()) return;
     Held late = std::move(*it);
@@ -211,23 +214,27 @@ void Dispatcher::Forward(const RequestPtr& request, const Route& route) {
   MutableHeaderOf(&item)->set_forwarded(true);
   forwarder_->Forward(route.address, std::move(item),
                       [this, request, route, kept](absl::StatusOr<ResponseItem> answer) {
-                        absl::Status status = answer.ok() ? ErrorOf(*answer) : answer.status();
-                        ErrorInfo info = InfoOf(status);
-                        bool moved = info.kind == ErrorKind::kShardMoved;
-                        bool elsewhere = info.kind == ErrorKind::kNotLeader || moved;
-                        if (elsewhere) router_->Note(request->key, request->reverse, route, info);
-                        if (elsewhere && kept && request->hops > 0) {
-                          // Certainly not executed there.
-                          Route next = RouteOf(*request);
-                          bool other = next.group != route.group || next.leader != route.leader;
-                          --request->hops;
-                          if (other && next.group) return Dispatch(request);
-                        }
-                        if (!answer.ok())
-                          return Refuse(request->item, route, answer.status(), request->done);
-                        answer->set_id(request->item.id());
-                        request->done(*std::move(answer));
+                        OnForwarded(request, route, kept, std::move(answer));
                       });
+}
+
+void Dispatcher::OnForwarded(const RequestPtr& request, const Route& route, bool kept,
+                             absl::StatusOr<ResponseItem> answer) {
+  ErrorInfo info = InfoOf(answer.ok() ? ErrorOf(*answer) : answer.status());
+  bool elsewhere = info.kind == ErrorKind::kNotLeader || info.kind == ErrorKind::kShardMoved;
+  if (!answer.ok()) router_->NoteLost(route);
+  if (elsewhere) router_->Note(request->key, request->reverse, route, info);
+  // Certainly not executed there.
+  bool free = elsewhere || (!answer.ok() && absl::IsUnavailable(answer.status()));
+  if (free && kept && request->hops > 0) {
+    Route next = RouteOf(*request);
+    bool other = next.group != route.group || next.leader != route.leader;
+    --request->hops;
+    if (other && next.group) return Dispatch(request);
+  }
+  if (!answer.ok()) return Refuse(request->item, route, answer.status(), request->done);
+  answer->set_id(request->item.id());
+  request->done(*std::move(answer));
 }
 
 }  // namespace kvd::service

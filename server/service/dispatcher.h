@@ -70,7 +70,8 @@ class Dispatcher {
     ItemCallback done;
     std::string key;  // that it goes by; with `reverse` the end of its range
     bool reverse = false;
-    int hops = 0;  // places that it may still go on to
+    MonotonicTime held_until = kLongAgo;  // if it was held
+    int hops = 0;                         // places that it may still go on to
   };
   using RequestPtr = std::shared_ptr<Request>;
   struct Held {
@@ -85,6 +86,8 @@ class Dispatcher {
   void ExecuteWrite(const RequestPtr& request, const Route& route);
   bool CanForward(const Request& request, const Route& route) const;
   void Forward(const RequestPtr& request, const Route& route);
+  void OnForwarded(const RequestPtr& request, const Route& route, bool kept,
+                   absl::StatusOr<ResponseItem> answer);
   void Hold(const RequestPtr& request);
   // The group here does not serve `key`: waits, goes on elsewhere, or refuses.
   void NotServed(const RequestPtr& request, const Route& route, std::string_view key);

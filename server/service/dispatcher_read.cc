@@ -106,8 +106,12 @@ absl::Status Dispatcher::ReadScan(const RequestItem& item, const Route& route, T
   }
   v1::ScanResponse* response = out->mutable_scan();
   response->set_read_timestamp(at.value());
-  auto scanned = FillPage(request, served, at, route.here->reader(), response);
-  if (!scanned.ok()) return route.here->Unreadable(scanned);
+  response->set_rest_elsewhere(served != asked);
+  response->set_done(true);
+  if (!request.probe()) {
+    absl::Status scanned = FillPage(request, served, at, route.here->reader(), response);
+    if (!scanned.ok()) return route.here->Unreadable(scanned);
+  }
   if (!response->done() || served == asked) return absl::OkStatus();
   bool limited = request.limit() != 0 && response->count() >= request.limit();
   if (limited) return absl::OkStatus();

@@ -54,6 +54,9 @@ class Dispatcher::MultiGetGathering : public std::enable_shared_from_this<MultiG
   }
 
   void OnAnswer(Part* part, ResponseItem out) {
+    bool whole = static_cast<size_t>(out.multi_get().items_size()) == part->places.size();
+    if (!out.has_error() && !whole)
+      SetError(absl::InternalError("a store answered for other keys than it was asked for"), &out);
     if (out.has_error()) {
       if (!failed_.has_error()) failed_ = std::move(out);
     } else {

@@ -4,7 +4,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "proto/error.h"
 #include "server/shard/data_group.h"
@@ -24,15 +23,14 @@ class Router {
   virtual Route Find(std::string_view key) = 0;
   // Of the last keys below `end`, empty: of all.
   virtual Route FindBefore(std::string_view end) = 0;
-  // The first key of every shard that the range touches, as far as is known.
-  virtual std::vector<std::string> StartsIn(const KeyRange& range) = 0;
-
   // The group does not serve the key (`before`: the last keys below it): who does by now, if that
   // is known. Only shard, epoch, group and address are set.
   virtual ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) = 0;
   // A store, or a group here, refused a request for the key, and said where to go instead.
   virtual void Note(std::string_view key, bool before, const Route& asked,
                     const ErrorInfo& refusal) = 0;
+  // The store that was believed to lead did not answer.
+  virtual void NoteLost(const Route& asked) = 0;
 };
 
 }  // namespace kvd::service

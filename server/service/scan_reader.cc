@@ -1,7 +1,6 @@
 #include "server/service/scan_reader.h"
 
 #include <algorithm>
-#include <set>
 
 #include "proto/error.h"
 #include "proto/limits.h"
@@ -22,12 +21,18 @@ bool MayPass(const absl::Status& status) {
 
 }  // namespace
 
+ScanReader::ScanReader(Loop* loop, Dispatcher* dispatcher, v1::ScanRequest request)
+    : loop_(loop), dispatcher_(dispatcher), request_(std::move(request)) {
+  request_.clear_probe();
+  const v1::ReadOptions& read = request_.read();
+  as_of_now_ = read.consistency() == v1::ReadOptions::LINEARIZABLE ||
+               (read.consistency() == v1::ReadOptions::SNAPSHOT && read.timestamp() == 0);
+}
+
 void ScanReader::Next(Page page) {
   page_ = std::move(page);
   progress_at_ = loop_->Now();
-  if (begun_) return Ask();
-  begun_ = true;
-  Probe();
+  Ask();
 }
 
 void ScanReader::Finish(absl::StatusOr<v1::ScanResponse> page) {
@@ -48,52 +53,38 @@ bool ScanReader::Again(const absl::Status& status, const std::function<void()>& 
   return true;
 }
 
-// Where several groups have the range, each is asked first, in each of its shards, how far it is:
-// all pages are read at a timestamp that no earlier write of any of them is above.
-void ScanReader::Probe() {
-  const v1::ReadOptions& read = request_.read();
-  bool now = read.consistency() == v1::ReadOptions::LINEARIZABLE ||
-             (read.consistency() == v1::ReadOptions::SNAPSHOT && read.timestamp() == 0);
-  std::vector<std::string> starts =
-      dispatcher_->router()->StartsIn({request_.range().start(), request_.range().end()});
-  std::set<GroupId> groups;
-  for (const std::string& start : starts) groups.insert(dispatcher_->router()->Find(start).group);
-  if (!now || groups.size() <= 1) return Ask();
-  // A key that is hardly there, so that no value comes along; and that is one, as none is empty.
-  for (size_t i = 0; i < starts.size(); ++i) {
-    std::string behind = starts[i] + '\0';
-    bool other = i + 1 < starts.size() && starts[i + 1] == behind;
-    if (behind.size() <= kKeyBytesMax && !other) starts[i] = std::move(behind);
+void ScanReader::GoOn(const v1::ScanResponse& page, v1::ScanRequest* request) {
+  if (request->reverse()) {
+    request->mutable_range()->set_end(page.resume_key());
+  } else {
+    request->mutable_range()->set_start(page.resume_key());
   }
-  OnProbed(std::move(starts), Timestamp(), {});
 }
 
-// The next part of the shards.
-void ScanReader::OnProbed(std::vector<std::string> starts, Timestamp at,
-                          const v1::MultiGetResponse& answer) {
-  at = std::max(at, Timestamp(answer.read_timestamp()));
-  if (starts.empty()) return ReadAt(at);
+// One group after the other, as each says where the next one begins.
+void ScanReader::Probe() {
   RequestItem item;
-  auto* get = item.mutable_multi_get();
-  *get->mutable_header() = request_.header();
-  get->mutable_read()->set_mode(request_.read().mode());
-  size_t count = std::min(starts.size(), kMultiGetKeysMax);
-  for (size_t i = 0; i < count; ++i) get->add_keys(starts[i]);
-  dispatcher_->Execute(std::move(item), [self = shared_from_this(), starts = std::move(starts), at,
-                                         count](const ResponseItem& out) mutable {
-    absl::Status status = ErrorOf(out);
-    if (!status.ok()) {
-      if (self->Again(status, [self] { self->Probe(); })) return;
-      return self->Finish(status);
-    }
-    starts.erase(starts.begin(), starts.begin() + static_cast<ptrdiff_t>(count));
-    self->OnProbed(std::move(starts), at, out.multi_get());
+  *item.mutable_scan() = probe_;
+  dispatcher_->Execute(std::move(item), [self = shared_from_this()](const ResponseItem& answer) {
+    self->OnProbed(answer);
   });
 }
 
-void ScanReader::ReadAt(Timestamp at) {
+void ScanReader::OnProbed(const ResponseItem& answer) {
+  absl::Status status = ErrorOf(answer);
+  if (!status.ok()) {
+    if (Again(status, [self = shared_from_this()] { self->Probe(); })) return;
+    return Finish(status);
+  }
+  progress_at_ = loop_->Now();
+  at_ = std::max(at_, Timestamp(answer.scan().read_timestamp()));
+  if (!answer.scan().done()) {
+    GoOn(answer.scan(), &probe_);
+    return Probe();
+  }
+  as_of_now_ = false;
   request_.mutable_read()->set_consistency(v1::ReadOptions::SNAPSHOT);
-  request_.mutable_read()->set_timestamp(at.value());
+  request_.mutable_read()->set_timestamp(at_.value());
   Ask();
 }
 
@@ -112,6 +103,14 @@ void ScanReader::OnAnswer(ResponseItem answer) {
     return Finish(status);
   }
   v1::ScanResponse page = std::move(*answer.mutable_scan());
+  if (as_of_now_ && page.rest_elsewhere()) {
+    // The page was read as of when its own group is: all of it is read again.
+    at_ = Timestamp(page.read_timestamp());
+    probe_ = request_;
+    probe_.set_probe(true);
+    return Probe();
+  }
+  as_of_now_ = false;
   rows_ += page.count();
   if (request_.limit() != 0) {
     bool enough = page.count() >= request_.limit();
@@ -119,11 +118,7 @@ void ScanReader::OnAnswer(ResponseItem answer) {
     if (enough) page.set_done(true);
   }
   page.set_count(rows_);
-  if (request_.reverse()) {
-    request_.mutable_range()->set_end(page.resume_key());
-  } else {
-    request_.mutable_range()->set_start(page.resume_key());
-  }
+  GoOn(page, &request_);
   request_.mutable_read()->set_consistency(v1::ReadOptions::SNAPSHOT);
   request_.mutable_read()->set_timestamp(page.read_timestamp());
   Finish(std::move(page));

@@ -34,6 +34,7 @@ class KvService::ScanStream : public std::enable_shared_from_this<ScanStream> {
       if (!page.ok()) return self->Finish(page.status());
       self->response_ = *std::move(page);
       self->response_.clear_resume_key();
+      self->response_.clear_rest_elsewhere();
       self->Write();
     });
   }

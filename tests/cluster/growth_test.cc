@@ -25,9 +25,9 @@ bool AwaitSettled(MiniCluster& cluster, int groups) {
 
 // Whether no group has a replica on the store.
 bool HasNothing(MiniCluster& cluster, int store) {
-  std::string list = cluster.Kvctl({"-o", "json", "group", "list"}).output;
+  Finished list = cluster.Kvctl({"-o", "json", "group", "list"});
   std::string needle = "\"store_id\":\"" + std::to_string(store) + "\"";
-  return !list.empty() && list.find(needle) == std::string::npos;
+  return list.exit_code == 0 && list.output.find(needle) == std::string::npos;
 }
 
 TEST(Growth, FromOneStoreToSixUnderLoad) {

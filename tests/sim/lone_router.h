@@ -16,9 +16,9 @@ class LoneRouter : public service::Router {
     return {group_->group(), group_, leader, leader ? AddressOf(leader.value()) : ""};
   }
   service::Route FindBefore(std::string_view end) override { return Find(end); }
-  std::vector<std::string> StartsIn(const KeyRange& range) override { return {range.start}; }
   ErrorInfo WhoHas(std::string_view, bool, GroupId) override { return {}; }
   void Note(std::string_view, bool, const service::Route&, const ErrorInfo&) override {}
+  void NoteLost(const service::Route&) override {}
 
  private:
   const raft::Host* const host_;
