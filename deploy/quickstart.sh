@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to a running three-store cluster with real data in it: installs what is
-# missing, builds a release, starts three kvd on loopback, loads and verifies data, kills the leader,
-# shows that reads and writes go on, and leaves the cluster running.
+# missing, builds a release, starts a kvd on loopback, joins two more, loads data, splits it into
+# shards that spread, verifies every byte, kills a leader, shows that reads and writes go on, and
+# leaves the cluster running.
 #
 #   deploy/quickstart.sh         all of the above; can be run again
 #   deploy/quickstart.sh stop    stops the cluster and keeps its data
@@ -25,7 +26,8 @@ start_store() {
   local n=$1 port=${ports[$(($1 - 1))]}
   local join=()
   [ "$n" = 1 ] || join=(--join "127.0.0.1:${ports[0]},127.0.0.1:${ports[1]},127.0.0.1:${ports[2]}")
-  nohup "$bin/kvd" --listen "127.0.0.1:$port" --data-dir "$home/store-$n" "${join[@]}" \
+  # With four cores each there are as many data groups as stores, whatever the machine has.
+  nohup "$bin/kvd" --listen "127.0.0.1:$port" --data-dir "$home/store-$n" --cores 4 "${join[@]}" \
     >>"$home/store-$n.log" 2>&1 </dev/null &
   echo $! >"$home/store-$n.pid"
   disown # its end, when it is killed below, is told by this script
@@ -54,7 +56,12 @@ await() { # seconds, what, command ...: until the command succeeds
   fail "$what within $limit s"
 }
 
-voters() { [ "$(kvctl member list | awk '$4 == "yes"' | wc -l)" = 3 ]; }
+# The controller and three data groups, of three replicas each, and nothing under way.
+grown() {
+  [ "$(kvctl group list | awk '$2 == "serving" && $3 ~ /^[0-9],[0-9],[0-9]$/' | wc -l)" = 4 ] && idle
+}
+idle() { [ "$(kvctl op list | wc -l)" = 2 ]; }
+spread() { [ "$(kvctl shard list | awk 'NR > 2 { print $5 }' | sort -u | wc -l)" = 3 ] && idle; }
 caught_up() { [ "$(kvctl status | awk '$3 == "up" && $6 < 100' | wc -l)" = 3 ]; }
 leader() { kvctl member list | awk '$6 == "leader" { print $1 }'; }
 
@@ -73,14 +80,19 @@ say "Building a release"
 cmake --preset release >/dev/null
 cmake --build --preset release
 
-say "Starting three stores on loopback, data in $home"
+say "Starting one store on loopback, data in $home"
 mkdir -p "$home"
 stop_all
 start_store 1
+await 60 "the store does not serve" kvctl shard list
+kvctl shard list
+
+say "Joining two more: groups grow to three replicas, and there are more of them"
 start_store 2
 start_store 3
-await 60 "the three stores did not form a group" voters
-kvctl status
+await 60 "the three stores did not form their groups" grown
+kvctl store list
+kvctl group list
 
 say "Loading the common licences and the words of wamerican, one key each"
 licences=0
@@ -91,6 +103,14 @@ done
 echo "$licences licences loaded"
 awk '{ print "word/" $0 "\t" NR }' /usr/share/dict/words >"$home/words.tsv"
 kvctl import --format raw "$home/words.tsv"
+
+say "Splitting the words at three letters: shards spread over the groups while they serve"
+for key in word/d word/k word/r; do
+  kvctl shard list | awk '{ print $2 }' | grep -qxF "$key" || kvctl shard split "$key"
+done
+await 60 "the shards did not spread" spread
+kvctl shard list
+kvctl op list --all | tail -5
 
 say "Reading everything back and comparing"
 for file in /usr/share/common-licenses/*; do

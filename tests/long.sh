@@ -2,9 +2,10 @@
 # Runs what takes too long for every change, on what tests/run.sh has built. All steps, or those named; a
 # step that fails is named, and the others run on. About three hours on two cores.
 #
-#   tests/long.sh [seeds] [cores] [mutants] [nemesis] [kills] [places] [fuzz]
+#   tests/long.sh [seeds] [worlds] [cores] [mutants] [nemesis] [kills] [places] [fuzz]
 #
 #   seeds     20,000 seeds of the simulated cluster, with the coverage that they must have
+#   worlds    5,000 seeds of clusters that look after themselves
 #   cores     100,000 seeds of bare cores
 #   mutants   every planted bug is found
 #   nemesis   50 minutes of faults on real stores, one a minute
@@ -13,10 +14,11 @@
 #   fuzz      every fuzz target for five minutes
 set -uo pipefail
 cd "$(dirname "$0")/.."
-case "${1:-}" in --help | -h) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in --help | -h) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 bin=.build/tests/tests
 
 step_seeds() { $bin/sim/soak --seeds 20000; }
+step_worlds() { $bin/sim/world_soak --seeds 5000; }
 step_cores() { $bin/raft/core_chaos --seeds 100000; }
 step_mutants() { tests/mutants/mutants.py; }
 step_nemesis() { $bin/cluster/nemesis --runs 50 --seconds 60; }
@@ -24,7 +26,7 @@ step_kills() { $bin/cluster/kill_loop --loops 1000; }
 step_places() { $bin/cluster/bit_flips --places 750; }
 step_fuzz() { FUZZ_SECONDS=300 tests/sanitizers.sh fuzz; }
 
-[ $# -gt 0 ] || set -- seeds cores mutants nemesis kills places fuzz
+[ $# -gt 0 ] || set -- seeds worlds cores mutants nemesis kills places fuzz
 failed=()
 for step in "$@"; do
   declare -F "step_$step" >/dev/null || { echo "$0: no step $step; see --help" >&2; exit 2; }
