@@ -28,6 +28,7 @@ struct ShardDescriptor {
   Timestamp copied;
   Timestamp copying;     // importing: the round under way goes up to here; 0: none is
   std::string next_key;  // and goes on at this key
+  Timestamp next_after;  // after this version of it; 0: at its first one
   Timestamp frozen_at;   // frozen: nothing in the range is above
 
   bool operator==(const ShardDescriptor&) const = default;
@@ -40,7 +41,8 @@ enum class StepKind : uint8_t {
   kAbandon = 4,      // a split or merge is not to be carried out any more
   kBeginExport = 5,  // to `peer`; again: `peer` has all up to `at`
   kBeginImport = 6,  // from `peer`: `range`, at `epoch`, its own from the start
-  kImport = 7,       // `rows` of the round (`after`, `at`], from `key` to `next_key`
+  kImport = 7,  // `rows` of the round (`after`, `at`], from `key` after its version `key_after` to
+                // `next_key` after its version `next_after`
   kFreeze = 8,       // from now on it is not served here
   kCompleteImport =
       9,              // everything up to `at`, when it was frozen, is in: from now on it is served
@@ -57,7 +59,9 @@ struct ShardStep {
   Epoch epoch;  // that the shard has before the step; an import's from the start
   KeyRange range;
   std::string key;
+  Timestamp key_after;
   std::string next_key;
+  Timestamp next_after;
   ShardId other;
   Epoch other_epoch;
   GroupId peer;
@@ -76,7 +80,7 @@ enum class StepOutcome : uint8_t { kOpen = 1, kDone = 2, kAborted = 3 };
 struct StepAnswer {
   StepOutcome outcome = StepOutcome::kOpen;
   std::optional<ShardDescriptor> shard;  // as it is now, if it is here
-  Timestamp safe_point;                  // of the group
+  Timestamp safe_point;                  // of the group: what was before is not told any more
 
   bool operator==(const StepAnswer&) const = default;
 };

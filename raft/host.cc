@@ -52,7 +52,19 @@ absl::Status Host::Propose(GroupId id, std::string command, std::unique_ptr<Prop
   return absl::OkStatus();
 }
 
+std::optional<ReadTicket> Host::TryRead(GroupId id, ReadMode mode) {
+  Group* group = Find(id);
+  if (mode != ReadMode::kLease || group == nullptr || group->halted) return std::nullopt;
+  Core& core = *group->core;
+  bool can = core.IsLeader() && core.HoldsLease(loop_->Now()) &&
+             core.applied_index() >= core.commit_index();
+  if (!can) return std::nullopt;
+  KVD_FAULT_POINT(kReadByLease);
+  return ReadTicket{ReadMode::kLease, core.term(), core.commit_index()};
+}
+
 void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
+  if (auto ticket = TryRead(id, mode)) return read(*ticket);
   Group* group = Find(id);
   if (group == nullptr || group->halted || !group->core->IsLeader()) {
     return read(NotLeaderError(id, LeaderStore(id), ""));
@@ -60,9 +72,7 @@ void Host::Read(GroupId id, ReadMode mode, ReadCallback read) {
   auto now = loop_->Now();
   Core& core = *group->core;
   if (mode == ReadMode::kLease && core.HoldsLease(now)) {
-    KVD_FAULT_POINT(kReadByLease);
     ReadTicket ticket{ReadMode::kLease, core.term(), core.commit_index()};
-    if (core.applied_index() >= core.commit_index()) return read(ticket);
     group->waiting_reads.push_back({ticket, std::move(read)});
     return;
   }

@@ -85,6 +85,8 @@ class Host : public TransportHandler {
   // Calls `read`, perhaps at once, when the state machine reflects every write acknowledged before
   // now; it reads, then asks Confirm before it answers.
   void Read(GroupId group, ReadMode mode, ReadCallback read);
+  // The same, if it can be told at once.
+  std::optional<ReadTicket> TryRead(GroupId group, ReadMode mode);
   // Whether what was just read may be answered. If not: read again with kReadIndex.
   bool Confirm(GroupId group, const ReadTicket& ticket) const;
 

@@ -2,6 +2,7 @@
 
 #include <rocksdb/listener.h>
 #include <rocksdb/sst_file_manager.h>
+#include <rocksdb/sst_partitioner.h>
 #include <rocksdb/table.h>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +56,9 @@ rocksdb::Options LogOptions(const std::string& directory, rocksdb::Env* env,
   options.max_write_buffer_number = 3;
   // Small files, so that many hold nothing but what was cut off.
   options.target_file_size_base = kLogBufferBytes;
+  // And none that hold one group's entries beside another's, which are not cut off.
+  constexpr size_t kGroupAndKind = 5;
+  options.sst_partitioner_factory = rocksdb::NewSstPartitionerFixedPrefixFactory(kGroupAndKind);
   options.max_total_wal_size = 256 << 20;
   options.bytes_per_sync = 512 << 10;  // a flush must not hold up the syncs of the log for long
   options.max_background_jobs = 2;

@@ -58,6 +58,7 @@ absl::Status Groups::StartOne(raft::GroupLog log, LocalGroup local) {
   absl::Status started = e.host->StartGroup(std::move(log), local.group.get());
   if (!started.ok()) return started;
   groups_[id] = std::move(local);
+  ShareRowCache();
   if (on_created) on_created(id);
   return absl::OkStatus();
 }
@@ -145,6 +146,19 @@ void Groups::Remove(GroupId id, ReplicaId replica, Done done) {
     // What waits for it to lead is told.
     local->group->OnRoleChange(false, Term());
     groups_.erase(id);
+    ShareRowCache();
+  }
+}
+
+void Groups::ShareRowCache() {
+  constexpr size_t kControllerPart = 32;
+  size_t all = options_.row_cache_bytes;
+  size_t controllers = groups_.contains(shardctrler::kControllerGroup) ? 1 : 0;
+  size_t rest = all - controllers * (all / kControllerPart);
+  for (auto& [id, local] : groups_) {
+    bool controller = id == shardctrler::kControllerGroup;
+    local.group->ResizeRowCache(controller ? all / kControllerPart
+                                           : rest / (groups_.size() - controllers));
   }
 }
 

@@ -72,6 +72,9 @@ class Groups {
   void Erase(GroupId id);
 
   storage::Engine* const engine_;
+  // The memory for rows is the store's: its groups share it.
+  void ShareRowCache();
+
   const shard::DataGroupOptions options_;
   const std::function<void(shard::DataGroup*)> set_up_;
   GroupEnvironment environment_;

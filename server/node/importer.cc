@@ -110,6 +110,7 @@ void Importer::Fetch(const Key& key, const shard::ShardDescriptor& shard) {
   }
   fetch->set_upto(upto.value());
   fetch->set_key(shard.next_key);
+  fetch->set_key_after(shard.next_after.value());
   fetch->set_bytes_max(static_cast<uint32_t>(options_.chunk_bytes));
   caller_->ToLeader(shard.peer, std::move(request), options_.call_timeout,
                     [this, alive = std::weak_ptr<bool>(alive_), key, operation = import.operation,
@@ -150,28 +151,32 @@ void Importer::OnRows(const Key& key, Timestamp after, const std::string& from,
   step.after = after;
   step.at = Timestamp(rows.upto());
   step.key = from;
+  step.key_after = Timestamp(rows.key_after());
   step.next_key = rows.next_key();
+  step.next_after = Timestamp(rows.next_after());
   step.rows = std::move(*rows.mutable_rows());
   uint64_t bytes = step.rows.size();
   Duration pause = PauseFor(bytes);
-  import.group->Submit(std::move(command), [this, alive = std::weak_ptr<bool>(alive_), key,
-                                            operation = import.operation, bytes,
-                                            pause](const auto& result) {
-    if (alive.expired()) return;
+  import.group->Submit(
+      std::move(command), [this, alive = std::weak_ptr<bool>(alive_), key,
+                           operation = import.operation, bytes, pause](const auto& result) {
+        if (alive.expired()) return;
   auto it = imports_.find(key);
   if (it == imports_.end() || it->second.operation != operation) return;
   it->second.busy = false;
   if (!result.ok()) return Fail(key, result.status());
   it->second.bytes += bytes;
   if (pause <= Duration::zero()) return Step(key);
-  it->second.pause = loop_->After(pause, [this, key] {
-    auto it = imports_.find(key);
-    if (it == imports_.end()) return;
-    // It outlives the call that it makes.
-    loop_->Post([timer = std::shared_ptr<Timer>(std::move(it->second.pause))] {});
-    Step(key);
-  });
+  it->second.pause = loop_->After(pause, [this, key] { AfterPause(key); });
 });
 }  // namespace kvd::node
+
+void Importer::AfterPause(const Key& key) {
+  auto it = imports_.find(key);
+  if (it == imports_.end()) return;
+  // It outlives the call that it makes.
+  loop_->Post([timer = std::shared_ptr<Timer>(std::move(it->second.pause))] {});
+  Step(key);
+}
 
 }  // namespace kvd::node

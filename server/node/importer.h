@@ -64,6 +64,7 @@ class Importer {
   bool Answer(const Key& key, const shard::ShardDescriptor& shard);
   void Fail(const Key& key, const absl::Status& status);
   Duration PauseFor(uint64_t bytes);
+  void AfterPause(const Key& key);
 
   Loop* const loop_;
   raft::Host* const host_;

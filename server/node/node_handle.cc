@@ -96,12 +96,13 @@ void Node::Fetch(const wire::FetchRequest& request, const StoreDone& done) {
   GroupId group(request.group_id());
   LocalGroup* local = groups_->Find(group);
   if (local == nullptr) return done(NotLeader(group));
-  shard::DataGroup::ExportRequest wanted;
+  shard::ExportRequest wanted;
   wanted.shard = ShardId(request.shard_id());
   wanted.operation = OperationId(request.operation_id());
   wanted.after = Timestamp(request.after());
   wanted.upto = Timestamp(request.upto());
   wanted.key = request.key();
+  wanted.key_after = Timestamp(request.key_after());
   wanted.bytes_max = std::min<size_t>(request.bytes_max(), kFetchBytesMax);
   auto rows = local->group->Export(wanted);
   if (!rows.ok()) {
@@ -114,7 +115,9 @@ void Node::Fetch(const wire::FetchRequest& request, const StoreDone& done) {
   fetched->set_upto(rows->upto.value());
   fetched->set_crc32c(Crc32c(rows->rows));
   fetched->set_rows(std::move(rows->rows));
+  fetched->set_key_after(rows->key_after.value());
   fetched->set_next_key(std::move(rows->next_key));
+  fetched->set_next_after(rows->next_after.value());
   done(std::move(response));
 }
 

@@ -65,7 +65,7 @@ void ClusterService::FillGroup(GroupId group, v1::GroupStatus* out) const {
   out->set_first_index(core.log().first_index().value());
   out->set_last_index(core.log().last_index().value());
   out->set_applied_timestamp(meta.clock.value());
-  out->set_safe_point(meta.safe_point.value());
+  out->set_safe_point(meta.floor.value());
   out->set_joint(core.configuration().IsJoint());
   out->set_rebuilding(core.NeedsState());
   out->set_damage(options_.rebuilder->damage());

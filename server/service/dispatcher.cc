@@ -74,6 +74,7 @@ void Dispatcher::Refuse(const RequestItem& item, const Route& route, const absl:
 void Dispatcher::Execute(RequestItem item, ItemCallback done) {
   absl::Status status = Check(item);
   if (!status.ok()) return Refuse(item, Route(), status, done);
+  if (item.has_get() && GetAtOnce(item, done)) return;
   auto request = std::make_shared<Request>();
   request->key = RoutingKey(item);
   request->reverse = item.has_scan() && item.scan().reverse();

@@ -97,6 +97,8 @@ class Dispatcher {
   Route RouteOf(const Request& request);
 
   // dispatcher_read.cc
+  // Answers a read of one key, if that needs nobody else. Whether it did.
+  bool GetAtOnce(const RequestItem& item, const ItemCallback& done);
   void ExecuteRead(const RequestPtr& request, const Route& route, bool read_index);
   void Read(const RequestPtr& request, const Route& route,
             const absl::StatusOr<shard::ReadPoint>& point);

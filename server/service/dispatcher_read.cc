@@ -18,6 +18,21 @@ absl::Status Elsewhere(std::string_view key) {
 
 }  // namespace
 
+bool Dispatcher::GetAtOnce(const RequestItem& item, const ItemCallback& done) {
+  Route route = router_->Find(item.get().key());
+  auto spec = ToReadSpec(item.get().read());
+  if (route.here == nullptr || !spec.ok()) return false;
+  auto point = route.here->TryPrepareRead(*spec);
+  if (!point) return false;
+  ResponseItem out;
+  out.set_id(item.id());
+  absl::Status status = ReadGet(item, route, point->at, &out);
+  if (!status.ok() || !route.here->Confirm(*point)) return false;
+  FillHeader(MutableHeaderOf(&out), route, point->at);
+  done(std::move(out));
+  return true;
+}
+
 void Dispatcher::ExecuteRead(const RequestPtr& request, const Route& route, bool read_index) {
   auto spec = ToReadSpec(ReadOptionsOf(request->item));
   if (!spec.ok()) return Refuse(request->item, route, spec.status(), request->done);
@@ -99,10 +114,10 @@ absl::Status Dispatcher::ReadScan(const RequestItem& item, const Route& route, T
   KeyRange served = request.reverse() ? shards.ServedEnd(asked) : shards.ServedStart(asked);
   if (served.Empty()) return Elsewhere(request.reverse() ? asked.end : asked.start);
   // Between pages the history may have been given up.
-  if (at < route.here->meta().safe_point) {
-    return absl::OutOfRangeError(absl::StrCat(
-        "the scan took longer than history is kept: it reads at timestamp ", at.value(),
-        ", the history begins at ", route.here->meta().safe_point.value()));
+  if (at < route.here->meta().floor) {
+    return absl::OutOfRangeError(
+        absl::StrCat("the scan took longer than history is kept: it reads at timestamp ",
+                     at.value(), ", the history begins at ", route.here->meta().floor.value()));
   }
   v1::ScanResponse* response = out->mutable_scan();
   response->set_read_timestamp(at.value());

@@ -44,7 +44,9 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
       meta_(std::move(meta)),
       writers_(options.clients_max),
       row_cache_(options.row_cache_bytes, options.row_cache_row_bytes_max),
+      recent_(options.recent_writes_bytes_max),
       sweeper_(engine, group, meta_.clock) {
+  NoteExports();
   writers_.Restart(meta_.clock);
 }
 
@@ -293,7 +295,7 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
 
 absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp timestamp,
                                                storage::WriteBatch& batch) {
-  Executor executor(group_, engine_, &meta_, &writers_, &batch, &row_cache_);
+  Executor executor(group_, engine_, &meta_, &writers_, &batch, &row_cache_, &recent_);
   auto result = command.kind == CommandKind::kWrite ? executor.Write(command, timestamp)
                                                     : executor.DeleteRange(command, timestamp);
   if (executor.last_death()) {
@@ -305,10 +307,12 @@ absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp
 
 // Not beyond what a shard that is being copied still needs.
 void DataGroup::RaiseSafePoint(Timestamp to, Timestamp now, storage::WriteBatch& batch) {
-  to = std::min(to, meta_.shards.pin());
-  if (to <= meta_.safe_point || to >= now) return;
+  if (to >= now) return;
+  Timestamp given_up = std::min(to, meta_.shards.pin());
+  if (to <= meta_.floor && given_up <= meta_.safe_point) return;
   KVD_FAULT_POINT(kSafePointRaised);
-  meta_.safe_point = to;
+  meta_.safe_point = std::max(meta_.safe_point, given_up);
+  meta_.floor = std::max(meta_.floor, to);
   meta_.StoreSafePoint(batch, group_);
 }
 
@@ -341,6 +345,7 @@ absl::Status DataGroup::Wipe(ReplicaId replica) {
   batch->DeleteRange(begin, end);
   meta_ = GroupMeta();
   meta_.replica = replica;
+  NoteExports();
   writers_.Restart(Timestamp());
   sweeper_ = storage::Sweeper(engine_, group_, Timestamp());
   meta_.StoreApplied(*batch, group_);

@@ -14,6 +14,7 @@
 #include "server/shard/group_clock.h"
 #include "server/shard/group_meta.h"
 #include "server/shard/rebuilder.h"
+#include "server/shard/shard_export.h"
 #include "server/shard/verifier.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/disk_guard.h"
@@ -34,6 +35,8 @@ struct DataGroupOptions {
   size_t row_cache_bytes = 32 << 20;
   size_t row_cache_row_bytes_max = 512 << 10;
   size_t clients_max = 100'000;
+  // Of memory for the keys that were written to shards while they move.
+  size_t recent_writes_bytes_max = 16 << 20;
   size_t waiting_max = 16'384;  // commands held while a new leader gets ready
   size_t waiting_bytes_max = 64 << 20;
   raft::ReadMode read_mode = raft::ReadMode::kLease;
@@ -77,6 +80,8 @@ class DataGroup : public raft::StateMachine {
 
   // Finds where a read of this kind may look now; calls back at once if it can.
   void PrepareRead(const ReadSpec& spec, ReadPointCallback callback);
+  // The same, if it can be told at once.
+  std::optional<ReadPoint> TryPrepareRead(const ReadSpec& spec);
   // Whether what was read at the point may be answered; if not, prepare again with kReadIndex.
   bool Confirm(const ReadPoint& point) const;
 
@@ -85,23 +90,8 @@ class DataGroup : public raft::StateMachine {
   absl::StatusOr<std::optional<storage::StoredVersion>> Get(std::string_view user_key,
                                                             Timestamp at);
 
-  // A part of the history of a shard that moves away: versions above `after` up to `upto`, 0 for
-  // the group's clock here, from `key` on, about `bytes_max` of them. UNAVAILABLE if this replica
-  // is not as far as that, or does not know of the move; OUT_OF_RANGE if `after` is older than the
-  // history kept.
-  struct ExportRequest {
-    ShardId shard;
-    OperationId operation;
-    Timestamp after;
-    Timestamp upto;
-    std::string key;
-    size_t bytes_max = 0;
-  };
-  struct ExportedRows {
-    Timestamp upto;
-    std::string rows;      // shard_codec.h
-    std::string next_key;  // empty: nothing is left
-  };
+  // A part of the history of a shard that moves away. UNAVAILABLE if this replica is not as far as
+  // that, or does not know of the move; OUT_OF_RANGE if `after` is older than the history kept.
   absl::StatusOr<ExportedRows> Export(const ExportRequest& request) const;
 
   // What to answer when a read here failed: damage is reported, and if the state will be rebuilt
@@ -113,6 +103,7 @@ class DataGroup : public raft::StateMachine {
   const storage::Engine& engine() const { return *engine_; }
   storage::MvccReader reader() const { return storage::MvccReader(engine_, group_); }
   const storage::RowCache& row_cache() const { return row_cache_; }
+  void ResizeRowCache(size_t bytes) { row_cache_.Resize(bytes); }
   // Dead keys that the sweep removed since the start.
   uint64_t swept() const { return swept_; }
   bool leads() const { return leads_; }
@@ -172,6 +163,8 @@ class DataGroup : public raft::StateMachine {
                             storage::WriteBatch& batch);
   absl::Status CheckRows(const ShardStep& step) const;
   void TakeRows(const ShardStep& step, storage::WriteBatch& batch);
+  void NoteExport(ShardId id);
+  void NoteExports();
   void BeginVerification(uint64_t id, Timestamp timestamp);
   uint64_t PhysicalMillis();
   Timestamp AheadMax(uint64_t physical_millis) const;
@@ -202,6 +195,7 @@ class DataGroup : public raft::StateMachine {
   // Each row is its key's newest version in the engine and the batch that is being filled, outcomes
   // aside; or it is dead at the safe point, where a compaction or the sweep may remove it.
   storage::RowCache row_cache_;
+  RecentWrites recent_;
   storage::Sweeper sweeper_;
   GroupClock clock_;
   Loop* loop_ = nullptr;

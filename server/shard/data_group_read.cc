@@ -25,14 +25,23 @@ void DataGroup::PrepareRead(const ReadSpec& spec, ReadPointCallback callback) {
   });
 }
 
+std::optional<ReadPoint> DataGroup::TryPrepareRead(const ReadSpec& spec) {
+  bool now = spec.consistency == Consistency::kLinearizable ||
+             (spec.consistency == Consistency::kSnapshot && !spec.timestamp);
+  if (!now || halted_) return std::nullopt;
+  auto ticket = host_->TryRead(group_, spec.mode.value_or(options_.read_mode));
+  if (!ticket) return std::nullopt;
+  return PointFor(meta_.clock, *ticket);
+}
+
 void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback) {
   // Timestamps rise with the log: what this replica has up to its clock is all there will ever be.
-  if (at <= meta_.clock && at >= meta_.safe_point) return callback(ReadPoint{at, std::nullopt});
+  if (at <= meta_.clock && at >= meta_.floor) return callback(ReadPoint{at, std::nullopt});
   if (!leads_) return callback(NotLeaderError(group_, host_->LeaderStore(group_), ""));
-  if (at < meta_.safe_point) {
+  if (at < meta_.floor) {
     return callback(absl::OutOfRangeError(
         absl::StrCat("timestamp ", at.value(), " is older than the history kept, which begins at ",
-                     meta_.safe_point.value())));
+                     meta_.floor.value())));
   }
   Timestamp ahead = AheadMax(PhysicalMillis());
   if (at > ahead) {
@@ -52,10 +61,10 @@ void DataGroup::PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPoint
   }
   host_->Read(group_, mode, [this, at, callback = std::move(callback)](auto ticket) {
     if (!ticket.ok()) return callback(ticket.status());
-    if (at < meta_.safe_point) {
+    if (at < meta_.floor) {
       return callback(absl::OutOfRangeError(absl::StrCat(
           "timestamp ", at.value(), ": the history was given up meanwhile, it begins at ",
-          meta_.safe_point.value())));
+          meta_.floor.value())));
     }
     callback(PointFor(at, *ticket));
   });

@@ -7,14 +7,17 @@
 
 namespace kvd::shard {
 
-// Keys in order, each in the shard, each version in the round and well-formed.
+// Keys in order, each in the shard, each version in the round and well-formed. A key may have begun
+// in an earlier chunk, or go on in the next one.
 absl::Status DataGroup::CheckRows(const ShardStep& step) const {
   const ShardDescriptor* shard = meta_.shards.Find(step.shard);
   if (shard == nullptr) return absl::OkStatus();  // the table says so
   std::string_view before = step.key;
   bool fit = ForEachRow(step.rows, [&](const ShardRow& row) {
-    bool inside = shard->range.Contains(row.key) && row.key >= before &&
-                  (step.next_key.empty() || row.key < step.next_key);
+    bool begun = row.key == step.key && row.timestamp <= step.key_after;
+    bool goes_on = row.key == step.next_key && row.timestamp <= step.next_after;
+    bool inside = shard->range.Contains(row.key) && row.key >= before && !begun &&
+                  (step.next_key.empty() || row.key < step.next_key || goes_on);
     before = row.key;
     return inside && row.timestamp > step.after && row.timestamp <= step.at &&
            storage::DecodeVersion(row.version).has_value();
@@ -38,6 +41,18 @@ void DataGroup::TakeRows(const ShardStep& step, storage::WriteBatch& batch) {
   });
 }
 
+// What is written to a shard that leaves is kept in mind from here on.
+void DataGroup::NoteExport(ShardId id) {
+  const ShardDescriptor* shard = meta_.shards.Find(id);
+  bool leaves = shard != nullptr && shard->operation && shard->state != ShardState::kImporting;
+  leaves ? recent_.Watch(*shard, meta_.clock) : recent_.Forget(id);
+}
+
+void DataGroup::NoteExports() {
+  recent_.Clear();
+  for (const auto& [start, shard] : meta_.shards.shards()) NoteExport(shard.id);
+}
+
 absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
                                      CommandResult* result, storage::WriteBatch& batch) {
   absl::Status rows = CheckRows(step);
@@ -45,6 +60,7 @@ absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
   auto effect = meta_.shards.Apply(step, timestamp);
   if (!effect.ok()) return effect.status();
   meta_.StoreShards(*effect, batch, group_);
+  for (ShardId id : effect->changed) NoteExport(id);
   if (effect->erased) {
     auto [begin, end] = storage::VersionBounds(group_, *effect->erased);
     batch.DeleteRange(begin, end);
@@ -57,14 +73,14 @@ absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
     row_cache_.Clear();
     RaiseSafePoint(step.safe_point, timestamp, batch);
   }
-  result->answer = Encode(StepAnswer{effect->outcome, effect->shard, meta_.safe_point});
+  result->answer = Encode(StepAnswer{effect->outcome, effect->shard, meta_.floor});
   if (on_shards_changed && !effect->changed.empty() && !effect->takes_rows) on_shards_changed();
   return absl::OkStatus();
 }
 
 // Any replica will do: what it has up to its clock is what all have, as timestamps rise with the
 // log, and what is newer than the shard's pin is kept on all.
-absl::StatusOr<DataGroup::ExportedRows> DataGroup::Export(const ExportRequest& request) const {
+absl::StatusOr<ExportedRows> DataGroup::Export(const ExportRequest& request) const {
   const ShardDescriptor* shard = meta_.shards.Find(request.shard);
   bool moves = shard != nullptr && shard->operation == request.operation &&
                shard->state != ShardState::kImporting;
@@ -78,32 +94,11 @@ absl::StatusOr<DataGroup::ExportedRows> DataGroup::Export(const ExportRequest& r
                                               " begins at ", meta_.safe_point.value(), ", not at ",
                                               request.after.value()));
   }
-  constexpr uint64_t kLookedAtMax = 20'000;  // the loop must get its turn
   ExportedRows out;
   out.upto = request.upto ? request.upto : meta_.clock;
-  KeyRange range = shard->range;
-  range.start = std::max(range.start, request.key);
-  uint64_t looked_at = 0;
-  std::string last;
-  bool first = true;
-  absl::Status scanned = reader().DeltaScan(
-      range, Timestamp(), kTimestampMax,
-      [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
-        bool other = first || key != last;
-        // All versions of a key together: one that was dropped and one that hides it never part.
-        if (other && !first &&
-            (out.rows.size() >= request.bytes_max || looked_at >= kLookedAtMax)) {
-          out.next_key = key;
-          return false;
-        }
-        if (other) last = key;
-        first = false;
-        ++looked_at;
-        if (timestamp <= request.after || timestamp > out.upto) return true;
-        AppendRow(&out.rows, {key, timestamp, storage::Encode(version)});
-        return true;
-      });
-  if (!scanned.ok()) return Unreadable(scanned);
+  absl::Status taken =
+      ExportRows(reader(), shard->range, request, recent_.Find(request.shard), &out);
+  if (!taken.ok()) return Unreadable(taken);
   return out;
 }
 

@@ -188,6 +188,7 @@ absl::Status DataGroup::InstallSnapshot(std::unique_ptr<raft::SnapshotStage> sta
   meta_ = *std::move(loaded);
   meta_.applied.configuration = meta.configuration;
   writers_.Restart(meta_.clock);
+  NoteExports();
   sweeper_ = storage::Sweeper(engine_, group_, meta_.clock);
   absl::Status machine = LoadMachine();
   return machine.ok() ? machine : Halt(machine);

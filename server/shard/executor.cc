@@ -86,9 +86,9 @@ absl::Status Executor::CheckOwner(const Command& command) const {
 
 absl::StatusOr<std::optional<CommandResult>> Executor::FindDuplicate(const Command& command) {
   if (!command.writer) return std::nullopt;
-  if (command.token < meta_->safe_point) {
+  if (command.token < meta_->floor) {
     CommandResult refused;
-    refused.status = SessionExpiredError(meta_->safe_point, meta_->clock);
+    refused.status = SessionExpiredError(meta_->floor, meta_->clock);
     return std::optional(std::move(refused));
   }
   if (writers_->IsNew(command.writer, command.token)) return std::nullopt;
@@ -227,6 +227,7 @@ void Executor::Commit(const Command& command, Timestamp timestamp, std::vector<P
     if (!plain && command.writer && p.key == command.PrimaryKey()) version.outcome = told;
     std::string encoded = storage::Encode(version);
     batch_->Put(storage::VersionKey(group_, p.key, timestamp), encoded);
+    if (!recent_->empty()) recent_->Note(p.key, timestamp);
     // No read sees an outcome.
     if (p.kind != VersionKind::kOutcome) rows_->Replace(p.key, timestamp, encoded);
     if (p.expiry) batch_->Put(ExpiryKey(group_, p.expiry), "");

@@ -39,7 +39,8 @@ constexpr Record kRecords[] = {
     {"safe",
      [](Reader& r, GroupMeta* meta) {
        meta->safe_point = Timestamp(r.Fixed64());
-       return r.Done();
+       meta->floor = Timestamp(r.Fixed64());
+       return r.Done() && meta->floor >= meta->safe_point;
      }},
     {"closed",
      [](Reader& r, GroupMeta* meta) {
@@ -148,7 +149,9 @@ void GroupMeta::StoreConfiguration(storage::WriteBatch& batch, GroupId group) co
 
 void GroupMeta::StoreSafePoint(storage::WriteBatch& batch, GroupId group) const {
   std::string out;
-  Writer(&out).Fixed64(safe_point.value());
+  Writer w(&out);
+  w.Fixed64(safe_point.value());
+  w.Fixed64(floor.value());
   batch.Put(SafePointKey(group), out);
 }
 
@@ -188,6 +191,7 @@ absl::StatusOr<Timestamp> DecodeSafePoint(const std::optional<std::string>& byte
   if (!bytes.has_value()) return Timestamp();
   Reader reader(*bytes);
   Timestamp safe_point(reader.Fixed64());
+  (void)reader.Fixed64();  // the floor
   if (!reader.Done()) return Damaged("safe");
   return safe_point;
 }

@@ -4,7 +4,7 @@
 //
 //   meta "applied"     index, term, last timestamp, replica id
 //   meta "config"      the Raft configuration applied last
-//   meta "safe"        safe point
+//   meta "safe"        safe point, floor
 //   meta "d" shard     descriptor (shard: 8 B big-endian)
 //   meta "f" shard     the last operation that is finished on the shard
 //   meta "closed"      below which operations are over
@@ -29,7 +29,11 @@ struct GroupMeta {
   ReplicaId replica;
   raft::SnapshotMeta applied;
   Timestamp clock;  // timestamp of the last applied entry
+  // What was overwritten or deleted up to here may be gone.
   Timestamp safe_point;
+  // What happened before is not told any more: at or above the safe point, which waits for shards
+  // that are being copied; and of shards that came, as much was told where they come from.
+  Timestamp floor;
   ShardTable shards;
   OperationId fence;  // changes of members by operations up to it are refused
 

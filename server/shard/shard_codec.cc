@@ -25,6 +25,7 @@ bool DecodeFields(Reader& r, ShardDescriptor* s) {
   s->copied = Timestamp(r.Fixed64());
   s->copying = Timestamp(r.Fixed64());
   s->next_key = r.Bytes();
+  s->next_after = Timestamp(r.Fixed64());
   s->frozen_at = Timestamp(r.Fixed64());
   return r.ok() && s->state >= ShardState::kImporting && s->state <= ShardState::kFrozen;
 }
@@ -43,6 +44,7 @@ std::string Encode(const ShardDescriptor& s) {
   w.Fixed64(s.copied.value());
   w.Fixed64(s.copying.value());
   w.Bytes(s.next_key);
+  w.Fixed64(s.next_after.value());
   w.Fixed64(s.frozen_at.value());
   return out;
 }
@@ -80,7 +82,9 @@ void EncodeStep(Writer& w, const ShardStep& s) {
   w.Varint(s.epoch);
   EncodeRange(w, s.range);
   w.Bytes(s.key);
+  w.Fixed64(s.key_after.value());
   w.Bytes(s.next_key);
+  w.Fixed64(s.next_after.value());
   w.Varint(s.other);
   w.Varint(s.other_epoch);
   w.Varint(s.peer);
@@ -98,7 +102,9 @@ bool DecodeStep(Reader& r, ShardStep* s) {
   s->epoch = r.Id<Epoch>();
   s->range = DecodeRange(r);
   s->key = r.Bytes();
+  s->key_after = Timestamp(r.Fixed64());
   s->next_key = r.Bytes();
+  s->next_after = Timestamp(r.Fixed64());
   s->other = r.Id<ShardId>();
   s->other_epoch = r.Id<Epoch>();
   s->peer = r.Id<GroupId>();

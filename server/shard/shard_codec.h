@@ -1,6 +1,7 @@
 // The stored and logged forms of shards and their steps. Pure.
 //
-//   rows = { key (bytes) timestamp (8 B) version (bytes) }: versions of keys, in the engine's order
+//   rows = { key (bytes) timestamp (8 B) version (bytes) }: versions of keys, by key; those of one
+//          key newest first if they are together, oldest first if they are spread over chunks
 #pragma once
 
 #include <functional>

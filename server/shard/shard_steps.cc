@@ -1,5 +1,6 @@
 // What each step of an operation does to the table.
 #include <algorithm>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
@@ -16,7 +17,7 @@ absl::Status Refused(const ShardStep& step, std::string_view why) {
 void EndMove(ShardDescriptor* shard) {
   shard->operation = OperationId();
   shard->peer = GroupId();
-  shard->copied = shard->copying = shard->frozen_at = Timestamp();
+  shard->copied = shard->copying = shard->frozen_at = shard->next_after = Timestamp();
   shard->next_key.clear();
 }
 
@@ -111,18 +112,26 @@ absl::Status ShardTable::BeginImport(const ShardStep& step, Timestamp, StepEffec
 }
 
 // Chunks of a round come in order, each once: one that is not the next one has come before, or was
-// asked for by a leader that did not know how far it is.
+// asked for by a leader that did not know how far it is. A key whose versions come in parts begins
+// anew if the other end has meanwhile given up what came of it: what hides those versions may be
+// gone there too. That happens in the first round alone, as what is in later ones is pinned.
 absl::Status ShardTable::Import(const ShardStep& step, Timestamp, StepEffect* effect) {
   auto shard = Expect(step, ShardState::kImporting, step.operation);
   if (!shard.ok()) return shard.status();
   ShardDescriptor& importing = **shard;
-  bool next = importing.copying ? step.at == importing.copying && step.key == importing.next_key
-                                : step.key.empty() && step.at > importing.copied;
+  bool again = importing.next_after && !step.key_after && !importing.copied;
+  bool next = importing.copying ? step.at == importing.copying && step.key == importing.next_key &&
+                                      (step.key_after == importing.next_after || again)
+                                : step.key.empty() && !step.key_after && step.at > importing.copied;
   if (step.after != importing.copied || !next) return Refused(step, "it is no continuation");
-  bool rises = step.next_key.empty() ||
-               (step.next_key > step.key && importing.range.Contains(step.next_key));
+  bool rises = step.next_key.empty() ? !step.next_after
+                                     : importing.range.Contains(step.next_key) &&
+                                           std::tie(step.next_key, step.next_after) >
+                                               std::tie(step.key, step.key_after);
   if (!rises) return Refused(step, "it goes on where it has been");
+  if (again) effect->erased = KeyRange{step.key, step.key + '\0'};
   importing.next_key = step.next_key;
+  importing.next_after = step.next_after;
   importing.copying = step.next_key.empty() ? Timestamp() : step.at;
   if (step.next_key.empty()) importing.copied = step.at;
   effect->changed = {step.shard};

@@ -184,6 +184,7 @@ void ShardTable::CheckState() const {
     KVD_CHECK((shard.state == ShardState::kFrozen) == static_cast<bool>(shard.frozen_at));
     bool importing = shard.state == ShardState::kImporting;
     KVD_CHECK(importing || (!shard.copying && shard.next_key.empty()));
+    KVD_CHECK(!shard.next_after || !shard.next_key.empty());
     KVD_CHECK(!shard.copying || shard.copying > shard.copied);
     KVD_CHECK(!shard.operation || shard.operation >= closed_below_);
     before = &shard;

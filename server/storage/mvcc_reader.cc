@@ -205,4 +205,23 @@ absl::Status MvccReader::DeltaScan(const KeyRange& range, Timestamp after, Times
   return it->status();
 }
 
+absl::Status MvccReader::KeyHistory(const std::string& user_key, Timestamp after, Timestamp upto,
+                                    const Row& row) const {
+  std::string sought = VersionsPrefix(group_, user_key);
+  IterateOptions iterate;
+  iterate.lower = sought;
+  iterate.upper = PrefixEnd(sought);
+  iterate.fill_cache = false;
+  auto it = view_->NewIterator(iterate);
+  AppendTimestamp(&sought, after + 1);
+  for (it->SeekForPrev(sought); it->Valid() && TimestampOf(it->key()) <= upto; it->Prev()) {
+    auto version = DecodeVersion(it->value());
+    if (!version) return Malformed(it->key());
+    absl::Status sum = CheckSum(user_key, *version);
+    if (!sum.ok()) return sum;
+    if (!row(user_key, TimestampOf(it->key()), *version)) return absl::OkStatus();
+  }
+  return it->status();
+}
+
 }  // namespace kvd::storage

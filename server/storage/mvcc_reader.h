@@ -77,6 +77,9 @@ class MvccReader {
   // source of catch-up, watch, backup and incremental jobs. Until `row` returns false.
   absl::Status DeltaScan(const KeyRange& range, Timestamp after, Timestamp upto,
                          const Row& row) const;
+  // The same of one key, oldest first; looks at no others.
+  absl::Status KeyHistory(const std::string& user_key, Timestamp after, Timestamp upto,
+                          const Row& row) const;
 
  private:
   absl::StatusOr<std::optional<std::string>> ScanForward(const ScanOptions& options,

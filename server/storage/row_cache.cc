@@ -75,6 +75,12 @@ void RowCache::Clear() {
   rows_most_ = 0;
 }
 
+void RowCache::Resize(size_t bytes_max) {
+  // What its index has once needed counts: smaller, it begins anew.
+  if (bytes_max < bytes_max_ && bytes() > bytes_max) Clear();
+  bytes_max_ = bytes_max;
+}
+
 void RowCache::Erase(Position row) {
   index_.erase(row);
   row_bytes_ -= Cost(*row);

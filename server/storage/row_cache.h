@@ -40,6 +40,8 @@ class RowCache {
   void Replace(std::string_view key, Timestamp timestamp, std::string_view version);
 
   void Clear();
+  // From now on it holds at most so many.
+  void Resize(size_t bytes_max);
 
   // Of memory, an upper bound.
   size_t bytes() const { return row_bytes_ + kIndexBytes * rows_most_; }
@@ -79,7 +81,7 @@ class RowCache {
   // Whether one more row of so many bytes fits now.
   bool MakeRoom(size_t row_bytes);
 
-  const size_t bytes_max_;
+  size_t bytes_max_;
   const size_t row_bytes_max_;
   std::list<Row> rows_;
   absl::flat_hash_set<Position, Hash, Equal> index_;

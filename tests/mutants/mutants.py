@@ -180,8 +180,6 @@ MUTANTS = [
     ("a move is published before the target serves", "shardctrler/driver.cc",
      "Step(id, o.to, complete,\n                       [this, id](const StepAnswer&) { Advance(id, Phase::kPublished); });",
      "port_->Step(o.to, complete, [](const auto&) {});\n                  Advance(id, Phase::kPublished);"),
-    ("an import takes rows twice", "server/shard/shard_steps.cc",
-     "if (step.after != importing.copied || !next)", "if (!next && step.at <= importing.copied)"),
 ]
 
 

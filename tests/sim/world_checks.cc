@@ -163,7 +163,7 @@ void World::CheckScans() {
       if (version.kind == storage::VersionKind::kValue) value = std::string(version.value);
       return true;
     };
-    forgotten = std::max(forgotten, group.meta().safe_point);
+    forgotten = std::max(forgotten, group.meta().floor);
     absl::Status status = group.reader().DeltaScan(range, Timestamp(), kTimestampMax, row);
     KVD_CHECK(status.ok());
   }

@@ -40,7 +40,7 @@ class ExecutorTest : public testing::TestWithParam<bool> {
     auto decoded = DecodeCommand(Encode(command));
     EXPECT_TRUE(decoded.ok()) << decoded.status();
     auto batch = engine_->NewBatch();
-    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get(), &rows_);
+    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get(), &rows_, &recent_);
     meta_.clock = meta_.clock + 10;
     auto result = command.kind == CommandKind::kDeleteRange
                       ? executor.DeleteRange(*decoded, meta_.clock)
@@ -103,6 +103,7 @@ class ExecutorTest : public testing::TestWithParam<bool> {
   GroupMeta meta_;
   WriterTable writers_{100};
   storage::RowCache rows_{0, 0};
+  RecentWrites recent_{1 << 20};
   Timestamp token_;
 };
 
@@ -251,7 +252,7 @@ TEST_P(ExecutorTest, DeadKeysBoundADeleteRangeToo) {
 
 TEST_P(ExecutorTest, OldTokensAreRefused) {
   meta_.clock = Timestamp(1000);
-  meta_.safe_point = Timestamp(500);
+  meta_.floor = Timestamp(500);
   auto command = By(1, 1, Put("k", "v"));
   command.token = Timestamp(499);
   auto result = Apply(command);

@@ -107,37 +107,40 @@ class ShardMoveTest : public testing::Test {
     import.peer = GroupId(from_.id);
     to_.Step(import);
   }
+  // A chunk of the next round, as a replica of the source gives it. Whether the round goes on.
+  bool Chunk(Group& source, size_t bytes_max, Timestamp* at) {
+    const ShardDescriptor& shard = *to_.group->meta().shards.Find(kShard);
+    ExportRequest request;
+    request.shard = kShard;
+    request.operation = kMove;
+    request.after = shard.copied;
+    request.upto = *at = shard.copying ? shard.copying : *at;
+    request.key = shard.next_key;
+    request.key_after = shard.next_after;
+    request.bytes_max = bytes_max;
+    auto rows = source.group->Export(request);
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    ShardStep chunk = StepOf(StepKind::kImport, 2);
+    chunk.after = request.after;
+    chunk.at = rows->upto;
+    chunk.key = request.key;
+    chunk.key_after = rows->key_after;
+    chunk.next_key = rows->next_key;
+    chunk.next_after = rows->next_after;
+    chunk.rows = rows->rows;
+    chunk_bytes_ = std::max(chunk_bytes_, rows->rows.size());
+    begun_anew_ += request.key_after && !rows->key_after ? 1 : 0;
+    parts_ += rows->next_after ? 1 : 0;
+    to_.Step(chunk);
+    return !rows->next_key.empty();
+  }
   // What the target has lets the next round begin there; it ends where the source is now.
   void Round(Random& random) {
-    Timestamp after = to_.group->meta().shards.Find(kShard)->copied;
     Timestamp at = from_.now();
-    std::vector<std::string> keys;
-    std::vector<std::pair<Timestamp, std::string>> versions;
-    auto scanned = from_.group->reader().DeltaScan(
-        KeyRange(), after, at,
-        [&](const std::string& key, Timestamp timestamp, const storage::Version& version) {
-          keys.push_back(key);
-          versions.emplace_back(timestamp, storage::Encode(version));
-          return true;
-        });
-    ASSERT_TRUE(scanned.ok());
-    size_t next = 0;
-    std::string key;
-    do {
-      ShardStep chunk = StepOf(StepKind::kImport, 2);
-      chunk.after = after;
-      chunk.at = at;
-      chunk.key = key;
-      // A key's versions stay together.
-      size_t least = next + random.Between(1, 20);
-      while (next < keys.size() && (next < least || keys[next] == keys[next - 1])) {
-        AppendRow(&chunk.rows, {keys[next], versions[next].first, versions[next].second});
-        ++next;
-      }
-      key = chunk.next_key = next < keys.size() ? keys[next] : "";
-      to_.Step(chunk);
+    while (Chunk(from_, random.Between(50, 2000), &at)) {
       if (random.Chance(0.2)) Restart(&to_);
-    } while (!key.empty());
+      if (random.Chance(0.1)) Restart(&from_);
+    }
     ShardStep told = StepOf(StepKind::kBeginExport, 1);
     told.at = at;
     from_.Step(told);
@@ -152,7 +155,7 @@ class ShardMoveTest : public testing::Test {
     Round(random);
     ShardStep complete = StepOf(StepKind::kCompleteImport, 2);
     complete.at = tf_;
-    complete.safe_point = from_.group->meta().safe_point;
+    complete.safe_point = frozen.safe_point;
     to_.Step(complete, tf_ + 1);
   }
 
@@ -160,6 +163,9 @@ class ShardMoveTest : public testing::Test {
   Group to_{3};
   uint64_t written_ = 0;
   Timestamp tf_;
+  size_t chunk_bytes_ = 0;
+  uint64_t parts_ = 0;
+  uint64_t begun_anew_ = 0;
 };
 
 class ShardMoveSeeds : public ShardMoveTest, public testing::WithParamInterface<uint64_t> {};
@@ -196,6 +202,160 @@ TEST_P(ShardMoveSeeds, WhatTheNewOwnerHasIsWhatTheOldOneHad) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ShardMoveSeeds, testing::Range<uint64_t>(1, 60));
+
+// What is dead is given up by each replica at its own times, at both ends.
+class CollectedMoveSeeds : public ShardMoveTest, public testing::WithParamInterface<uint64_t> {
+ protected:
+  void All(const Command& command) {
+    for (Group* group : {&from_, &twin_}) ASSERT_TRUE(group->Apply(command).status.ok());
+  }
+  static void Collect(Group& group, Random& random) {
+    bool all = random.Chance(0.7);
+    storage::GcFilter filter([&](GroupId) { return group.group->meta().safe_point; }, all);
+    group.engine.Collect(filter, [&] { return all || random.Chance(0.5); });
+  }
+  void Write(Random& random, uint64_t keys) {
+    Command command = Put(absl::StrCat("k", random.Below(keys)), absl::StrCat("v", ++written_));
+    if (random.Chance(0.4)) command.operations[0].type = Operation::Type::kDelete;
+    All(command);
+    Timestamp now = from_.now();
+    for (uint64_t k = 0; k < keys; ++k) {
+      std::string key = absl::StrCat("k", k);
+      seen_[{key, now.value()}] = from_.Get(key, now);
+    }
+  }
+  void RaiseTo(Timestamp at) {
+    Command raise;
+    raise.kind = CommandKind::kSafePoint;
+    raise.safe_point = at;
+    All(raise);
+  }
+  void Both(const ShardStep& step) {
+    for (Group* group : {&from_, &twin_}) group->Step(step);
+  }
+
+  Group twin_{2};
+  std::map<std::pair<std::string, uint64_t>, std::string> seen_;
+};
+
+TEST_P(CollectedMoveSeeds, WhatIsReadAtTheNewOwnerIsWhatWasWritten) {
+  Random random(GetParam());
+  ShardStep install = StepOf(StepKind::kInstall, 1);
+  install.operation = OperationId(1);
+  install.shard = kShard;
+  Command command;
+  command.kind = CommandKind::kShard;
+  command.step = install;
+  twin_.Apply(command);
+  for (int i = 0; i < 60; ++i) Write(random, 3);
+  ShardStep begin = StepOf(StepKind::kBeginExport, 1);
+  begin.peer = GroupId(to_.id);
+  Both(begin);
+  ShardStep import = StepOf(StepKind::kBeginImport, 2);
+  import.peer = GroupId(from_.id);
+  to_.Step(import);
+  Timestamp at = from_.now();
+  auto anything = [&] {
+    if (random.Chance(0.2)) Write(random, 3);
+    if (random.Chance(0.2)) RaiseTo(from_.now() - random.Below(300));
+    if (random.Chance(0.2)) {
+      Command raise;
+      raise.kind = CommandKind::kSafePoint;
+      raise.safe_point = std::min(from_.group->meta().safe_point, to_.now());
+      to_.Apply(raise);
+    }
+    for (Group* group : {&from_, &twin_, &to_}) {
+      if (random.Chance(0.3)) Collect(*group, random);
+    }
+  };
+  for (int round = 0; round < 3; ++round) {
+    do anything();
+    while (Chunk(random.Chance(0.5) ? from_ : twin_, random.Between(20, 150), &at));
+    begin.at = at;
+    Both(begin);
+    at = from_.now();
+  }
+  Both(StepOf(StepKind::kFreeze, 1));
+  at = from_.now();
+  while (Chunk(random.Chance(0.5) ? from_ : twin_, 100, &at)) {
+  }
+  ShardStep complete = StepOf(StepKind::kCompleteImport, 2);
+  complete.at = at;
+  complete.safe_point = from_.group->meta().floor;
+  to_.Step(complete, at + 1);
+  Timestamp floor = to_.group->meta().floor;
+  EXPECT_GE(floor, from_.group->meta().floor);
+  for (const auto& [where, value] : seen_) {
+    if (Timestamp(where.second) < floor) continue;
+    EXPECT_EQ(to_.Get(where.first, Timestamp(where.second)), value)
+        << where.first << " at " << where.second << ", floor " << floor.value();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, CollectedMoveSeeds, testing::Range<uint64_t>(1, 400));
+
+// However much was written to one key.
+TEST_F(ShardMoveTest, AKeyWithALongHistoryComesInParts) {
+  Random random(1);
+  for (int i = 0; i < 50; ++i) from_.Apply(Put("k", std::string(1000, 'v')));
+  from_.Apply(Put("l", "v"));
+  Begin();
+  Timestamp at = from_.now();
+  while (Chunk(from_, 2000, &at)) {
+  }
+  EXPECT_GE(parts_, 10u);
+  EXPECT_LE(chunk_bytes_, 4000u);
+  Finish(random);
+  uint64_t versions = 0;
+  ASSERT_TRUE(to_.group->reader()
+                  .DeltaScan(KeyRange(), Timestamp(), kTimestampMax,
+                             [&](const auto&...) { return ++versions != 0; })
+                  .ok());
+  EXPECT_EQ(versions, 51u);
+}
+
+// It keeps what its own export needs, and tells what was before no more all the same.
+TEST_F(ShardMoveTest, WhatCameIsNotAskedAboutBeforeItsOwnFloor) {
+  Random random(1);
+  for (int i = 0; i < 10; ++i) from_.Apply(Put("k", absl::StrCat(i)));
+  Command append = Put("k", "a");
+  append.operations[0].type = Operation::Type::kAppend;
+  append.writer = {ClientId(5), Sequence(1)};
+  append.token = from_.now();
+  from_.Apply(append);
+  from_.Apply(Put("k", "last"));
+  Command raise;
+  raise.kind = CommandKind::kSafePoint;
+  raise.safe_point = from_.now();
+  from_.Apply(raise);
+  from_.engine.Collect(
+      storage::GcFilter([&](GroupId) { return from_.group->meta().safe_point; }, true),
+      [] { return true; });
+  // The target lets a shard of its own go at the same time.
+  Command own;
+  own.kind = CommandKind::kShard;
+  own.step = StepOf(StepKind::kInstall, 1);
+  own.step.operation = OperationId(2);
+  own.step.shard = ShardId(7);
+  own.step.range = {"x", "y"};
+  ASSERT_TRUE(to_.Apply(own).status.ok());
+  own.step.kind = StepKind::kBeginExport;
+  own.step.operation = OperationId(3);
+  own.step.peer = GroupId(9);
+  ASSERT_TRUE(to_.Apply(own).status.ok());
+  ShardStep begin = StepOf(StepKind::kBeginExport, 1);
+  begin.peer = GroupId(to_.id);
+  from_.Step(begin);
+  ShardStep import = StepOf(StepKind::kBeginImport, 2);
+  import.peer = GroupId(from_.id);
+  import.range = {"a", "m"};
+  to_.Step(import);
+  Finish(random);
+  EXPECT_LT(to_.group->meta().safe_point, append.token);
+  append.attempt = 2;
+  EXPECT_EQ(InfoOf(to_.Apply(append).status).kind, ErrorKind::kSessionExpired);
+  EXPECT_EQ(to_.Get("k", to_.now()), "last");
+}
 
 TEST_F(ShardMoveTest, AWriteAfterTheFreezeIsRefusedHereAndTakenThere) {
   Random random(1);

@@ -73,7 +73,7 @@ class StateHashTest : public testing::TestWithParam<bool> {
       }
     }
     GroupMeta meta;
-    meta.safe_point = kSafePoint;
+    meta.safe_point = meta.floor = kSafePoint;
     ASSERT_TRUE(meta.shards.Restore({ShardId(1), KeyRange(), Epoch(1)}));
     StepEffect effect;
     effect.changed = {ShardId(1)};
