@@ -24,10 +24,13 @@ bool Dispatcher::GetAtOnce(const RequestItem& item, const ItemCallback& done) {
   if (route.here == nullptr || !spec.ok()) return false;
   auto point = route.here->TryPrepareRead(*spec);
   if (!point) return false;
+  KVD_FAULT_POINT(kReadPrepared);
   ResponseItem out;
   out.set_id(item.id());
   absl::Status status = ReadGet(item, route, point->at, &out);
-  if (!status.ok() || !route.here->Confirm(*point)) return false;
+  if (!status.ok()) return false;
+  KVD_FAULT_POINT(kReadDone);
+  if (!route.here->Confirm(*point)) return false;
   FillHeader(MutableHeaderOf(&out), route, point->at);
   done(std::move(out));
   return true;
