@@ -243,12 +243,27 @@ void Host::AwaitGathering(Group& group) {
 // A follower can't go on before its write is on disk, and nobody waits for its loop: no thread is
 // woken for it. A leader's loop is never held up by the disk.
 void Host::SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight) {
+  flight.submitted_at = loop_->Now();
   bool here = !writes.empty() && writes_in_flight_.empty() && !LeadsAny() &&
               log_store_->TryWriteNow(writes);
   if (!here) return SubmitWrite(std::move(writes), std::move(flight));
   ++counters_.log_writes;
   writes_in_flight_.push_back(std::move(flight));
   OnWritten();
+}
+
+std::map<StoreId, Duration> Host::RoundTrips() const {
+  std::map<StoreId, Duration> out;
+  for (const auto& [id, group] : groups_) {
+    if (!group->core->IsLeader()) continue;
+    for (const auto& [peer, progress] : group->core->progress()) {
+      StoreId store = group->core->configuration().StoreOf(peer);
+      if (!store || progress.round_trip == Duration::zero()) continue;
+      auto [it, is_new] = out.try_emplace(store, progress.round_trip);
+      if (!is_new) it->second = std::min(it->second, progress.round_trip);
+    }
+  }
+  return out;
 }
 
 bool Host::LeadsAny() const {
@@ -268,6 +283,7 @@ void Host::SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight) {
     for (auto& item : flight.after) last.push_back(std::move(item));
     return;
   }
+  flight.submitted_at = loop_->Now();
   writes_in_flight_.push_back(std::move(flight));
   ++counters_.log_writes;
   log_store_->Write(loop_, std::move(writes), [this, alive = std::weak_ptr<bool>(alive_)] {
@@ -279,6 +295,10 @@ void Host::OnWritten() {
   KVD_FAULT_POINT(kWritten);
   InFlightWrite flight = std::move(writes_in_flight_.front());
   writes_in_flight_.pop_front();
+  if (flight.submitted_at != kLongAgo) {
+    ++counters_.log_syncs;
+    counters_.log_sync_time += loop_->Now() - flight.submitted_at;
+  }
   for (auto& [group, message] : flight.after) Queue(group, std::move(message));
   FlushMessages();
   KVD_FAULT_POINT(kAfterWrittenMessages);

@@ -45,6 +45,9 @@ using ReadCallback = std::function<void(absl::StatusOr<ReadTicket>)>;
 
 struct HostCounters {
   uint64_t log_writes = 0;  // each with one sync
+  // Writes that became durable, and how long that took all of them together.
+  uint64_t log_syncs = 0;
+  Duration log_sync_time = Duration::zero();
   uint64_t entries_written = 0;
   uint64_t messages_sent = 0;
   uint64_t entries_applied = 0;
@@ -134,6 +137,9 @@ class Host : public TransportHandler {
   // Whether an entry was in the log when this host started, so that it is perhaps not applied for
   // the first time.
   bool MayBeReplayed(GroupId group, Index index) const;
+  // How long heartbeats of groups that are led here take to the stores of their other replicas and
+  // back; the quickest of each.
+  std::map<StoreId, Duration> RoundTrips() const;
   // Proposals that wait to be applied.
   size_t pending_proposals(GroupId group) const;
   const HostCounters& counters() const { return counters_; }
@@ -161,6 +167,7 @@ class Host : public TransportHandler {
     std::vector<std::pair<GroupId, Term>> terms;
     std::vector<std::pair<GroupId, Message>> after;
     std::vector<Task> then;
+    MonotonicTime submitted_at = kLongAgo;
   };
 
   // host.cc

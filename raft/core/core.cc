@@ -139,7 +139,7 @@ void Core::BecomeLeader() {
   leader_ = id_;
   votes_.clear();
   led_since_ = now_;
-  lease_forfeited_ = false;
+  lease_forfeited_until_ = kLongAgo;
   transfer_target_ = ReplicaId();
   uncommitted_bytes_ = 0;
   progress_.clear();

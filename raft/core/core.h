@@ -250,8 +250,10 @@ class Core {
   void BroadcastHeartbeat();
   void HandleAppendReply(const Message& m);
   void HandleHeartbeatReply(const Message& m);
+  static void NoteRoundTrip(Duration took, Progress& progress);
   void NoteContact(const Message& m, Progress& progress);
   void MaybeCommit();
+  void SendTimeoutNow(ReplicaId to, const Progress& progress);
   void MaybeFinishTransfer(ReplicaId to, const Progress& progress);
 
   // core_read.cc
@@ -347,7 +349,9 @@ class Core {
   uint64_t uncommitted_bytes_ = 0;
   ReplicaId transfer_target_;
   MonotonicTime transfer_deadline_ = kLongAgo;
-  bool lease_forfeited_ = false;  // TimeoutNow was sent in this term
+  // TimeoutNow was sent: somebody may win without regard to the lease.
+  MonotonicTime lease_forfeited_until_ = kLongAgo;
+  MonotonicTime votes_count_until_ = kLongAgo;
 
   Output output_;
 };

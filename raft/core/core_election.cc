@@ -25,6 +25,8 @@ void Core::StartElection(bool pre_vote, bool transfer) {
     hard_state_.term = asked;
     hard_state_.vote = id_;
   }
+  // Votes that were given whatever the voters had promised to a leader count for a while only.
+  votes_count_until_ = transfer ? now_ + options_.election_timeout_min : MonotonicTime::max();
   votes_[id_] = 1;
   for (const Member& m : configuration().Members()) {
     if (m.replica == id_ || !configuration().IsVoter(m.replica)) continue;
@@ -87,6 +89,7 @@ void Core::HandleVoteReply(const Message& m) {
   if (role_ != (pre_vote ? Role::kPreCandidate : Role::kCandidate)) return;
   // A grant answers the question that was asked: of an earlier attempt it is void.
   if (!m.reject && m.term != (pre_vote ? term() + 1 : term())) return;
+  if (now_ >= votes_count_until_) return;
   votes_.emplace(m.from, m.reject ? -1 : 1);
   TallyVotes();
 }
@@ -109,8 +112,11 @@ void Core::TallyVotes() {
   }
 }
 
-void Core::HandleTimeoutNow(const Message&) {
+// One that comes late is of no use any more: its leader may trust its lease again.
+void Core::HandleTimeoutNow(const Message& m) {
   if (!MayCampaign() || role_ == Role::kLeader) return;
+  bool late = now_ >= m.follower_sent_at + options_.election_timeout_min;
+  if (late || m.follower_life != life_) return;
   StartElection(/*pre_vote=*/false, /*transfer=*/true);
 }
 
@@ -147,11 +153,20 @@ absl::Status Core::TransferLeadership(MonotonicTime now, ReplicaId target) {
   return absl::OkStatus();
 }
 
+void Core::SendTimeoutNow(ReplicaId to, const Progress& progress) {
+  Message m = Envelope(MessageType::kTimeoutNow, to);
+  m.follower_sent_at = progress.peer_clock;
+  m.follower_life = progress.peer_life;
+  Send(std::move(m));
+}
+
 void Core::MaybeFinishTransfer(ReplicaId to, const Progress& progress) {
   if (transfer_target_ != to || progress.match() != log_.last_index()) return;
-  // From here on the target may win at any moment, whatever the lease says.
-  lease_forfeited_ = true;
-  Send(Envelope(MessageType::kTimeoutNow, to));
+  // From here on the target may win at any moment, whatever the lease says. But it heeds this for a
+  // timeout after it was last heard of, and then wins within another one or not at all; clocks run
+  // at no more than twice each other's rate.
+  lease_forfeited_until_ = now_ + 4 * options_.election_timeout_min;
+  SendTimeoutNow(to, progress);
 }
 
 }  // namespace kvd::raft

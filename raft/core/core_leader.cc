@@ -120,6 +120,11 @@ void Core::BroadcastHeartbeat() {
   }
 }
 
+void Core::NoteRoundTrip(Duration took, Progress& progress) {
+  bool first = progress.round_trip == Duration::zero();
+  progress.round_trip = first ? took : (progress.round_trip * 3 + took) / 4;
+}
+
 void Core::NoteContact(const Message& m, Progress& progress) {
   progress.last_contact = now_;
   progress.acked_sent_at = std::max(progress.acked_sent_at, m.sent_at);
@@ -157,6 +162,8 @@ void Core::HandleHeartbeatReply(const Message& m) {
   auto it = progress_.find(m.from);
   if (it == progress_.end()) return;
   Progress& progress = it->second;
+  // Answers that come late or twice tell nothing new.
+  if (m.sent_at > progress.acked_sent_at) NoteRoundTrip(now_ - m.sent_at, progress);
   NoteContact(m, progress);
   // Asked again with each heartbeat until one has arrived.
   if (m.needs_state) output_.snapshots.push_back({m.from});

@@ -132,7 +132,7 @@ void Core::OnCommittedConfiguration() {
       best_match = progress.match();
     }
   }
-  if (best) Send(Envelope(MessageType::kTimeoutNow, best));
+  if (best) SendTimeoutNow(best, progress_.at(best));
   BecomeFollower(term(), ReplicaId());
   removed_ = !configuration().Contains(id_);
 }

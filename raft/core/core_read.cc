@@ -16,7 +16,7 @@ MonotonicTime Core::QuorumSentAt() const {
 }
 
 bool Core::HoldsLease(MonotonicTime now) const {
-  if (!KnowsCommitted() || lease_forfeited_) return false;
+  if (!KnowsCommitted() || now < lease_forfeited_until_) return false;
   auto sent_at = QuorumValue(configuration(), [&](ReplicaId id) {
     if (id == id_) return now;
     auto it = progress_.find(id);

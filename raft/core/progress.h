@@ -41,6 +41,8 @@ class Progress {
 
   // The peer's last sign of life, on the leader's clock.
   MonotonicTime last_contact = kLongAgo;
+  // Of heartbeats, over the last ones; 0: none was answered yet.
+  Duration round_trip = Duration::zero();
   // Send time of the latest round that the peer answered: the lease counts from the quorum's.
   MonotonicTime acked_sent_at = kLongAgo;
   uint64_t acked_round = 0;
