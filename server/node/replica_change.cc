@@ -84,7 +84,7 @@ absl::StatusOr<bool> ReplicaChange::Look() {
   raft::MembershipChange next;
   if (change_.abandon) {
     // From then on nothing that comes late begins it anew.
-    if (group_->meta().fence < change_.operation) return Fence(), false;
+    if (group_->meta().fence < change_.operation) return Fence(change_.operation), false;
     for (const raft::Member& m : change_.added) {
       if (now.Contains(m.replica)) next.remove.push_back(m.replica);
     }
@@ -95,8 +95,10 @@ absl::StatusOr<bool> ReplicaChange::Look() {
   if (group_->meta().fence >= change_.operation) {
     return absl::FailedPreconditionError(absl::StrCat("operation ", change_.operation.value(),
                                                       " on group ", group_->group().value(),
-                                                      " was given up"));
+                                                      " was given up, or is long over"));
   }
+  // Earlier ones are over: one that comes late must not bring back who has left since.
+  if (group_->meta().fence + 1 < change_.operation) return Fence(change_.operation - 1), false;
   for (const raft::Member& m : change_.added) {
     if (!now.Contains(m.replica)) next.add_learners.push_back(m);
   }
@@ -119,12 +121,12 @@ absl::StatusOr<bool> ReplicaChange::Look() {
   return Submit(next), false;
 }
 
-void ReplicaChange::Fence() {
+void ReplicaChange::Fence(OperationId upto) {
   submitted_ = true;
-  progress_ = "the change is being taken back";
+  progress_ = "earlier changes are being fenced off";
   shard::Command command;
   command.kind = shard::CommandKind::kFence;
-  command.operation = change_.operation;
+  command.operation = upto;
   group_->Submit(std::move(command), [this, alive = std::weak_ptr<bool>(alive_)](const auto&) {
     if (!alive.expired()) submitted_ = false;
   });

@@ -39,7 +39,8 @@ class ReplicaChange {
   bool IsCarriedOut() const;
   bool CaughtUp(ReplicaId learner) const;
   void Submit(const raft::MembershipChange& change);
-  void Fence();
+  // No operation up to that one changes members any more.
+  void Fence(OperationId upto);
   void Finish(absl::StatusOr<bool> result);
 
   Loop* const loop_;
