@@ -76,7 +76,9 @@ void Dispatcher::Read(const RequestPtr& request, const Route& route,
 absl::Status Dispatcher::ReadGet(const RequestItem& item, const Route& route, Timestamp at,
                                  ResponseItem* out) const {
   const std::string& key = item.get().key();
-  if (route.here->meta().shards.Serving(key) == nullptr) return Elsewhere(key);
+  const shard::ShardDescriptor* shard = route.here->meta().shards.Serving(key);
+  if (shard == nullptr) return Elsewhere(key);
+  route.here->NoteRead(*shard, key);
   auto found = route.here->Get(key, at);
   if (!found.ok()) return route.here->Unreadable(found.status());
   v1::GetResponse* response = out->mutable_get();
@@ -93,7 +95,9 @@ absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, const Route& rout
   response->set_read_timestamp(at.value());
   size_t bytes = 0;
   for (const std::string& key : item.multi_get().keys()) {
-    if (route.here->meta().shards.Serving(key) == nullptr) return Elsewhere(key);
+    const shard::ShardDescriptor* shard = route.here->meta().shards.Serving(key);
+    if (shard == nullptr) return Elsewhere(key);
+    route.here->NoteRead(*shard, key);
     auto found = route.here->Get(key, at);
     if (!found.ok()) return route.here->Unreadable(found.status());
     auto* row = response->add_items();
@@ -116,6 +120,9 @@ absl::Status Dispatcher::ReadScan(const RequestItem& item, const Route& route, T
   KeyRange asked{request.range().start(), request.range().end()};
   KeyRange served = request.reverse() ? shards.ServedEnd(asked) : shards.ServedStart(asked);
   if (served.Empty()) return Elsewhere(request.reverse() ? asked.end : asked.start);
+  const std::string& first = request.reverse() ? asked.end : asked.start;
+  const shard::ShardDescriptor* shard = request.reverse() ? shards.Before(first) : shards.At(first);
+  if (shard != nullptr) route.here->NoteRead(*shard, std::max(first, shard->range.start));
   // Between pages the history may have been given up.
   if (at < route.here->meta().floor) {
     return absl::OutOfRangeError(

@@ -45,6 +45,7 @@ DataGroup::DataGroup(storage::Engine* engine, GroupId group, const DataGroupOpti
       writers_(options.clients_max),
       row_cache_(options.row_cache_bytes, options.row_cache_row_bytes_max),
       recent_(options.recent_writes_bytes_max),
+      load_(group.value()),
       sweeper_(engine, group, meta_.clock) {
   NoteExports();
   writers_.Restart(meta_.clock);
@@ -97,6 +98,7 @@ absl::Status DataGroup::Halt(const absl::Status& status) {
 void DataGroup::OnRoleChange(bool leads, Term term) {
   leads_ = leads;
   term_ = term;
+  load_.Clear();
   clock_.Restart();
   duty_proposed_ = false;
   std::vector<Waiting> waiting;
@@ -295,7 +297,8 @@ absl::StatusOr<CommandResult> DataGroup::Execute(const Command& command, Timesta
 
 absl::StatusOr<CommandResult> DataGroup::Write(const Command& command, Timestamp timestamp,
                                                storage::WriteBatch& batch) {
-  Executor executor(group_, engine_, &meta_, &writers_, &batch, &row_cache_, &recent_);
+  Executor executor(group_, engine_, &meta_, &writers_, &batch, &row_cache_, &recent_,
+                    leads_ ? &load_ : nullptr);
   auto result = command.kind == CommandKind::kWrite ? executor.Write(command, timestamp)
                                                     : executor.DeleteRange(command, timestamp);
   if (executor.last_death()) {

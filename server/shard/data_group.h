@@ -103,6 +103,13 @@ class DataGroup : public raft::StateMachine {
   const storage::Engine& engine() const { return *engine_; }
   storage::MvccReader reader() const { return storage::MvccReader(engine_, group_); }
   const storage::RowCache& row_cache() const { return row_cache_; }
+  // What the shards take and are asked, since this replica leads.
+  const ShardLoad& load() const { return load_; }
+  void NoteRead(const ShardDescriptor& shard, std::string_view key) {
+    if (leads_) load_.NoteRead(shard.id, key);
+  }
+  // A key at which the shard parts into halves of about the same size; empty: there is none.
+  absl::StatusOr<std::string> MiddleOf(const ShardDescriptor& shard) const;
   void ResizeRowCache(size_t bytes) { row_cache_.Resize(bytes); }
   // Dead keys that the sweep removed since the start.
   uint64_t swept() const { return swept_; }
@@ -173,6 +180,7 @@ class DataGroup : public raft::StateMachine {
   void YieldIfLow();
   void Duty();
   void Sweep();
+  void Measure();
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp,
                                       storage::WriteBatch& batch);
   Timestamp NextExpiry();
@@ -196,6 +204,9 @@ class DataGroup : public raft::StateMachine {
   // aside; or it is dead at the safe point, where a compaction or the sweep may remove it.
   storage::RowCache row_cache_;
   RecentWrites recent_;
+  ShardLoad load_;
+  MonotonicTime next_roll_ = kLongAgo;
+  std::string measured_;  // the shards up to this start key, this time round
   storage::Sweeper sweeper_;
   GroupClock clock_;
   Loop* loop_ = nullptr;

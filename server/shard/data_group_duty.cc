@@ -33,6 +33,29 @@ void DataGroup::YieldIfLow() {
   if (target) (void)host_->TransferLeadership(group_, target);
 }
 
+// Some of the shards each time.
+void DataGroup::Measure() {
+  constexpr int kLookedAtMax = 500;
+  constexpr int kMeasuredMax = 8;
+  MonotonicTime now = loop_->Now();
+  if (now >= next_roll_) {
+    next_roll_ = now + std::chrono::seconds(1);
+    load_.Roll(now);
+  }
+  const ShardTable::Map& shards = meta_.shards.shards();
+  auto it = measured_.empty() ? shards.begin() : shards.upper_bound(measured_);
+  int measured = 0;
+  for (int i = 0; i < kLookedAtMax && measured < kMeasuredMax && it != shards.end(); ++i, ++it) {
+    measured_ = it->first;
+    const ShardDescriptor& shard = it->second;
+    if (shard.state != ShardState::kServing || !load_.NeedsMeasuring(shard.id, now)) continue;
+    auto [begin, end] = storage::VersionBounds(group_, shard.range);
+    load_.NoteBytes(shard.id, engine_->ApproximateBytes(begin, end), now);
+    ++measured;
+  }
+  if (it == shards.end()) measured_.clear();
+}
+
 // What every replica does without being asked: drops what is dead. And a leader: lets time pass in
 // an idle group when an expiry falls due, and gives up old history.
 void DataGroup::Duty() {
@@ -41,6 +64,7 @@ void DataGroup::Duty() {
   // Where nobody can help, a damaged replica goes on without.
   if (!sweeper_.resting() && !damaged()) Sweep();
   if (!ready()) return;
+  Measure();
   YieldIfLow();
   if (duty_proposed_) return;
   Timestamp now = TimestampFromMillis(PhysicalMillis());

@@ -4,6 +4,7 @@
 #include "proto/check.h"
 #include "server/shard/data_group.h"
 #include "server/shard/shard_codec.h"
+#include "server/storage/middle.h"
 
 namespace kvd::shard {
 
@@ -60,7 +61,10 @@ absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
   auto effect = meta_.shards.Apply(step, timestamp);
   if (!effect.ok()) return effect.status();
   meta_.StoreShards(*effect, batch, group_);
-  for (ShardId id : effect->changed) NoteExport(id);
+  for (ShardId id : effect->changed) {
+    NoteExport(id);
+    if (!effect->takes_rows) load_.Forget(id);
+  }
   if (effect->erased) {
     auto [begin, end] = storage::VersionBounds(group_, *effect->erased);
     batch.DeleteRange(begin, end);
@@ -76,6 +80,14 @@ absl::Status DataGroup::ExecuteShard(const ShardStep& step, Timestamp timestamp,
   result->answer = Encode(StepAnswer{effect->outcome, effect->shard, meta_.floor});
   if (on_shards_changed && !effect->changed.empty() && !effect->takes_rows) on_shards_changed();
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> DataGroup::MiddleOf(const ShardDescriptor& shard) const {
+  auto [begin, end] = storage::VersionBounds(group_, shard.range);
+  auto middle = storage::MiddleKey(*engine_, begin, end);
+  if (!middle.ok() || middle->empty()) return middle;
+  auto key = storage::UserKeyOf(*middle);
+  return key && *key > shard.range.start && shard.range.Contains(*key) ? *key : "";
 }
 
 // Any replica will do: what it has up to its clock is what all have, as timestamps rise with the

@@ -228,6 +228,8 @@ void Executor::Commit(const Command& command, Timestamp timestamp, std::vector<P
     std::string encoded = storage::Encode(version);
     batch_->Put(storage::VersionKey(group_, p.key, timestamp), encoded);
     if (!recent_->empty()) recent_->Note(p.key, timestamp);
+    const ShardDescriptor* shard = load_ != nullptr ? meta_->shards.At(p.key) : nullptr;
+    if (shard != nullptr) load_->NoteWrite(shard->id, p.key, p.key.size() + encoded.size());
     // No read sees an outcome.
     if (p.kind != VersionKind::kOutcome) rows_->Replace(p.key, timestamp, encoded);
     if (p.expiry) batch_->Put(ExpiryKey(group_, p.expiry), "");

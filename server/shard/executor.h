@@ -6,6 +6,7 @@
 #include "server/shard/command.h"
 #include "server/shard/group_meta.h"
 #include "server/shard/recent_writes.h"
+#include "server/shard/shard_load.h"
 #include "server/shard/writer_table.h"
 #include "server/storage/mvcc_reader.h"
 #include "server/storage/row_cache.h"
@@ -14,17 +15,19 @@ namespace kvd::shard {
 
 class Executor {
  public:
-  // Writes go to `batch`, and `rows` and `recent` are told of them; reads go to `view`, which does
-  // not see the batch. All outlive the executor.
+  // Writes go to `batch`, and `rows`, `recent` and `load`, if it is not null, are told of them;
+  // reads go to `view`, which does not see the batch. All outlive the executor.
   Executor(GroupId group, const storage::View* view, GroupMeta* meta, WriterTable* writers,
-           storage::WriteBatch* batch, storage::RowCache* rows, RecentWrites* recent)
+           storage::WriteBatch* batch, storage::RowCache* rows, RecentWrites* recent,
+           ShardLoad* load)
       : group_(group),
         reader_(view, group),
         meta_(meta),
         writers_(writers),
         batch_(batch),
         rows_(rows),
-        recent_(recent) {}
+        recent_(recent),
+        load_(load) {}
 
   // Applies a write at `timestamp`, which is above every earlier one. INTERNAL or DATA_LOSS, beside
   // a result, means that the state could not be read: the replica must not go on.
@@ -79,6 +82,7 @@ class Executor {
   storage::WriteBatch* const batch_;
   storage::RowCache* const rows_;
   RecentWrites* const recent_;
+  ShardLoad* const load_;
   Timestamp first_death_ = kTimestampMax;
   Timestamp last_death_;
 };

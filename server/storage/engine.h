@@ -88,6 +88,8 @@ class Engine : public View {
   virtual absl::Status Ingest(std::unique_ptr<Staging> staging) = 0;
   // Bytes on disk, about.
   virtual uint64_t DiskBytes() const = 0;
+  // What lies in [begin, end) takes, on disk and in memory, about.
+  virtual uint64_t ApproximateBytes(std::string_view begin, std::string_view end) const = 0;
 };
 
 }  // namespace kvd::storage

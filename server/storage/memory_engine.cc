@@ -211,6 +211,13 @@ uint64_t MemoryEngine::DiskBytes() const {
   return bytes;
 }
 
+uint64_t MemoryEngine::ApproximateBytes(std::string_view begin, std::string_view end) const {
+  uint64_t bytes = 0;
+  for (auto it = map_.lower_bound(begin); it != map_.end() && it->first < end; ++it)
+    bytes += it->first.size() + it->second.size();
+  return bytes;
+}
+
 bool MemoryEngine::Damage(std::string_view key, Rot rot) {
   auto it = map_.find(key);
   if (it == map_.end() || undo_.contains(it->first) || damaged_.contains(it->first)) return false;

@@ -28,6 +28,7 @@ class MemoryEngine : public Engine {
                                                       std::string_view end) override;
   absl::Status Ingest(std::unique_ptr<Staging> staging) override;
   uint64_t DiskBytes() const override;
+  uint64_t ApproximateBytes(std::string_view begin, std::string_view end) const override;
 
   // Loses what was not durable.
   void Crash();

@@ -233,6 +233,17 @@ uint64_t RocksEngine::Property(const std::string& name) const {
   return value;
 }
 
+uint64_t RocksEngine::ApproximateBytes(std::string_view begin, std::string_view end) const {
+  rocksdb::Range range(S(begin), S(end));
+  rocksdb::SizeApproximationOptions options;
+  options.include_memtables = true;
+  options.files_size_error_margin = 0.1;
+  uint64_t bytes = 0;
+  rocksdb::Status status =
+      db_->GetApproximateSizes(options, db_->DefaultColumnFamily(), &range, 1, &bytes);
+  return status.ok() ? bytes : 0;
+}
+
 uint64_t RocksEngine::DiskBytes() const { return Property("rocksdb.total-sst-files-size"); }
 
 }  // namespace kvd::storage

@@ -57,6 +57,7 @@ class RocksEngine : public Engine {
                                                       std::string_view end) override;
   absl::Status Ingest(std::unique_ptr<Staging> staging) override;
   uint64_t DiskBytes() const override;
+  uint64_t ApproximateBytes(std::string_view begin, std::string_view end) const override;
 
   // Gives up the kept iterator: it holds files that compactions have replaced. On the owning loop.
   void ReleaseFiles();

@@ -58,11 +58,11 @@ const RowTree::Node* RowTree::LeafBefore(const Target& target) const {
 }
 
 template <typename Read>
-RowTree::Position RowTree::Consistent(Read read) const {
+auto RowTree::Consistent(Read read) const {
   while (true) {
     uint64_t version = version_.load(std::memory_order_acquire);
     if (version % 2 == 0) {
-      Position found = read(version);
+      auto found = read(version);
       if (version_.load(std::memory_order_acquire) == version) return found;
     }
     std::this_thread::yield();
@@ -91,6 +91,25 @@ RowTree::Position RowTree::LessNow(const Target& target, uint64_t version) const
   const Node* leaf = LeafBefore(target);
   uint32_t less = leaf == nullptr ? 0 : CountLess(*leaf, target);
   return less == 0 ? Position() : At(leaf, less - 1, version);
+}
+
+double RowTree::RankNow(const Target& target) const {
+  const Node* node = root_.load(std::memory_order_acquire);
+  double before = 0, part = 1;
+  while (node != nullptr && node->count.Get() > 0) {
+    uint32_t count = node->count.Get(), less = CountLess(*node, target);
+    if (!node->is_inner) return before + part * less / count;
+    less = std::max(less, 1U);
+    before += part * (less - 1) / count;
+    part /= count;
+    node = static_cast<const Inner*>(node)->children[less - 1].Get();
+  }
+  return before;
+}
+
+double RowTree::RankOf(const Slice& key) const {
+  Target target(key);
+  return Consistent([&](uint64_t) { return RankNow(target); });
 }
 
 RowTree::Position RowTree::NotLess(const Slice& key) const {

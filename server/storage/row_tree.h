@@ -31,6 +31,11 @@ class RowTree {
   Position Less(const rocksdb::Slice& key) const;
   Position First() const;
   Position Last() const;
+  // The part of all rows that is less than the key, 0 to 1, about: as if the nodes of a level had
+  // as many rows each.
+  double RankOf(const rocksdb::Slice& key) const;
+  // About, while rows are inserted.
+  uint64_t rows() const { return rows_.load(std::memory_order_relaxed); }
   // The row behind, or before, this one. Requires: position.row is not null.
   Position Next(const Position& position) const;
   Position Previous(const Position& position) const;
@@ -47,13 +52,14 @@ class RowTree {
   class Target;
 
   template <typename Read>
-  Position Consistent(Read read) const;
+  auto Consistent(Read read) const;
   uint32_t CountLess(const Node& node, const Target& target) const;
   const Node* LeafBefore(const Target& target) const;
   Position At(const Node* leaf, uint32_t slot, uint64_t version) const;
   Position Beside(const Position& position, uint32_t slot) const;
   Position NotLessNow(const Target& target, uint64_t version) const;
   Position LessNow(const Target& target, uint64_t version) const;
+  double RankNow(const Target& target) const;
 
   template <typename N>
   N* New();
@@ -68,6 +74,7 @@ class RowTree {
   const std::function<char*(size_t)> allocate_;
   std::atomic<uint64_t> version_ = 0;  // odd: a change is under way
   std::atomic<Node*> root_;
+  std::atomic<uint64_t> rows_ = 0;
   Node* first_leaf_;  // splits leave it where it is
 };
 

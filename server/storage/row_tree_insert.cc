@@ -127,6 +127,7 @@ void RowTree::Insert(Row row) {
   FitPrefix(*node, target.user_key());
   Place(*node, CountLess(*node, target), row, nullptr);
   version_.store(version + 2, std::memory_order_release);
+  rows_.store(rows_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 }  // namespace kvd::storage

@@ -36,6 +36,11 @@ class TreeMemtable : public MemTableRep {
     return row != nullptr && tree_.Order(row, wanted) == 0;
   }
 
+  uint64_t ApproximateNumEntries(const Slice& start, const Slice& end) override {
+    double part = tree_.RankOf(end) - tree_.RankOf(start);
+    return part <= 0 ? 0 : static_cast<uint64_t>(part * static_cast<double>(tree_.rows()) + 0.5);
+  }
+
   // All of it is the arena's.
   size_t ApproximateMemoryUsage() override { return 0; }
 

@@ -40,7 +40,8 @@ class ExecutorTest : public testing::TestWithParam<bool> {
     auto decoded = DecodeCommand(Encode(command));
     EXPECT_TRUE(decoded.ok()) << decoded.status();
     auto batch = engine_->NewBatch();
-    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get(), &rows_, &recent_);
+    Executor executor(kGroup, engine_.get(), &meta_, &writers_, batch.get(), &rows_, &recent_,
+                      nullptr);
     meta_.clock = meta_.clock + 10;
     auto result = command.kind == CommandKind::kDeleteRange
                       ? executor.DeleteRange(*decoded, meta_.clock)

@@ -7,12 +7,14 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <numeric>
 #include <random>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/storage/memory_engine.h"
+#include "server/storage/middle.h"
 #include "server/storage/mvcc_key.h"
 #include "server/storage/rocks_engine.h"
 #include "server/storage/version.h"
@@ -116,6 +118,49 @@ TEST_P(EngineTest, SeeksBackwards) {
   EXPECT_EQ(it->key(), "a");
   it->Prev();
   EXPECT_FALSE(it->Valid());
+}
+
+// Of a whole, and of a half.
+TEST_P(EngineTest, TheMiddleHalvesBytes) {
+  auto staging = engine_->NewStaging("g", "h");
+  ASSERT_TRUE(staging.ok()) << staging.status();
+  ASSERT_NO_FATAL_FAILURE(StageMany(**staging, nullptr));
+  ASSERT_TRUE(engine_->Ingest(*std::move(staging)).ok());
+  uint64_t all = engine_->ApproximateBytes("g", "h");
+  EXPECT_GT(all, uint64_t{kManyPairs} * 90);
+  EXPECT_LT(all, uint64_t{kManyPairs} * 200);
+  auto middle = MiddleKey(*engine_, "g", "h");
+  ASSERT_TRUE(middle.ok()) << middle.status();
+  EXPECT_GT(*middle, NumberedKey(kManyPairs * 4 / 10));
+  EXPECT_LT(*middle, NumberedKey(kManyPairs * 6 / 10));
+  EXPECT_TRUE(engine_->Get(*middle)->has_value()) << "it is a key that exists";
+  auto upper = MiddleKey(*engine_, *middle, "h");
+  ASSERT_TRUE(upper.ok()) << upper.status();
+  EXPECT_GT(*upper, NumberedKey(kManyPairs * 65 / 100));
+  EXPECT_LT(*upper, NumberedKey(kManyPairs * 85 / 100));
+}
+
+// What is in no file yet counts as well.
+TEST_P(EngineTest, BytesOfARangeCountWhatWasJustWritten) {
+  std::mt19937 random(1);
+  std::vector<int> keys(2'000);
+  std::iota(keys.begin(), keys.end(), 0);
+  std::shuffle(keys.begin(), keys.end(), random);
+  for (int i : keys) Put(NumberedKey(i), Noise(static_cast<uint64_t>(i)));
+  auto bytes = [&](int from, int to) {
+    return static_cast<double>(engine_->ApproximateBytes(NumberedKey(from), NumberedKey(to)));
+  };
+  double all = bytes(0, 2'000);
+  EXPECT_NEAR(all, 2'000 * 110, 2'000 * 50);
+  EXPECT_NEAR(bytes(0, 1'000), all / 2, all / 8);
+  EXPECT_NEAR(bytes(500, 600), all / 20, all / 30);
+  EXPECT_EQ(bytes(2'000, 3'000), 0);
+}
+
+TEST_P(EngineTest, WhatCannotBeHalvedHasNoMiddle) {
+  EXPECT_EQ(*MiddleKey(*engine_, "a", "z"), "");
+  Put("b", std::string(100'000, 'x'));
+  EXPECT_EQ(*MiddleKey(*engine_, "a", "z"), "");
 }
 
 TEST_P(EngineTest, SnapshotsStandStill) {
