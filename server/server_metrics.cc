@@ -43,15 +43,18 @@ void Server::Parts::FillDisk(v1::StatusResponse* out) const {
 }
 
 void Server::Parts::CollectMetrics() {
+  metrics->BeginRound();
   CollectRaftMetrics();
   CollectStateMetrics();
   CollectDiskMetrics();
+  CollectClusterMetrics();
   ProcessUsage usage = ReadUsage();
   metrics->SetTotal("process_cpu_seconds_total", "User and system time", usage.cpu_seconds);
   metrics->SetTotal("kvd_loop_late_turns_total",
                     "Times that nothing was answered for over a tenth of a second",
                     static_cast<double>(loop->late_turns()));
   metrics->Set("process_resident_memory_bytes", "Resident memory", usage.resident_bytes);
+  metrics->EndRound();
 }
 
 void Server::Parts::CollectGroupMetrics(GroupId group) {
@@ -76,6 +79,20 @@ void Server::Parts::CollectGroupMetrics(GroupId group) {
             host->pending_proposals(group));
   group_set("kvd_state_missing", "1 while the state waits to be sent by another replica",
             core.NeedsState() ? 1 : 0);
+  const shard::DataGroup& state = *groups->Find(group)->group;
+  group_set("kvd_group_shards", "Shards of the group", state.meta().shards.shards().size());
+  if (!core.IsLeader()) return;
+  shard::ShardStats all;
+  for (const auto& [start, shard] : state.meta().shards.shards()) {
+    shard::ShardStats stats = state.load().Stats(shard.id);
+    all.bytes += stats.bytes;
+    all.reads += stats.reads;
+    all.writes += stats.writes;
+  }
+  group_set("kvd_group_bytes", "What the shards that are led here take on disk, about", all.bytes);
+  group_set("kvd_group_reads_per_second", "Keys read where they are led, over the last seconds",
+            all.reads);
+  group_set("kvd_group_writes_per_second", "Keys written, over the last seconds", all.writes);
 }
 
 void Server::Parts::CollectRaftMetrics() {

@@ -135,6 +135,8 @@ struct Server::Parts {
   void CollectGroupMetrics(GroupId group);
   void CollectStateMetrics();
   void CollectDiskMetrics();
+  // cluster_metrics.cc
+  void CollectClusterMetrics();
   void FillDisk(v1::StatusResponse* out) const;
 };
 

@@ -59,8 +59,22 @@ bool DecodeFields(Reader& r, Command* c) {
       c->name = r.Bytes();
       c->value = r.Fixed64();
       return r.ok();
+    case CommandKind::kSetLabel:
+      c->store = r.Id<StoreId>();
+      c->name = r.Bytes();
+      c->text = r.Bytes();
+      return r.ok();
   }
   return false;
+}
+
+absl::Status CheckLabel(const std::string& name, const std::string& value) {
+  if (name.empty()) return LimitError("labels.name", 1, 0, "bytes");
+  if (std::max(name.size(), value.size()) > kLabelBytesMax) {
+    return LimitError(absl::StrCat("label ", Printable(name)), kLabelBytesMax,
+                      std::max(name.size(), value.size()), "bytes");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckJoining(const JoiningStore& store) {
@@ -75,11 +89,8 @@ absl::Status CheckJoining(const JoiningStore& store) {
     return LimitError("labels", kLabelsMax, store.labels.size(), "labels");
   }
   for (const auto& [name, value] : store.labels) {
-    if (name.empty()) return LimitError("labels.name", 1, 0, "bytes");
-    if (std::max(name.size(), value.size()) > kLabelBytesMax) {
-      return LimitError(absl::StrCat("label ", Printable(name)), kLabelBytesMax,
-                        std::max(name.size(), value.size()), "bytes");
-    }
+    absl::Status status = CheckLabel(name, value);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -115,6 +126,7 @@ absl::Status Validate(const Command& c) {
     }
     case CommandKind::kOpen: return CheckOperation(c.operation);
     case CommandKind::kSet: return Settings::Check(c.name, c.value);
+    case CommandKind::kSetLabel: return CheckLabel(c.name, c.text);
     case CommandKind::kSetStoreState:
     case CommandKind::kAdvance: return absl::OkStatus();
   }
@@ -147,6 +159,11 @@ std::string Encode(const Command& c) {
     case CommandKind::kSet:
       w.Bytes(c.name);
       w.Fixed64(c.value);
+      break;
+    case CommandKind::kSetLabel:
+      w.Varint(c.store);
+      w.Bytes(c.name);
+      w.Bytes(c.text);
       break;
   }
   return out;

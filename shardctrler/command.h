@@ -20,6 +20,7 @@ enum class CommandKind : uint8_t {
   kOpen = 5,           // begins `operation`: ids and times are filled in
   kAdvance = 6,        // operation `id` goes from `phase` to `next`
   kSet = 7,            // setting `name` becomes `value`
+  kSetLabel = 8,       // label `name` of `store` becomes `text`
 };
 
 struct JoiningStore {
@@ -43,8 +44,9 @@ struct Command {
   OperationId id;       // kAdvance
   Phase phase = Phase::kRunning;
   Phase next = Phase::kRunning;
-  std::string name;  // kSet
+  std::string name;  // kSet, kSetLabel
   uint64_t value = 0;
+  std::string text;  // kSetLabel; empty: it has no such label
 
   bool operator==(const Command&) const = default;
 };

@@ -61,6 +61,7 @@ absl::Status Machine::Handle(const Command& command, const Context& context, Res
     case CommandKind::kJoin: return Join(command, context, result);
     case CommandKind::kUpdateStore: return UpdateStore(command, context);
     case CommandKind::kSetStoreState: return SetStoreState(command, context);
+    case CommandKind::kSetLabel: return SetLabel(command, context);
     case CommandKind::kOpen: return Open(command.operation, context, result);
     case CommandKind::kAdvance: return Advance(command, context);
     case CommandKind::kSet:

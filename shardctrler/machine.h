@@ -35,6 +35,7 @@ class Machine : public storage::RecordMachine {
   absl::Status CheckJoin(const Command& command) const;
   absl::Status Join(const Command& command, const Context& context, Result* result);
   absl::Status UpdateStore(const Command& command, const Context& context);
+  absl::Status SetLabel(const Command& command, const Context& context);
   absl::Status SetStoreState(const Command& command, const Context& context);
   StoreId StoreOf(uint64_t nonce) const;
   // Whether a store serves beside `but`.

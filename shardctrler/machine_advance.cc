@@ -64,8 +64,8 @@ void Machine::EnterMove(const Operation& o, OperationId id, const Context& conte
   if (o.phase != Phase::kPublished) return;
   auto shard = state_.shards().Find(o.shard);
   KVD_CHECK(shard != state_.shards().end() && shard->second.epoch == o.epoch);
-  state_.PutShard(std::string(shard->first), Shard{o.shard, o.epoch + 1, o.to, id},
-                  context.records);
+  state_.PutShard(std::string(shard->first),
+                  Shard{o.shard, o.epoch + 1, o.to, id, shard->second.keep}, context.records);
   state_.PutConfig(context.position.timestamp, context.records);
 }
 
@@ -74,9 +74,9 @@ void Machine::EnterSplit(const Operation& o, const Context& context) {
   auto shard = state_.shards().Find(o.shard);
   KVD_CHECK(shard != state_.shards().end() && shard->second.epoch == o.epoch);
   KVD_CHECK(state_.shards().RangeOf(shard).Contains(o.key));
-  state_.PutShard(std::string(shard->first), Shard{o.shard, o.epoch + 1, o.group, {}},
-                  context.records);
-  state_.PutShard(o.key, Shard{o.other, o.epoch + 1, o.group, {}}, context.records);
+  state_.PutShard(std::string(shard->first),
+                  Shard{o.shard, o.epoch + 1, o.group, {}, shard->second.keep}, context.records);
+  state_.PutShard(o.key, Shard{o.other, o.epoch + 1, o.group, {}, o.by_hand}, context.records);
   state_.PutConfig(context.position.timestamp, context.records);
 }
 
@@ -87,9 +87,10 @@ void Machine::EnterMerge(const Operation& o, const Context& context) {
   auto right = state_.shards().Find(o.other);
   KVD_CHECK(left != state_.shards().end() && right == std::next(left));
   state_.EraseShard(std::string(right->first), context.records);
-  state_.PutShard(std::string(left->first),
-                  Shard{o.shard, std::max(o.epoch, o.other_epoch) + 1, o.group, {}},
-                  context.records);
+  state_.PutShard(
+      std::string(left->first),
+      Shard{o.shard, std::max(o.epoch, o.other_epoch) + 1, o.group, {}, left->second.keep},
+      context.records);
   state_.PutConfig(context.position.timestamp, context.records);
 }
 

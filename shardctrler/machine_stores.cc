@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
+#include "proto/error.h"
 #include "shardctrler/machine.h"
 
 namespace kvd::shardctrler {
@@ -104,6 +105,7 @@ absl::Status Machine::Join(const Command& command, const Context& context, Resul
     Store store = ToStore(joining);
     if (id) {
       store.state = state_.FindStore(id)->state;
+      store.set_labels = state_.FindStore(id)->set_labels;
     } else {
       Ids ids = state_.ids();
       id = ids.next_store;
@@ -142,6 +144,20 @@ absl::Status Machine::UpdateStore(const Command& command, const Context& context
   Store store = ToStore(now);
   store.nonce = known->nonce;
   store.state = known->state;
+  store.set_labels = known->set_labels;
+  if (store != *known) state_.Put(command.store, store, context.records);
+  return absl::OkStatus();
+}
+
+// An operator's word holds, whatever the store is started with.
+absl::Status Machine::SetLabel(const Command& command, const Context& context) {
+  const Store* known = state_.FindStore(command.store);
+  if (known == nullptr) return UnknownStore(command.store);
+  if (known->state == StoreState::kGone) return Removed(command.store);
+  Store store = *known;
+  store.set_labels[command.name] = command.text;
+  if (store.set_labels.size() > kLabelsMax)
+    return LimitError("labels", kLabelsMax, store.set_labels.size(), "labels");
   if (store != *known) state_.Put(command.store, store, context.records);
   return absl::OkStatus();
 }

@@ -13,6 +13,9 @@ Placement::Placement(const State& state, const View& view) : state_(state) {
     Duration silence = told == view.silence.end() ? Duration::zero() : told->second;
     if (store.state == StoreState::kGone || silence >= kSilent) silent_.insert(id);
     if (store.state == StoreState::kServing) ++staying_;
+    if (view.load != nullptr && view.load->IsSlow(id)) slow_.insert(id);
+    auto labels = store.AllLabels();
+    if (auto zone = labels.find("zone"); zone != labels.end()) zones_[id] = zone->second;
     if (store.state != StoreState::kServing || silence >= down) {
       leaving_.insert(id);
     } else if (silence < kSilent) {
@@ -41,9 +44,8 @@ bool Placement::HasQuorum(const Group& group) const {
 
 const std::string& Placement::ZoneOf(StoreId store) const {
   static const std::string none;
-  const Store* known = state_.FindStore(store);
-  auto zone = known->labels.find("zone");
-  return zone == known->labels.end() ? none : zone->second;
+  auto zone = zones_.find(store);
+  return zone == zones_.end() ? none : zone->second;
 }
 
 // Stores that name no zone share none.
@@ -62,10 +64,11 @@ double Placement::FullnessWith(StoreId store, int more) const {
 double Placement::Fullness(StoreId store) const { return FullnessWith(store, 0); }
 
 std::optional<StoreId> Placement::Best(const std::set<StoreId>& stores) const {
-  std::optional<std::tuple<size_t, double, StoreId>> best;
+  std::optional<std::tuple<bool, size_t, double, StoreId>> best;
   for (StoreId candidate : usable_) {
     if (stores.contains(candidate)) continue;
-    std::tuple now(InZone(ZoneOf(candidate), stores), FullnessWith(candidate, 1), candidate);
+    std::tuple now(slow_.contains(candidate), InZone(ZoneOf(candidate), stores),
+                   FullnessWith(candidate, 1), candidate);
     if (!best || now < *best) best = now;
   }
   if (!best) return std::nullopt;

@@ -28,8 +28,9 @@ class Placement {
   // replicas can be decided.
   bool HasQuorum(const Group& group) const;
 
-  // The store that should get a replica of a group that is on `stores`: in the zone with fewest of
-  // them, then with fewest replicas for its cores. Nothing if there is none.
+  // The store that should get a replica of a group that is on `stores`: none that is slow, if
+  // there is another one; in the zone with fewest of them, then with fewest replicas for its cores.
+  // Nothing if there is none.
   std::optional<StoreId> Best(const std::set<StoreId>& stores) const;
   void Add(StoreId store) { ++replicas_[store]; }
   void Remove(StoreId store) { --replicas_[store]; }
@@ -47,6 +48,8 @@ class Placement {
   std::set<StoreId> usable_;
   std::set<StoreId> leaving_;
   std::set<StoreId> silent_;
+  std::set<StoreId> slow_;
+  std::map<StoreId, std::string> zones_;
   size_t staying_ = 0;
   std::map<StoreId, int64_t> replicas_;
 };

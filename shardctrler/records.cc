@@ -69,6 +69,7 @@ void EncodeFields(Writer& w, const Operation& o) {
   EncodeReplicas(w, o.added);
   w.Varint(o.removed.size());
   for (ReplicaId id : o.removed) w.Varint(id);
+  w.Byte(o.by_hand);
   w.Fixed64(o.opened.value());
   w.Fixed64(o.changed.value());
 }
@@ -87,6 +88,7 @@ bool DecodeFields(Reader& r, Operation* o) {
   o->added = DecodeReplicas(r);
   o->removed.resize(r.Count());
   for (ReplicaId& id : o->removed) id = r.Id<ReplicaId>();
+  o->by_hand = r.Byte() != 0;
   o->opened = Timestamp(r.Fixed64());
   o->changed = Timestamp(r.Fixed64());
   return r.ok();
@@ -144,6 +146,7 @@ std::string Encode(const Store& store) {
   w.Byte(static_cast<uint8_t>(store.state));
   w.Varint(store.cores);
   EncodeLabels(w, store.labels);
+  EncodeLabels(w, store.set_labels);
   return out;
 }
 
@@ -155,6 +158,7 @@ std::optional<Store> DecodeStore(std::string_view bytes) {
   bool valid = DecodeEnum(r, StoreState::kGone, &store.state);
   store.cores = static_cast<uint32_t>(r.Varint());
   store.labels = DecodeLabels(r);
+  store.set_labels = DecodeLabels(r);
   return Checked(r, valid, std::move(store));
 }
 
@@ -182,6 +186,7 @@ std::string Encode(const Shard& shard) {
   w.Varint(shard.id);
   w.Varint(shard.epoch);
   w.Varint(shard.group);
+  w.Byte(shard.keep);
   return out;
 }
 
@@ -191,6 +196,7 @@ std::optional<Shard> DecodeShard(std::string_view bytes) {
   shard.id = r.Id<ShardId>();
   shard.epoch = r.Id<Epoch>();
   shard.group = r.Id<GroupId>();
+  shard.keep = r.Byte() != 0;
   return Checked(r, true, shard);
 }
 

@@ -4,7 +4,9 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "shardctrler/balance.h"
 #include "shardctrler/placement.h"
+#include "shardctrler/sizing.h"
 
 namespace kvd::shardctrler {
 namespace {
@@ -27,16 +29,19 @@ class Scheduler {
  public:
   Scheduler(const State& state, const View& view)
       : state_(state),
+        view_(view),
         placement_(state, view),
         changes_left_(Left(Setting::kReplicaChangesAtOnce,
                            {OperationKind::kChangeReplicas, OperationKind::kCreateGroup})),
-        moves_left_(Left(Setting::kMovesAtOnce, {OperationKind::kMove})) {}
+        moves_left_(Left(Setting::kMovesAtOnce, {OperationKind::kMove})),
+        shapings_left_(
+            Left(Setting::kMovesAtOnce, {OperationKind::kSplit, OperationKind::kMerge})) {}
 
   std::vector<Operation> Run() {
     RepairReplicas();
     CreateGroups();
-    BalanceReplicas();
-    BalanceShards();
+    if (state_.settings()[Setting::kAutoBalance] != 0) BalanceReplicas();
+    ShapeShards();
     return std::move(operations_);
   }
 
@@ -61,15 +66,16 @@ class Scheduler {
   void CreateGroups();
   void BalanceReplicas();
   bool BalanceOne(StoreId from);
-  void BalanceShards();
-  bool MoveOneShard(std::map<GroupId, size_t>* counts, std::set<ShardId>* moving);
+  void ShapeShards();
   void Change(GroupId id, const std::vector<StoreId>& added, const std::vector<Replica>& removed,
               std::string reason);
 
   const State& state_;
+  const View& view_;
   Placement placement_;
   size_t changes_left_;
   size_t moves_left_;
+  size_t shapings_left_;  // splits and merges
   std::set<GroupId> changing_;
   std::vector<Operation> operations_;
 };
@@ -211,48 +217,26 @@ bool Scheduler::BalanceOne(StoreId from) {
   return false;
 }
 
-// Each goes from who has most to who has least, so none moves twice and no more move than must.
-void Scheduler::BalanceShards() {
-  std::map<GroupId, size_t> counts;
-  for (const auto& [id, group] : state_.groups()) {
-    if (id != kControllerGroup && group.state == GroupState::kServing) {
-      counts[id] = state_.shards().Of(id).size();
-    }
+// Splits go before merges, and both before moves: what is moved should be the shards that stay.
+void Scheduler::ShapeShards() {
+  const Settings& settings = state_.settings();
+  std::vector<Operation> shaping;
+  if (view_.load != nullptr && settings[Setting::kAutoSplit] != 0)
+    shaping = SplitShards(state_, *view_.load, shapings_left_);
+  size_t left = shapings_left_ - shaping.size();
+  if (view_.load != nullptr && settings[Setting::kAutoMerge] != 0 && left > 0) {
+    for (Operation& o : MergeShards(state_, view_, left, moves_left_))
+      shaping.push_back(std::move(o));
   }
-  std::set<ShardId> moving;
-  for (const auto& [id, o] : state_.operations()) {
-    if (!IsOpen(o.phase) || o.kind != OperationKind::kMove) continue;
-    moving.insert(o.shard);
-    if (o.phase == Phase::kPublished || o.phase == Phase::kCancelling) continue;
-    if (counts.contains(o.group)) --counts[o.group];
-    if (counts.contains(o.to)) ++counts[o.to];
-  }
-  while (moves_left_ > 0 && MoveOneShard(&counts, &moving)) --moves_left_;
-}
-
-bool Scheduler::MoveOneShard(std::map<GroupId, size_t>* counts, std::set<ShardId>* moving) {
-  if (counts->empty()) return false;
-  auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
-  auto most = std::max_element(counts->begin(), counts->end(), less);
-  auto least = std::min_element(counts->begin(), counts->end(), less);
-  if (most->second <= least->second + 1) return false;
-  for (ShardId id : state_.shards().Of(most->first)) {
-    const Shard& shard = state_.shards().Find(id)->second;
-    if (shard.operation || !moving->insert(id).second) continue;
-    Operation o;
-    o.kind = OperationKind::kMove;
-    o.shard = id;
-    o.epoch = shard.epoch;
-    o.group = most->first;
-    o.to = least->first;
-    o.reason = absl::StrCat("balance: group ", o.group.value(), " has ", most->second,
-                            " shards, group ", o.to.value(), " has ", least->second);
+  std::set<ShardId> taken;
+  for (Operation& o : shaping) {
+    if (!taken.insert(o.shard).second || (o.other && !taken.insert(o.other).second)) continue;
+    if (o.kind == OperationKind::kMove) --moves_left_;
     operations_.push_back(std::move(o));
-    --most->second;
-    ++least->second;
-    return true;
   }
-  return false;
+  if (settings[Setting::kAutoBalance] == 0) return;
+  for (Operation& o : BalanceShards(state_, view_, moves_left_, taken))
+    operations_.push_back(std::move(o));
 }
 
 }  // namespace

@@ -4,9 +4,12 @@
 #pragma once
 
 #include <map>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "raft/runtime/time.h"
+#include "shardctrler/load.h"
 #include "shardctrler/state.h"
 
 namespace kvd::shardctrler {
@@ -16,7 +19,14 @@ struct View {
   // For how long each store was not heard from; one that is not named counts as heard from just
   // now.
   std::map<StoreId, Duration> silence;
+  // Null: nothing is known, then nothing is split or merged, and numbers are balanced. Outlives the
+  // view.
+  const ClusterLoad* load = nullptr;
+  // Shards from this start key on are looked at for merging, at most kMergesLookedAt.
+  std::string merges_from;
 };
+
+inline constexpr size_t kMergesLookedAt = 5'000;
 
 // Voters that a group should have where `stores` can hold one: the largest odd number up to both,
 // as an even one stands no more losses than the one below it.

@@ -18,6 +18,12 @@ enum class Setting : uint8_t {
   kStoreDownSeconds,
   kMovesAtOnce,
   kReplicaChangesAtOnce,
+  kShardMegabytesMax,
+  kShardLoadMax,
+  kMigrationRate,
+  kAutoSplit,
+  kAutoMerge,
+  kAutoBalance,
 };
 
 struct SettingInfo {
@@ -29,7 +35,7 @@ struct SettingInfo {
   std::string_view meaning;
 };
 
-inline constexpr std::array<SettingInfo, 6> kSettings = {{
+inline constexpr std::array<SettingInfo, 12> kSettings = {{
     {Setting::kReplicas, "replicas", 3, 1, 7,
      "voters of each data group, once there are as many stores"},
     {Setting::kCoresPerGroup, "cores-per-group", 4, 1, 4096,
@@ -41,6 +47,16 @@ inline constexpr std::array<SettingInfo, 6> kSettings = {{
     {Setting::kMovesAtOnce, "moves-at-once", 4, 1, 1'000, "shards that move at the same time"},
     {Setting::kReplicaChangesAtOnce, "replica-changes-at-once", 2, 1, 1'000,
      "groups that change their replicas at the same time"},
+    {Setting::kShardMegabytesMax, "shard-size-max-mb", 64, 1, 65'536,
+     "MiB above which a shard is split; while there is little data, several groups split sooner"},
+    {Setting::kShardLoadMax, "shard-load-max", 4'000, 10, 10'000'000,
+     "operations a second above which a shard is split, if there are several groups"},
+    {Setting::kMigrationRate, "migration-rate-mb", 32, 1, 100'000,
+     "MiB a second that a store takes in of shards that move to it"},
+    {Setting::kAutoSplit, "auto-split", 1, 0, 1, "1: large and busy shards are split"},
+    {Setting::kAutoMerge, "auto-merge", 1, 0, 1, "1: small neighbours are merged"},
+    {Setting::kAutoBalance, "auto-balance", 1, 0, 1,
+     "1: shards, replicas and leaders move so that all have as much to do"},
 }};
 
 // Null if there is none of this name.

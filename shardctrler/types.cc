@@ -2,6 +2,18 @@
 
 namespace kvd::shardctrler {
 
+std::map<std::string, std::string> Store::AllLabels() const {
+  std::map<std::string, std::string> all = labels;
+  for (const auto& [name, value] : set_labels) {
+    if (value.empty()) {
+      all.erase(name);
+    } else {
+      all[name] = value;
+    }
+  }
+  return all;
+}
+
 std::string_view ToString(StoreState state) {
   switch (state) {
     case StoreState::kServing: return "serving";

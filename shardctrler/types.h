@@ -26,7 +26,11 @@ struct Store {
   uint64_t nonce = 0;   // of the store's own making: a join asked again gives the same id
   StoreState state = StoreState::kServing;
   uint32_t cores = 1;
-  std::map<std::string, std::string> labels;  // zone, rack, disk, ...
+  std::map<std::string, std::string> labels;      // zone, rack, disk, ... as it was started with
+  std::map<std::string, std::string> set_labels;  // by an operator, before those; empty: no label
+
+  // Those that hold.
+  std::map<std::string, std::string> AllLabels() const;
 
   bool operator==(const Store&) const = default;
 };
@@ -58,6 +62,7 @@ struct Shard {
   Epoch epoch;
   GroupId group;
   OperationId operation;  // open on it; 0: none
+  bool keep = false;      // it begins where an operator split: it is not merged with what is before
 
   bool operator==(const Shard&) const = default;
 };
@@ -96,6 +101,7 @@ struct Operation {
   GroupId to;
   std::vector<Replica> added;
   std::vector<ReplicaId> removed;
+  bool by_hand = false;  // an operator asked for it
   Timestamp opened;
   Timestamp changed;  // phase
 

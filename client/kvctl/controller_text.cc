@@ -3,8 +3,10 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/kvctl/format.h"
 
@@ -22,6 +24,17 @@ std::string StateName(v1::RoutingResponse::Store::State state) {
   }
 }
 
+void AddLoad(const v1::QueryResponse::Load& load, std::vector<std::string>* row) {
+  bool known = load.known();
+  row->push_back(known ? HumanBytes(load.bytes()) : "?");
+  row->push_back(known ? absl::StrFormat("%.0f", load.reads()) : "?");
+  row->push_back(known ? absl::StrFormat("%.0f", load.writes()) : "?");
+  row->push_back(load.hot_key().empty()
+                     ? "-"
+                     : absl::StrCat(Escape(load.hot_key()), " (", load.hot_percent(), " %)"));
+  row->push_back(load.operation_id() == 0 ? "-" : std::to_string(load.operation_id()));
+}
+
 std::string KeyText(const std::string& key) { return key.empty() ? "-" : Escape(key); }
 std::string IdText(uint64_t id) { return id == 0 ? "-" : std::to_string(id); }
 
@@ -37,7 +50,8 @@ std::string ToJson(const google::protobuf::Message& message) {
 }
 
 std::string StoresText(const v1::ListStoresResponse& stores) {
-  Rows rows = {{"STORE", "ADDRESS", "STATE", "REPLICAS", "CORES", "SILENT", "LABELS"}};
+  Rows rows = {{"STORE", "ADDRESS", "STATE", "REPLICAS", "LEADS", "CORES", "SYNC", "DISK FREE",
+                "SILENT", "LABELS"}};
   for (const auto& listed : stores.stores()) {
     const auto& store = listed.store();
     std::vector<std::string> labels;
@@ -45,22 +59,27 @@ std::string StoresText(const v1::ListStoresResponse& stores) {
       labels.push_back(absl::StrCat(Escape(name), "=", Escape(value)));
     std::sort(labels.begin(), labels.end());
     rows.push_back({std::to_string(store.store_id()), Escape(store.address()),
-                    StateName(store.state()), std::to_string(listed.replicas()),
-                    std::to_string(store.cores()), absl::StrCat(listed.silent_ms() / 1000, " s"),
-                    absl::StrJoin(labels, ",")});
+                    StateName(store.state()) + (listed.slow().empty() ? "" : ", slow"),
+                    std::to_string(listed.replicas()), std::to_string(listed.leads()),
+                    std::to_string(store.cores()),
+                    absl::StrFormat("%.1f ms", static_cast<double>(listed.sync_us()) / 1e3),
+                    listed.disk_size() == 0 ? "-" : HumanBytes(listed.disk_free()),
+                    absl::StrCat(listed.silent_ms() / 1000, " s"), absl::StrJoin(labels, ",")});
   }
   return Table(rows);
 }
 
 std::string GroupsText(const v1::ListGroupsResponse& groups) {
-  Rows rows = {{"GROUP", "STATE", "STORES", "SHARDS", "OPERATION"}};
+  Rows rows = {{"GROUP", "STATE", "STORES", "LEADER", "SHARDS", "SIZE", "OPS/S", "OPERATION"}};
   for (const auto& listed : groups.groups()) {
     std::vector<std::string> stores;
     for (const auto& r : listed.group().replicas()) stores.push_back(std::to_string(r.store_id()));
     bool controller = listed.group().group_id() == 1;
     rows.push_back({std::to_string(listed.group().group_id()), Escape(listed.state()),
-                    absl::StrJoin(stores, ","),
+                    absl::StrJoin(stores, ","), IdText(listed.leader_store_id()),
                     controller ? "controller" : std::to_string(listed.shards()),
+                    controller ? "-" : HumanBytes(listed.bytes()),
+                    controller ? "-" : absl::StrFormat("%.0f", listed.load()),
                     IdText(listed.operation_id())});
   }
   return Table(rows);
@@ -68,12 +87,33 @@ std::string GroupsText(const v1::ListGroupsResponse& groups) {
 
 std::string ShardsText(const v1::QueryResponse& config) {
   Rows rows = {{"SHARD", "START", "END", "EPOCH", "GROUP"}};
+  // Of an earlier config, what shards take now says nothing.
+  bool loads = config.loads_size() == config.shards_size();
+  if (loads) rows[0].insert(rows[0].end(), {"SIZE", "READS/S", "WRITES/S", "HOT KEY", "OPERATION"});
   for (int i = 0; i < config.shards_size(); ++i) {
     const auto& shard = config.shards(i);
     std::string end =
         i + 1 < config.shards_size() ? config.shards(i + 1).start() : config.next_key();
     rows.push_back({std::to_string(shard.shard_id()), KeyText(shard.start()), KeyText(end),
                     std::to_string(shard.epoch()), std::to_string(shard.group_id())});
+    if (loads) AddLoad(config.loads(i), &rows.back());
+  }
+  return Table(rows);
+}
+
+std::string BusyShardsText(const v1::QueryResponse& config, size_t most) {
+  if (config.loads_size() != config.shards_size()) return "";
+  std::vector<int> order(static_cast<size_t>(config.shards_size()));
+  std::iota(order.begin(), order.end(), 0);
+  auto load = [&config](int i) { return config.loads(i).reads() + config.loads(i).writes(); };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return load(a) > load(b); });
+  order.resize(std::min(order.size(), most));
+  Rows rows = {{"SHARD", "START", "GROUP", "SIZE", "READS/S", "WRITES/S", "HOT KEY", "OPERATION"}};
+  for (int i : order) {
+    const auto& shard = config.shards(i);
+    rows.push_back({std::to_string(shard.shard_id()), KeyText(shard.start()),
+                    std::to_string(shard.group_id())});
+    AddLoad(config.loads(i), &rows.back());
   }
   return Table(rows);
 }

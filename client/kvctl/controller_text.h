@@ -10,6 +10,8 @@ namespace kvd::kvctl {
 std::string StoresText(const v1::ListStoresResponse& stores);
 std::string GroupsText(const v1::ListGroupsResponse& groups);
 std::string ShardsText(const v1::QueryResponse& config);
+// The `most` that are asked most often. Requires: `config` has loads.
+std::string BusyShardsText(const v1::QueryResponse& config, size_t most);
 std::string OperationsText(const v1::ListOperationsResponse& operations);
 std::string SettingsText(const v1::ListSettingsResponse& settings);
 std::string ToJson(const google::protobuf::Message& message);

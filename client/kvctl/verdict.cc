@@ -77,26 +77,28 @@ void Judge(std::vector<VerifiedReplica>* replicas, uint64_t index) {
   }
 }
 
-std::string VerifiedJson(const std::vector<VerifiedReplica>& replicas, uint64_t index, bool ok) {
+std::string VerifiedJson(const std::vector<VerifiedReplica>& replicas, const VerifiedState& state,
+                         bool ok) {
   std::string rows;
   for (const VerifiedReplica& r : replicas) {
-    absl::StrAppend(&rows, rows.empty() ? "" : ", ", Json(r, index));
+    absl::StrAppend(&rows, rows.empty() ? "" : ", ", Json(r, state.index));
   }
-  return absl::StrCat("{\"index\": ", index, ", \"ok\": ", ok ? "true" : "false",
-                      ", \"replicas\": [", rows, "]}\n");
+  return absl::StrCat("{\"group_id\": ", state.group, ", \"index\": ", state.index,
+                      ", \"ok\": ", ok ? "true" : "false", ", \"replicas\": [", rows, "]}\n");
 }
 
-std::string VerifiedTable(const std::vector<VerifiedReplica>& replicas, uint64_t index) {
-  std::vector<std::vector<std::string>> rows = {
-      {"STORE", "REPLICA", "INDEX", "HASH", "KEYS", "VERSIONS", "BYTES", "ERRORS", "VERDICT"}};
+std::string VerifiedTable(const std::vector<VerifiedReplica>& replicas,
+                          const VerifiedState& state) {
+  std::vector<std::vector<std::string>> rows = {{"GROUP", "STORE", "REPLICA", "INDEX", "HASH",
+                                                 "KEYS", "VERSIONS", "BYTES", "ERRORS", "VERDICT"}};
   for (const VerifiedReplica& r : replicas) {
     bool counts = r.Counts();
-    rows.push_back({std::to_string(r.store), std::to_string(r.id), std::to_string(index),
-                    counts ? absl::StrFormat("%016x", r.answer.hash()) : "-",
-                    counts ? std::to_string(r.answer.keys()) : "-",
-                    counts ? std::to_string(r.answer.versions()) : "-",
-                    HumanBytes(r.answer.bytes()), std::to_string(r.answer.damaged()),
-                    r.verdict.substr(0, r.verdict.find(':'))});
+    rows.push_back(
+        {std::to_string(state.group), std::to_string(r.store), std::to_string(r.id),
+         std::to_string(state.index), counts ? absl::StrFormat("%016x", r.answer.hash()) : "-",
+         counts ? std::to_string(r.answer.keys()) : "-",
+         counts ? std::to_string(r.answer.versions()) : "-", HumanBytes(r.answer.bytes()),
+         std::to_string(r.answer.damaged()), r.verdict.substr(0, r.verdict.find(':'))});
   }
   return Table(rows);
 }

@@ -28,7 +28,12 @@ struct VerifiedReplica {
 // Gives each its verdict on the state at `index`.
 void Judge(std::vector<VerifiedReplica>* replicas, uint64_t index);
 // Once they are judged: one line of JSON, or a table.
-std::string VerifiedJson(const std::vector<VerifiedReplica>& replicas, uint64_t index, bool ok);
-std::string VerifiedTable(const std::vector<VerifiedReplica>& replicas, uint64_t index);
+struct VerifiedState {
+  uint64_t group = 0;
+  uint64_t index = 0;
+};
+std::string VerifiedJson(const std::vector<VerifiedReplica>& replicas, const VerifiedState& state,
+                         bool ok);
+std::string VerifiedTable(const std::vector<VerifiedReplica>& replicas, const VerifiedState& state);
 
 }  // namespace kvd::kvctl

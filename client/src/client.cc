@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "client/src/client_impl.h"
 #include "client/src/convert.h"
+#include "client/src/range_deletion.h"
+#include "client/src/split_batch.h"
 #include "proto/error.h"
 #include "raft/runtime/mutex.h"
 
@@ -158,23 +160,21 @@ absl::StatusOr<WriteResult> ClientImpl::Increment(std::string_view key, int64_t 
 absl::StatusOr<BatchResult> ClientImpl::Batch(const std::vector<Operation>& operations,
                                               const WriteOptions& options,
                                               const std::vector<Operation>& otherwise) {
-  return BatchAnswer(Call(BatchItem(operations, options, otherwise), options.deadline));
+  Waiter<absl::StatusOr<BatchResult>> waiter;
+  AsyncBatch(operations, options, otherwise, [&](auto result) { waiter.Set(std::move(result)); });
+  return waiter.Wait();
 }
 
 absl::StatusOr<DeleteRangeResult> ClientImpl::DeleteRange(std::string_view start,
                                                           std::string_view end) {
-  DeleteRangeResult result;
-  std::string from(start);
-  while (true) {
-    RequestItem item;
-    item.mutable_delete_range()->mutable_range()->set_start(from);
-    item.mutable_delete_range()->mutable_range()->set_end(std::string(end));
-    auto answer = Call(std::move(item), std::nullopt);
-    if (!answer.ok()) return answer.status();
-    result.deleted += answer->delete_range().deleted();
-    if (!answer->delete_range().more()) return result;
-    from = answer->delete_range().resume_key();
-  }
+  Waiter<absl::StatusOr<DeleteRangeResult>> waiter;
+  loop_.Post([&] {
+    std::make_shared<RangeDeletion>(&loop_, session_.get(), options_.deadline, std::string(start),
+                                    std::string(end),
+                                    [&](auto result) { waiter.Set(std::move(result)); })
+        ->Start();
+  });
+  return waiter.Wait();
 }
 
 void ClientImpl::AsyncGet(std::string_view key, const ReadOptions& options, GetCallback done) {
@@ -218,8 +218,21 @@ void ClientImpl::AsyncIncrement(std::string_view key, int64_t delta, const Write
 
 void ClientImpl::AsyncBatch(const std::vector<Operation>& operations, const WriteOptions& options,
                             const std::vector<Operation>& otherwise, BatchCallback done) {
-  Submit(BatchItem(operations, options, otherwise), options.deadline,
-         [done = std::move(done)](auto answer) { done(BatchAnswer(answer)); });
+  if (options.atomic) {
+    Submit(BatchItem(operations, options, otherwise), options.deadline,
+           [done = std::move(done)](auto answer) { done(BatchAnswer(answer)); });
+    return;
+  }
+  if (!options.conditions.empty() || !otherwise.empty()) {
+    return done(absl::InvalidArgumentError(
+        "a batch that is not atomic has neither conditions nor `otherwise`"));
+  }
+  auto limit = options.deadline.value_or(options_.deadline);
+  loop_.Post([this, operations, limit, done = std::move(done)]() mutable {
+    std::make_shared<SplitBatch>(&loop_, session_.get(), loop_.Now() + limit, std::move(operations),
+                                 std::move(done))
+        ->Start();
+  });
 }
 
 }  // namespace client

@@ -3,9 +3,11 @@
 #include <grpcpp/create_channel.h>
 
 #include <optional>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "client/src/grpc_network.h"
+#include "proto/error.h"
 
 namespace kvd::client {
 namespace {
@@ -18,16 +20,24 @@ std::unique_ptr<v1::Cluster::Stub> StubTo(const std::string& address) {
 
 absl::Status ClusterClient::Anywhere(
     const std::function<grpc::Status(v1::Cluster::Stub*, grpc::ClientContext*)>& call) {
-  absl::Status last;
-  for (const std::string& address : addresses_) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + deadline_);
-    auto stub = StubTo(address);
-    absl::Status status = FromGrpc(call(stub.get(), &context));
-    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
-    last = absl::Status(status.code(), absl::StrCat(address, ": ", std::string(status.message())));
+  auto end = std::chrono::system_clock::now() + deadline_;
+  while (true) {
+    absl::Status last;
+    bool moves = false;
+    for (const std::string& address : addresses_) {
+      grpc::ClientContext context;
+      context.set_deadline(end);
+      auto stub = StubTo(address);
+      absl::Status status = FromGrpc(call(stub.get(), &context));
+      if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+      moves = moves || InfoOf(status).kind == ErrorKind::kNotLeader;
+      last =
+          absl::Status(status.code(), absl::StrCat(address, ": ", std::string(status.message())));
+    }
+    constexpr auto kPause = std::chrono::milliseconds(50);
+    if (!moves || std::chrono::system_clock::now() + kPause >= end) return last;
+    std::this_thread::sleep_for(kPause);
   }
-  return last;
 }
 
 void ClusterClient::SetShortDeadline(grpc::ClientContext* context) const {
@@ -98,10 +108,27 @@ absl::StatusOr<v1::TransferLeadershipResponse> ClusterClient::Transfer(
   return response;
 }
 
-absl::StatusOr<v1::StartVerificationResponse> ClusterClient::StartVerification() {
+absl::StatusOr<std::set<uint64_t>> ClusterClient::Groups() {
+  auto members = Members();
+  if (!members.ok()) return members.status();
+  std::set<uint64_t> groups;
+  absl::Status last;
+  for (const auto& store : members->stores()) {
+    auto status = StatusOf(store.address());
+    if (!status.ok()) last = status.status();
+    if (!status.ok()) continue;
+    for (const v1::GroupStatus& group : status->groups()) groups.insert(group.group_id());
+  }
+  if (groups.empty() && !last.ok()) return last;
+  return groups;
+}
+
+absl::StatusOr<v1::StartVerificationResponse> ClusterClient::StartVerification(uint64_t group) {
+  v1::StartVerificationRequest request;
+  request.set_group_id(group);
   v1::StartVerificationResponse response;
   absl::Status status = Anywhere([&](auto* stub, auto* context) {
-    return stub->StartVerification(context, v1::StartVerificationRequest(), &response);
+    return stub->StartVerification(context, request, &response);
   });
   if (!status.ok()) return status;
   return response;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,13 +28,17 @@ class ClusterClient {
   absl::StatusOr<v1::ChangeMembershipResponse> Change(const v1::ChangeMembershipRequest& request);
   absl::StatusOr<v1::TransferLeadershipResponse> Transfer(
       const v1::TransferLeadershipRequest& request);
-  absl::StatusOr<v1::StartVerificationResponse> StartVerification();
+  // Of group 0: the one that has the first key.
+  absl::StatusOr<v1::StartVerificationResponse> StartVerification(uint64_t group);
+  // All that a store that can be reached has a replica of.
+  absl::StatusOr<std::set<uint64_t>> Groups();
   // Of the store at exactly this address.
   absl::StatusOr<v1::GetVerificationResponse> VerificationOf(
       const std::string& address, const v1::GetVerificationRequest& request);
 
  private:
-  // Tries the addresses in turn until one can be reached.
+  // Tries the addresses in turn until one can be reached; again, until the deadline, while the
+  // one that is asked, and so did nothing, does not lead.
   absl::Status Anywhere(
       const std::function<grpc::Status(v1::Cluster::Stub*, grpc::ClientContext*)>& call);
 

@@ -10,35 +10,6 @@
 namespace kvd::client {
 namespace {
 
-v1::RequestHeader* MutableHeader(RequestItem& item) {
-  switch (item.request_case()) {
-    case RequestItem::kGet: return item.mutable_get()->mutable_header();
-    case RequestItem::kMultiGet: return item.mutable_multi_get()->mutable_header();
-    case RequestItem::kScan: return item.mutable_scan()->mutable_header();
-    case RequestItem::kPut: return item.mutable_put()->mutable_header();
-    case RequestItem::kAppend: return item.mutable_append()->mutable_header();
-    case RequestItem::kDelete: return item.mutable_delete_()->mutable_header();
-    case RequestItem::kIncrement: return item.mutable_increment()->mutable_header();
-    case RequestItem::kDeleteRange: return item.mutable_delete_range()->mutable_header();
-    case RequestItem::kBatch: return item.mutable_batch()->mutable_header();
-    case RequestItem::kSealed:
-    case RequestItem::REQUEST_NOT_SET: break;
-  }
-  KVD_CHECK(false);
-  return nullptr;
-}
-
-const v1::ResponseHeader& HeaderOf(const ResponseItem& item) {
-  switch (item.response_case()) {
-    case ResponseItem::kGet: return item.get().header();
-    case ResponseItem::kMultiGet: return item.multi_get().header();
-    case ResponseItem::kScan: return item.scan().header();
-    case ResponseItem::kDeleteRange: return item.delete_range().header();
-    case ResponseItem::kBatch: return item.batch().header();
-    default: return item.write().header();
-  }
-}
-
 // Whether the answer is of the request's kind: only then does it say what became of it.
 bool Answers(const RequestItem& request, const ResponseItem& answer) {
   switch (request.request_case()) {
@@ -47,16 +18,14 @@ bool Answers(const RequestItem& request, const ResponseItem& answer) {
     case RequestItem::kScan: return answer.has_scan();
     case RequestItem::kDeleteRange: return answer.has_delete_range();
     case RequestItem::kBatch: return answer.has_batch();
+    case RequestItem::kLocate: return answer.has_locate();
     default: return answer.has_write();
   }
 }
 
-bool IsRead(const RequestItem& item) {
-  return item.has_get() || item.has_multi_get() || item.has_scan();
-}
-
 // Whether the answer's token is as new as the call.
 bool IsLinearizable(const RequestItem& item) {
+  if (item.has_locate()) return false;
   const v1::ReadOptions& read = item.has_get()    ? item.get().read()
                                 : item.has_scan() ? item.scan().read()
                                                   : item.multi_get().read();
@@ -72,6 +41,8 @@ struct Session::Call {
   Callback callback;
   uint32_t attempt = 0;
   std::string address;  // of the attempt under way
+  GroupId group;        // that it was meant for; 0: whichever has the key
+  std::string hint;     // where the next attempt should go
   bool waiting_answer = false;
   // An attempt was sent whose fate is not known: it may be, or still become, applied.
   bool maybe_applied = false;
@@ -159,9 +130,36 @@ void Session::FetchToken() {
   });
 }
 
+// To whoever should have it; else to anybody, who passes it on, and may say who has it.
+std::string Session::AddressFor(Call& call) {
+  std::string hint;
+  hint.swap(call.hint);
+  call.group = GroupId();
+  if (!call.item.has_locate()) {
+    const std::string& key = RoutingKey(call.item);
+    call.group = ranges_.GroupOf(key);
+    if (!call.group) Locate(key);
+  }
+  if (!hint.empty()) return hint;
+  std::string leader = call.group ? ranges_.LeaderOf(call.group) : "";
+  if (!leader.empty()) return leader;
+  return leader_.empty() ? NextAddress() : leader_;
+}
+
+void Session::Locate(const std::string& key) {
+  if (locating_) return;
+  locating_ = true;
+  RequestItem item;
+  item.mutable_locate()->set_start(key);
+  Submit(std::move(item), loop_->Now() + options_.attempt_timeout, [this](const auto& answer) {
+    locating_ = false;
+    if (answer.ok()) ranges_.Take(answer->locate());
+  });
+}
+
 void Session::Send(uint64_t id) {
   Call& call = *calls_.at(id);
-  v1::RequestHeader* header = MutableHeader(call.item);
+  v1::RequestHeader* header = MutableHeaderOf(&call.item);
   header->set_cluster_id(cluster_.value());
   ++call.attempt;
   if (!call.read) {
@@ -174,7 +172,7 @@ void Session::Send(uint64_t id) {
     }
     writer->set_attempt(call.attempt);
   }
-  call.address = leader_.empty() ? NextAddress() : leader_;
+  call.address = AddressFor(call);
   call.waiting_answer = true;
   Duration timeout = std::min(options_.attempt_timeout, call.deadline - loop_->Now());
   network_->Call(call.address, call.item, timeout,
@@ -195,6 +193,7 @@ void Session::OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseIte
   if (!answer.ok()) {
     // The store did not answer: another may.
     if (leader_ == call.address) leader_.clear();
+    ranges_.NoteLost(call.address);
     if (!absl::IsUnavailable(answer.status())) call.maybe_applied = true;
     call.last_error = absl::StrCat(call.address, ": ", std::string(answer.status().message()));
     return RetryAfter(id, call, Backoff(call));
@@ -202,11 +201,22 @@ void Session::OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseIte
   if (answer->has_error()) {
     return OnError(id, call, ParseStatus(answer->error().SerializeAsString()));
   }
-  const v1::ResponseHeader& header = HeaderOf(*answer);
+  const v1::ResponseHeader& header = *HeaderOf(*answer);
   if (!cluster_) cluster_ = ClusterId(header.cluster_id());
   NoteToken(Timestamp(header.token()), /*fresh=*/!call.read || IsLinearizable(call.item));
   NoteLeader(header.leader_address());
+  NoteGroup(call, GroupId(header.group_id()), header.leader_address());
   Finish(id, std::move(answer));
+}
+
+// Who executed it says whether it was meant for the right group.
+void Session::NoteGroup(const Call& call, GroupId group, const std::string& leader) {
+  if (call.item.has_locate() || call.item.has_multi_get() || call.item.has_scan()) return;
+  // Of a read that any replica may answer it tells the group, not who leads it.
+  if (!call.read || IsLinearizable(call.item)) ranges_.NoteLeader(group, leader);
+  if (!call.group || call.group == group) return;
+  ranges_.Forget(RoutingKey(call.item));
+  Locate(RoutingKey(call.item));
 }
 
 void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
@@ -217,10 +227,18 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
     case ErrorKind::kShardMoved: {
       // Refused before anything was logged. A fresh hint is followed at once, but not in circles.
       bool hint = !info.leader_address.empty() && info.leader_address != call.address;
+      ranges_.NoteNotLeader(call.group, call.address);
       if (hint) {
         NoteLeader(info.leader_address);
+        call.hint = info.leader_address;
       } else if (leader_ == call.address) {
         leader_.clear();
+      }
+      if (info.kind == ErrorKind::kShardMoved) {
+        ranges_.Forget(RoutingKey(call.item));
+        ranges_.NoteLeader(info.group, info.leader_address);
+      } else {
+        ranges_.NoteLeader(call.group, info.leader_address);
       }
       bool at_once = hint && !call.followed_hint;
       call.followed_hint = at_once;
@@ -232,12 +250,13 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
     case ErrorKind::kOutcomeUnknown:
       call.maybe_applied = true;
       if (leader_ == call.address) leader_.clear();
+      ranges_.NoteLost(call.address);
       return RetryAfter(id, call, Backoff(call));
     case ErrorKind::kSessionExpired:
       NoteToken(info.fresh_token, /*fresh=*/true);
       if (call.maybe_applied) return Finish(id, OutcomeUnknownError(std::string(error.message())));
       // Nothing of this write can be anywhere: start anew above the safe point.
-      MutableHeader(call.item)->mutable_writer()->set_token(info.fresh_token.value());
+      MutableHeaderOf(&call.item)->mutable_writer()->set_token(info.fresh_token.value());
       return RetryAfter(id, call, Duration::zero());
     case ErrorKind::kCorruption:
     case ErrorKind::kDiskFull:  // somebody has to make room first

@@ -10,15 +10,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "kvd/v1/kv.pb.h"
+#include "client/src/items.h"
+#include "client/src/range_cache.h"
 #include "proto/ids.h"
 #include "proto/timestamp.h"
 #include "raft/runtime/loop.h"
 
 namespace kvd::client {
-
-using RequestItem = v1::PipelineRequest::Item;
-using ResponseItem = v1::PipelineResponse::Item;
 
 // The way to the stores. Calls back once. UNAVAILABLE: certainly not executed; any other error: not
 // known.
@@ -68,12 +66,18 @@ class Session {
   void NoteLeader(const std::string& address);
   // `fresh`: it is at or above the group's clock when the call was made.
   void NoteToken(Timestamp token, bool fresh);
+  // Where the keys are, as far as this client was told.
+  const RangeCache& ranges() const { return ranges_; }
+  void NoteLocated(const v1::LocateResponse& located) { ranges_.Take(located); }
   size_t in_flight() const { return calls_.size(); }
 
  private:
   struct Call;
 
   void FetchToken();
+  std::string AddressFor(Call& call);
+  void Locate(const std::string& key);
+  void NoteGroup(const Call& call, GroupId group, const std::string& leader);
   void Send(uint64_t id);
   void OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseItem> answer);
   // What to do about an error; true if the call goes on.
@@ -97,6 +101,8 @@ class Session {
   uint64_t token_call_ = 0;               // the read that fetches it
   std::vector<uint64_t> wait_for_token_;  // writes held until there is one
   std::string leader_;
+  RangeCache ranges_;
+  bool locating_ = false;
   std::vector<std::string> addresses_;  // given and learnt
   size_t next_address_ = 0;
   std::map<uint64_t, std::unique_ptr<Call>> calls_;

@@ -1,17 +1,19 @@
 # fish completion for kvctl
-set -l commands get put append delete cas incr scan import export status store group shard config op setting member verify shell
+set -l commands get put append delete cas incr scan import export status store group shard config op setting explain top member verify shell
 complete -c kvctl -f
 complete -c kvctl -n "not __fish_seen_subcommand_from $commands" -a "$commands"
 complete -c kvctl -l connect -x -d "HOST:PORT of any stores"
 complete -c kvctl -l timeout-ms -x -d "How long a command may take"
 complete -c kvctl -s o -l output -x -a "text json" -d "Output format"
 complete -c kvctl -l hex -d "Keys and values are hexadecimal"
-complete -c kvctl -n "__fish_seen_subcommand_from store" -a "list drain undrain remove"
+complete -c kvctl -n "__fish_seen_subcommand_from store" -a "list drain undrain remove label"
 complete -c kvctl -n "__fish_seen_subcommand_from group" -a "list"
-complete -c kvctl -n "__fish_seen_subcommand_from shard" -a "list move split merge"
+complete -c kvctl -n "__fish_seen_subcommand_from shard" -a "list move split merge scatter"
 complete -c kvctl -n "__fish_seen_subcommand_from config" -a "show"
 complete -c kvctl -n "__fish_seen_subcommand_from op" -a "list show cancel"
 complete -c kvctl -n "__fish_seen_subcommand_from setting" -a "list set"
+complete -c kvctl -n "__fish_seen_subcommand_from explain" -a "shard"
+complete -c kvctl -n "__fish_seen_subcommand_from top" -l every -l times -x
 complete -c kvctl -n "__fish_seen_subcommand_from member" -a "list add remove replace transfer"
 complete -c kvctl -n "__fish_seen_subcommand_from get scan" -l stale -d "Any replica may answer"
 complete -c kvctl -n "__fish_seen_subcommand_from get scan" -l at -x -d "As of this timestamp"

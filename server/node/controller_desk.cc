@@ -21,7 +21,10 @@ bool ControllerDesk::Takes(const wire::StoreRequest& request) {
     case Case::kBegin:
     case Case::kCancel:
     case Case::kSetStoreState:
-    case Case::kSetSetting: return true;
+    case Case::kSetSetting:
+    case Case::kScatter:
+    case Case::kExplain:
+    case Case::kSetStoreLabel: return true;
     default: return false;
   }
 }
@@ -37,6 +40,8 @@ void ControllerDesk::Handle(const wire::StoreRequest& request, const Done& done)
       status = ListOperations(request.list_operations(), out.mutable_list_operations());
       break;
     case Case::kListSettings: ListSettings(out.mutable_list_settings()); break;
+    case Case::kExplain: status = Explain(request.explain(), out.mutable_explain()); break;
+    case Case::kScatter: return Scatter(request.scatter(), done);
     default: {
       auto command = CommandOf(request);
       if (!command.ok()) return done(command.status());
@@ -50,6 +55,7 @@ void ControllerDesk::Handle(const wire::StoreRequest& request, const Done& done)
             break;
           case Case::kCancel: out.mutable_cancel(); break;
           case Case::kSetStoreState: out.mutable_set_store_state(); break;
+          case Case::kSetStoreLabel: out.mutable_set_store_label(); break;
           default: out.mutable_set_setting(); break;
         }
         done(std::move(out));
@@ -67,6 +73,8 @@ void ControllerDesk::ListStores(const v1::ListStoresRequest& request,
   for (const auto& [id, group] : state.groups()) {
     for (const shardctrler::Replica& r : group.replicas) ++replicas[r.store];
   }
+  std::map<StoreId, uint32_t> leads;
+  for (const auto& [group, store] : role_->load().leaders()) ++leads[store];
   for (const auto& [id, o] : state.operations()) {
     if (!shardctrler::IsOpen(o.phase) || o.kind != shardctrler::OperationKind::kChangeReplicas)
       continue;
@@ -79,6 +87,13 @@ void ControllerDesk::ListStores(const v1::ListStoresRequest& request,
     listed->set_replicas(replicas[id]);
     listed->set_silent_ms(static_cast<uint64_t>(
         std::chrono::duration_cast<milliseconds>(role_->SilenceOf(id)).count()));
+    listed->set_leads(leads[id]);
+    listed->set_slow(role_->load().WhySlow(id));
+    const shardctrler::StoreReport* report = role_->load().Find(id);
+    if (report == nullptr) continue;
+    listed->set_sync_us(static_cast<uint64_t>(report->sync_ms * 1e3));
+    listed->set_disk_free(report->disk_free);
+    listed->set_disk_size(report->disk_size);
   }
 }
 
@@ -89,7 +104,23 @@ void ControllerDesk::ListGroups(v1::ListGroupsResponse* out) const {
     listed->set_state(std::string(ToString(group.state)));
     listed->set_shards(role_->state().shards().Of(id).size());
     listed->set_operation_id(group.operation.value());
+    listed->set_leader_store_id(role_->load().LeaderOf(id).value());
+    shardctrler::Amounts amounts = role_->load().Of(id);
+    listed->set_bytes(amounts.bytes);
+    listed->set_load(amounts.load);
   }
+}
+
+void ControllerDesk::FillLoad(const shardctrler::Shard& shard, v1::QueryResponse::Load* out) const {
+  out->set_operation_id(shard.operation.value());
+  const shardctrler::ShardReport* report = role_->load().Find(shard.id);
+  if (report == nullptr) return;
+  out->set_known(true);
+  out->set_bytes(report->bytes);
+  out->set_reads(report->reads);
+  out->set_writes(report->writes);
+  out->set_hot_key(report->hot_key);
+  out->set_hot_percent(report->hot_percent);
 }
 
 absl::Status ControllerDesk::Query(const v1::QueryRequest& request, v1::QueryResponse* out) const {
@@ -110,6 +141,7 @@ absl::Status ControllerDesk::Query(const v1::QueryRequest& request, v1::QueryRes
       break;
     }
     *out->add_shards() = ShardMessage(it->first, it->second);
+    if (request.loads()) FillLoad(it->second, out->add_loads());
   }
   return absl::OkStatus();
 }

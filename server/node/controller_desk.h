@@ -23,16 +23,22 @@ class ControllerDesk {
  private:
   void ListStores(const v1::ListStoresRequest& request, v1::ListStoresResponse* out) const;
   void ListGroups(v1::ListGroupsResponse* out) const;
+  void FillLoad(const shardctrler::Shard& shard, v1::QueryResponse::Load* out) const;
   absl::Status Query(const v1::QueryRequest& request, v1::QueryResponse* out) const;
   absl::Status ListOperations(const v1::ListOperationsRequest& request,
                               v1::ListOperationsResponse* out) const;
   void ListSettings(v1::ListSettingsResponse* out) const;
+
+  // controller_explain.cc
+  absl::Status Explain(const v1::ExplainRequest& request, v1::ExplainResponse* out) const;
 
   // controller_desk_commands.cc: the command that does it, or why there is none.
   absl::StatusOr<shardctrler::Command> CommandOf(const internal::v1::StoreRequest& request) const;
   absl::StatusOr<shardctrler::Command> Begin(const v1::BeginRequest& request) const;
   absl::Status FillChange(const v1::BeginRequest::ChangeReplicas& change,
                           shardctrler::Operation* operation) const;
+  // Begins several; answers once all that are to begin have.
+  void Scatter(const v1::ScatterRequest& request, const Done& done);
   absl::StatusOr<shardctrler::Command> Cancel(const v1::CancelRequest& request) const;
 
   ControllerRole* const role_;

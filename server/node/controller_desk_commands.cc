@@ -3,6 +3,7 @@
 #include "proto/bytes.h"
 #include "proto/error.h"
 #include "server/node/controller_desk.h"
+#include "shardctrler/balance.h"
 
 namespace kvd::node {
 
@@ -37,6 +38,12 @@ absl::StatusOr<Command> ControllerDesk::CommandOf(const internal::v1::StoreReque
       command.name = request.set_setting().name();
       command.value = request.set_setting().value();
       return command;
+    case Case::kSetStoreLabel:
+      command.kind = CommandKind::kSetLabel;
+      command.store = StoreId(request.set_store_label().store_id());
+      command.name = request.set_store_label().name();
+      command.text = request.set_store_label().value();
+      return command;
     default: return absl::InvalidArgumentError("request: holds nothing to do");
   }
 }
@@ -67,6 +74,7 @@ absl::StatusOr<Command> ControllerDesk::Begin(const v1::BeginRequest& request) c
   Command command;
   command.kind = CommandKind::kOpen;
   shardctrler::Operation& o = command.operation;
+  o.by_hand = true;
   o.reason = request.reason().empty() ? "an operator asked for it" : request.reason();
   switch (request.operation_case()) {
     case v1::BeginRequest::kMove:
@@ -104,6 +112,42 @@ absl::StatusOr<Command> ControllerDesk::Begin(const v1::BeginRequest& request) c
     case v1::BeginRequest::OPERATION_NOT_SET: break;
   }
   return absl::InvalidArgumentError("operation: none is given");
+}
+
+void ControllerDesk::Scatter(const v1::ScatterRequest& request, const Done& done) {
+  constexpr size_t kAtOnce = 64;
+  KeyRange range{request.start(), request.end()};
+  if (!range.end.empty() && range.end <= range.start) {
+    return done(absl::InvalidArgumentError(absl::StrCat(
+        "end: ", Printable(range.end), " is not behind start, ", Printable(range.start))));
+  }
+  shardctrler::Scattering plan = shardctrler::ScatterShards(role_->state(), range, kAtOnce);
+  internal::v1::StoreResponse out;
+  out.mutable_scatter()->set_shards(plan.shards);
+  out.mutable_scatter()->set_busy(plan.busy);
+  if (plan.moves.empty()) return done(std::move(out));
+  struct Pending {
+    internal::v1::StoreResponse out;
+    size_t left;
+    absl::Status failed;
+  };
+  auto pending = std::make_shared<Pending>(Pending{std::move(out), plan.moves.size(), {}});
+  for (shardctrler::Operation& move : plan.moves) {
+    Command command;
+    command.kind = CommandKind::kOpen;
+    command.operation = std::move(move);
+    role_->Propose(command, [pending, done](const absl::StatusOr<shardctrler::Result>& result) {
+      if (result.ok()) {
+        pending->out.mutable_scatter()->add_operation_ids(result->operation.value());
+      } else {
+        pending->failed = result.status();
+      }
+      if (--pending->left > 0) return;
+      // Some that began are news enough: whoever asks again is told of the rest.
+      if (pending->out.scatter().operation_ids().empty()) return done(pending->failed);
+      done(std::move(pending->out));
+    });
+  }
 }
 
 absl::StatusOr<Command> ControllerDesk::Cancel(const v1::CancelRequest& request) const {

@@ -6,7 +6,9 @@
 #include "proto/bytes.h"
 #include "proto/error.h"
 #include "proto/limits.h"
+#include "server/node/load_report.h"
 #include "server/node/routing_answer.h"
+#include "shardctrler/sizing.h"
 
 namespace kvd::node {
 
@@ -24,12 +26,20 @@ ControllerRole::ControllerRole(Loop* loop, shard::DataGroup* group,
       driver_(
           loop, &machine->state(), port,
           [this](Command command, std::function<void(absl::Status)> done) {
-            Propose(command,
-                    [done = std::move(done)](const auto& result) { done(result.status()); });
+            Propose(command, [this, command, done = std::move(done)](const auto& result) {
+              if (result.ok()) NoteEnd(command);
+              done(result.status());
+            });
           },
           options.driver) {}
 
 ControllerRole::~ControllerRole() = default;
+
+void ControllerRole::NoteEnd(const Command& command) {
+  if (command.kind != CommandKind::kAdvance || shardctrler::IsOpen(command.next)) return;
+  const shardctrler::Operation* over = state().FindOperation(command.id);
+  if (over != nullptr) ++ended_[{over->kind, command.next}];
+}
 
 void ControllerRole::Tick() {
   NoteRole();
@@ -53,6 +63,9 @@ void ControllerRole::Lead() {
   led_since_ = loop_->Now();
   next_schedule_ = loop_->Now() + options_.schedule_interval;
   heard_.clear();
+  load_.Clear();
+  handovers_.clear();
+  merges_from_.clear();
   beginning_ = 0;
 }
 
@@ -61,12 +74,54 @@ Duration ControllerRole::SilenceOf(StoreId store) const {
   return loop_->Now() - (it == heard_.end() ? led_since_ : it->second.at);
 }
 
-// What was asked for and is not in the state yet would be asked for again.
-void ControllerRole::Begin() {
-  next_schedule_ = loop_->Now() + options_.schedule_interval;
-  if (beginning_ > 0) return;
+shardctrler::View ControllerRole::ViewNow() const {
   shardctrler::View view;
   for (const auto& [id, store] : state().stores()) view.silence[id] = SilenceOf(id);
+  view.load = &load_;
+  view.merges_from = merges_from_;
+  return view;
+}
+
+void ControllerRole::NoteSilent() {
+  constexpr Duration kForgotten = std::chrono::seconds(10);
+  for (const auto& [id, store] : state().stores()) {
+    if (store.state == shardctrler::StoreState::kGone || SilenceOf(id) > kForgotten)
+      load_.Forget(id);
+  }
+}
+
+void ControllerRole::SpreadLeaders(const shardctrler::View& view) {
+  constexpr size_t kAtOnce = 16;
+  auto now = loop_->Now();
+  std::erase_if(handovers_, [now](const auto& item) { return item.second.until <= now; });
+  if (handovers_.size() >= kAtOnce) return;
+  for (const shardctrler::Transfer& transfer : shardctrler::SpreadLeaders(state(), view, kAtOnce)) {
+    handovers_.try_emplace(transfer.group, transfer, now + options_.transfer_pause);
+  }
+}
+
+// Counts as done as soon as it is asked for: if it is not, the next report says so.
+void ControllerRole::Transfers(StoreId from, wire::ReportResponse* out) {
+  for (auto& [group, handover] : handovers_) {
+    if (handover.transfer.from != from || handover.told) continue;
+    handover.told = true;
+    if (load_.LeaderOf(group) != from) continue;
+    load_.NoteTransfer(group, handover.transfer.to);
+    auto* transfer = out->add_transfers();
+    transfer->set_group_id(group.value());
+    transfer->set_store_id(handover.transfer.to.value());
+  }
+}
+
+// What was asked for and is not in the state yet would be asked for again.
+void ControllerRole::Begin() {
+  auto began = loop_->Now();
+  next_schedule_ = loop_->Now() + options_.schedule_interval;
+  if (beginning_ > 0) return;
+  NoteSilent();
+  load_.Follow(state());
+  shardctrler::View view = ViewNow();
+  SpreadLeaders(view);
   std::vector<Command> commands;
   for (OperationId id : shardctrler::Hopeless(state(), view)) {
     Command& command = commands.emplace_back();
@@ -79,6 +134,12 @@ void ControllerRole::Begin() {
     command.kind = CommandKind::kOpen;
     command.operation = std::move(operation);
   }
+  merges_from_ = shardctrler::NextMerges(state(), merges_from_);
+  // However large the cluster is, the store has other things to do.
+  constexpr int kPart = 20;
+  auto now = loop_->Now();
+  schedule_time_ = now - began;
+  next_schedule_ = std::max(next_schedule_, now + kPart * schedule_time_);
   for (const Command& command : commands) {
     ++beginning_;
     Propose(command, [this, alive = std::weak_ptr<bool>(alive_), term = term_](const auto&) {
@@ -220,6 +281,13 @@ absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRe
     UpdateStore(report);
   }
   FindOrphans(id, &out);
+  TakeLoad(report, &load_);
+  Transfers(id, &out);
+  shardctrler::SizeLimits limits = shardctrler::LimitsFor(state(), load_);
+  auto* told = out.mutable_limits();
+  told->set_split_bytes(limits.bytes);
+  told->set_split_load(limits.load);
+  told->set_migration_rate(state().settings()[shardctrler::Setting::kMigrationRate] << 20);
   *out.mutable_routing() = AnswerRouting(*machine_, report.routing());
   out.set_leader_term(term_.value());
   return out;

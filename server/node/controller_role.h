@@ -11,6 +11,7 @@
 #include "kvd/internal/v1/store.pb.h"
 #include "server/shard/data_group.h"
 #include "shardctrler/driver.h"
+#include "shardctrler/leaders.h"
 #include "shardctrler/machine.h"
 #include "shardctrler/scheduler.h"
 
@@ -23,6 +24,8 @@ struct ControllerOptions {
   bool by_hand = false;
   // Who had an address is gone once it was silent for so long.
   Duration silence_min = std::chrono::seconds(2);
+  // Between two transfers of one group's leadership.
+  Duration transfer_pause = std::chrono::seconds(10);
   shardctrler::DriverOptions driver;
 };
 
@@ -53,6 +56,17 @@ class ControllerRole {
   // ready().
   absl::StatusOr<internal::v1::ReportResponse> Report(const internal::v1::ReportRequest& report);
 
+  // What stores have told this leader of their load.
+  const shardctrler::ClusterLoad& load() const { return load_; }
+  // What the scheduler sees.
+  shardctrler::View ViewNow() const;
+
+  // Operations that were over while this replica led, by kind and how they ended.
+  using Ended = std::map<std::pair<shardctrler::OperationKind, shardctrler::Phase>, uint64_t>;
+  const Ended& ended() const { return ended_; }
+  // How long the last look at what to begin took.
+  Duration schedule_time() const { return schedule_time_; }
+
   // Why an operation does not get on; empty if nothing is in its way.
   std::string Trouble(OperationId id) const { return driver_.Trouble(id); }
 
@@ -61,6 +75,10 @@ class ControllerRole {
   void NoteRole();
   void Lead();
   void Begin();
+  void NoteEnd(const shardctrler::Command& command);
+  void NoteSilent();
+  void SpreadLeaders(const shardctrler::View& view);
+  void Transfers(StoreId from, internal::v1::ReportResponse* out);
   absl::Status CheckPlace(const shardctrler::JoiningStore& joining) const;
   void UpdateStore(const internal::v1::ReportRequest& report);
   void FindOrphans(StoreId store, internal::v1::ReportResponse* out);
@@ -76,6 +94,17 @@ class ControllerRole {
   MonotonicTime led_since_;
   MonotonicTime next_schedule_;
   size_t beginning_ = 0;  // operations on their way to the log
+  shardctrler::ClusterLoad load_;
+  std::string merges_from_;
+  Ended ended_;
+  Duration schedule_time_ = Duration::zero();
+  // Leaderships that are to go elsewhere, and until when nothing more is asked of their groups.
+  struct Handover {
+    shardctrler::Transfer transfer;
+    MonotonicTime until;
+    bool told = false;
+  };
+  std::map<GroupId, Handover> handovers_;
   // Addresses of stores that are being let in.
   std::set<std::string> joining_;
   // What a store has told this leader.

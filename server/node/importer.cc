@@ -124,9 +124,10 @@ void Importer::Fetch(const Key& key, const shard::ShardDescriptor& shard) {
 
 // For so long nothing more is fetched: what came is paid for at the rate that is allowed.
 Duration Importer::PauseFor(uint64_t bytes) {
-  if (options_.bytes_per_second == 0) return Duration::zero();
-  auto cost = Duration(static_cast<int64_t>(1e9 * static_cast<double>(bytes) /
-                                            static_cast<double>(options_.bytes_per_second)));
+  uint64_t rate = rate_;
+  if (options_.bytes_per_second != 0) rate = std::min(rate, options_.bytes_per_second);
+  auto cost =
+      Duration(static_cast<int64_t>(1e9 * static_cast<double>(bytes) / static_cast<double>(rate)));
   paid_until_ = std::max(paid_until_, loop_->Now()) + cost;
   return paid_until_ - loop_->Now();
 }
@@ -166,6 +167,7 @@ void Importer::OnRows(const Key& key, Timestamp after, const std::string& from,
   it->second.busy = false;
   if (!result.ok()) return Fail(key, result.status());
   it->second.bytes += bytes;
+  bytes_ += bytes;
   if (pause <= Duration::zero()) return Step(key);
   it->second.pause = loop_->After(pause, [this, key] { AfterPause(key); });
 });

@@ -14,8 +14,8 @@ namespace kvd::node {
 
 struct ImporterOptions {
   size_t chunk_bytes = 256 << 10;
-  // Of all imports of this store together; 0: no bound.
-  uint64_t bytes_per_second = 32 << 20;
+  // Of all imports of this store together, whatever else it is told; 0: no bound.
+  uint64_t bytes_per_second = 0;
   Duration call_timeout = milliseconds(2000);
 };
 
@@ -36,6 +36,10 @@ class Importer {
   // Fetches up to `at`, or, if that is 0, a round up to where the other group is. Asked again while
   // it is under way, both are answered when it is done.
   void Pull(shard::DataGroup* group, ShardId shard, OperationId operation, Timestamp at, Done done);
+  // Of all imports of this store together, from now on.
+  void SetRate(uint64_t bytes_per_second) { rate_ = bytes_per_second; }
+  // Of rows that came, since the start.
+  uint64_t bytes() const { return bytes_; }
   // Before the group goes.
   void Forget(GroupId group);
 
@@ -70,6 +74,9 @@ class Importer {
   raft::Host* const host_;
   GroupCaller* const caller_;
   const ImporterOptions options_;
+  // Until it is told another one.
+  uint64_t rate_ = 32 << 20;
+  uint64_t bytes_ = 0;
   std::map<Key, Import> imports_;
   MonotonicTime paid_until_ = kLongAgo;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

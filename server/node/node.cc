@@ -13,7 +13,7 @@ constexpr Duration kReportIntervalMin = milliseconds(20);
 
 Node::Node(Loop* loop, raft::Host* host, Groups* groups, StoreCaller* caller,
            service::Forwarder* forwarder, const NodeOptions& options)
-    : loop_(loop), host_(host), groups_(groups), options_(options) {
+    : loop_(loop), host_(host), groups_(groups), options_(options), load_report_(host, groups) {
   caller_ = std::make_unique<GroupCaller>(
       loop, &routing_, caller, options_.cluster, options_.store,
       [this](wire::StoreRequest request, StoreDone done) {
@@ -109,6 +109,8 @@ void Node::Report() {
   reporting_ = true;
   wire::StoreRequest request;
   FillReport(request.mutable_report());
+  load_report_.Fill(options_.disk_space ? options_.disk_space() : DiskSpace(),
+                    request.mutable_report());
   caller_->ToLeader(shardctrler::kControllerGroup, std::move(request), options_.report_interval,
                     [this](absl::StatusOr<wire::StoreResponse> answer) {
                       reporting_ = false;
@@ -122,6 +124,7 @@ void Node::OnReported(absl::StatusOr<wire::StoreResponse> answer) {
                InfoOf(answer.status()).kind == ErrorKind::kNone;
     // Whoever leads next knows nothing.
     reported_term_ = 0;
+    load_report_.Reset();
     return;
   }
   removed_ = false;
@@ -131,19 +134,40 @@ void Node::OnReported(absl::StatusOr<wire::StoreResponse> answer) {
   reported_held_ = reporting_held_;
   if (!same && reported_term_ != 0) {
     reported_term_ = 0;
+    load_report_.Reset();
     ReportSoon();
   } else {
+    load_report_.Arrived();
     reported_term_ = report.leader_term();
   }
   routing_.Take(report.routing());
   if (!routing_.Request().next_key().empty()) ReportSoon();
+  if (load_report_.more()) ReportSoon();
+  TakeAnswer(report);
+  if (on_routing) on_routing();
+}
+
+void Node::TakeAnswer(const wire::ReportResponse& report) {
+  if (report.has_limits()) {
+    load_report_.SetLimits(report.limits());
+    importer_->SetRate(report.limits().migration_rate());
+  }
+  for (const auto& transfer : report.transfers())
+    HandOver(GroupId(transfer.group_id()), StoreId(transfer.store_id()));
   for (const auto& orphan : report.orphans()) {
     loop_->Post([this, alive = std::weak_ptr<bool>(alive_), group = GroupId(orphan.group_id()),
                  replica = ReplicaId(orphan.replica_id())] {
       if (!alive.expired()) groups_->Remove(group, replica, [](const absl::Status&) {});
     });
   }
-  if (on_routing) on_routing();
+}
+
+// If it comes to nothing, that is told as well.
+void Node::HandOver(GroupId group, StoreId to) {
+  load_report_.TellLeads();
+  if (groups_->Find(group) == nullptr || !host_->core(group).IsLeader()) return;
+  ReplicaId target = host_->core(group).configuration().ReplicaOn(to);
+  if (target) (void)host_->TransferLeadership(group, target);
 }
 
 void Node::Bootstrap(std::function<void(absl::Status)> done) {

@@ -14,6 +14,7 @@
 #include "server/node/group_caller.h"
 #include "server/node/groups.h"
 #include "server/node/importer.h"
+#include "server/node/load_report.h"
 #include "server/node/node_router.h"
 #include "server/node/remote_port.h"
 #include "server/service/dispatcher.h"
@@ -28,6 +29,7 @@ struct NodeOptions {
   uint32_t cores = 1;
   std::map<std::string, std::string> labels;
   Duration report_interval = milliseconds(1000);
+  std::function<DiskSpace()> disk_space;  // may be empty
   ControllerOptions controller;
   ImporterOptions importer;
   service::DispatcherOptions dispatcher;
@@ -60,6 +62,7 @@ class Node {
   const NodeOptions& options() const { return options_; }
   // Null unless there is a replica of the controller's group here.
   ControllerRole* controller() { return controller_.get(); }
+  const Importer& importer() const { return *importer_; }
   // A store has said where it is.
   void NoteAddress(StoreId store, const std::string& address) {
     routing_.NoteAddress(store, address, /*itself=*/true);
@@ -80,6 +83,8 @@ class Node {
   void Report();
   void OnReported(absl::StatusOr<wire::StoreResponse> answer);
   bool FillReport(wire::ReportRequest* report);
+  void TakeAnswer(const wire::ReportResponse& report);
+  void HandOver(GroupId group, StoreId to);
   void ReportSoon();
 
   // node_handle.cc: each answers one kind of request.
@@ -103,6 +108,7 @@ class Node {
   std::unique_ptr<GroupCaller> caller_;
   std::unique_ptr<RemotePort> port_;
   std::unique_ptr<Importer> importer_;
+  LoadReport load_report_;
   std::unique_ptr<NodeRouter> router_;
   std::unique_ptr<service::Dispatcher> dispatcher_;
   std::unique_ptr<ControllerRole> controller_;

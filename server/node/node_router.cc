@@ -40,6 +40,21 @@ Route NodeRouter::FindBefore(std::string_view end) {
   return To(shard == routing_->shards().end() ? GroupId() : shard->second.group);
 }
 
+std::vector<service::LocatedShard> NodeRouter::Locate(std::string_view start, std::string_view end,
+                                                      size_t most) {
+  std::vector<service::LocatedShard> out;
+  const auto& shards = routing_->shards();
+  auto it = shards.upper_bound(start);
+  if (it != shards.begin()) --it;
+  for (; it != shards.end() && out.size() < most; ++it) {
+    if (!end.empty() && it->first >= end) break;
+    auto next = std::next(it);
+    KeyRange range{it->first, next == shards.end() ? "" : next->first};
+    out.push_back({range, it->second.id, it->second.epoch, To(it->second.group)});
+  }
+  return out;
+}
+
 ErrorInfo NodeRouter::WhoHas(std::string_view key, bool before, GroupId not_this) {
   ErrorInfo info;
   info.kind = ErrorKind::kShardMoved;

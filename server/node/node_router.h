@@ -21,6 +21,8 @@ class NodeRouter : public service::Router {
 
   service::Route Find(std::string_view key) override;
   service::Route FindBefore(std::string_view end) override;
+  std::vector<service::LocatedShard> Locate(std::string_view start, std::string_view end,
+                                            size_t most) override;
   ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) override;
   void Note(std::string_view key, bool before, const service::Route& asked,
             const ErrorInfo& refusal) override;

@@ -53,7 +53,7 @@ v1::RoutingResponse::Store StoreMessage(StoreId id, const shardctrler::Store& st
     case shardctrler::StoreState::kGone: out.set_state(out.GONE); break;
   }
   out.set_cores(store.cores);
-  for (const auto& [name, value] : store.labels) (*out.mutable_labels())[name] = value;
+  for (const auto& [name, value] : store.AllLabels()) (*out.mutable_labels())[name] = value;
   return out;
 }
 

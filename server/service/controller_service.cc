@@ -35,6 +35,9 @@ void ControllerService::Start(grpc::ServerCompletionQueue* queue) {
   KVD_UNARY(Cancel, cancel);
   KVD_UNARY(SetStoreState, set_store_state);
   KVD_UNARY(SetSetting, set_setting);
+  KVD_UNARY(Scatter, scatter);
+  KVD_UNARY(Explain, explain);
+  KVD_UNARY(SetStoreLabel, set_store_label);
 }
 
 #undef KVD_UNARY

@@ -74,6 +74,7 @@ void Dispatcher::Refuse(const RequestItem& item, const Route& route, const absl:
 void Dispatcher::Execute(RequestItem item, ItemCallback done) {
   absl::Status status = Check(item);
   if (!status.ok()) return Refuse(item, Route(), status, done);
+  if (item.has_locate()) return Locate(item, done);
   if (item.has_get() && GetAtOnce(item, done)) return;
   auto request = std::make_shared<Request>();
   request->key = RoutingKey(item);
@@ -82,6 +83,25 @@ void Dispatcher::Execute(RequestItem item, ItemCallback done) {
   request->item = std::move(item);
   request->done = std::move(done);
   Dispatch(request);
+}
+
+void Dispatcher::Locate(const RequestItem& item, const ItemCallback& done) {
+  constexpr size_t kUsual = 100;
+  const v1::LocateRequest& request = item.locate();
+  size_t most = request.limit() == 0 ? kUsual : request.limit();
+  ResponseItem out;
+  out.set_id(item.id());
+  FillHeader(out.mutable_locate()->mutable_header(), Route(), Timestamp());
+  for (const LocatedShard& located : router_->Locate(request.start(), request.end(), most)) {
+    auto* shard = out.mutable_locate()->add_shards();
+    shard->set_start(located.range.start);
+    shard->set_end(located.range.end);
+    shard->set_shard_id(located.shard.value());
+    shard->set_epoch(located.epoch.value());
+    shard->set_group_id(located.route.group.value());
+    shard->set_leader_address(located.route.address);
+  }
+  done(std::move(out));
 }
 
 Route Dispatcher::RouteOf(const Request& request) {
@@ -203,6 +223,7 @@ bool Dispatcher::CanForward(const Request& request, const Route& route) const {
 
 void Dispatcher::Forward(const RequestPtr& request, const Route& route) {
   KVD_FAULT_POINT(kForwarding);
+  ++forwarded_;
   bool kept = request->hops > 0 && request->item.ByteSizeLong() <= kKeptBytesMax;
   RequestItem item;
   if (kept) {

@@ -42,6 +42,8 @@ struct DispatcherOptions {
 
 class Dispatcher {
  public:
+  // Requests that went on to another store.
+  uint64_t forwarded() const { return forwarded_; }
   // All given outlive the dispatcher. `forwarder` may be null: then nothing is forwarded.
   Dispatcher(Loop* loop, raft::Host* host, Router* router, Forwarder* forwarder, Identity identity,
              const DispatcherOptions& options = {})
@@ -98,6 +100,8 @@ class Dispatcher {
 
   // dispatcher_read.cc
   // Answers a read of one key, if that needs nobody else. Whether it did.
+  // What this store knows of the map.
+  void Locate(const RequestItem& item, const ItemCallback& done);
   bool GetAtOnce(const RequestItem& item, const ItemCallback& done);
   void ExecuteRead(const RequestPtr& request, const Route& route, bool read_index);
   void Read(const RequestPtr& request, const Route& route,
@@ -116,6 +120,7 @@ class Dispatcher {
   raft::Host* const host_;
   Router* const router_;
   Forwarder* const forwarder_;
+  uint64_t forwarded_ = 0;
   const Identity identity_;
   const DispatcherOptions options_;
   std::deque<Held> held_;

@@ -27,6 +27,7 @@ OperationKind KindOf(const RequestItem& item) {
     case RequestItem::kDelete: return OperationKind::kDelete;
     case RequestItem::kIncrement: return OperationKind::kIncrement;
     case RequestItem::kDeleteRange: return OperationKind::kDeleteRange;
+    case RequestItem::kLocate: return OperationKind::kLocate;
     case RequestItem::kBatch: return OperationKind::kBatch;
     default: return OperationKind::kGet;
   }
@@ -75,6 +76,7 @@ void KvService::StartUnary() {
   KVD_UNARY(Increment, IncrementRequest, WriteResponse, increment, write, nullptr);
   KVD_UNARY(DeleteRange, DeleteRangeRequest, DeleteRangeResponse, delete_range, delete_range,
             nullptr);
+  KVD_UNARY(Locate, LocateRequest, LocateResponse, locate, locate, nullptr);
   KVD_UNARY(Batch, BatchRequest, BatchResponse, batch, batch, nullptr);
 }
 

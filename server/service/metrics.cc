@@ -17,8 +17,9 @@ constexpr const char* kCodes[17] = {
 }  // namespace
 
 const char* NameOf(OperationKind kind) {
-  static constexpr const char* kNames[] = {"get",       "multi_get",    "put",   "append", "delete",
-                                           "increment", "delete_range", "batch", "scan"};
+  static constexpr const char* kNames[] = {"get",    "multi_get", "put",          "append",
+                                           "delete", "increment", "delete_range", "batch",
+                                           "scan",   "locate"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -52,7 +53,22 @@ void Metrics::Observe(OperationKind kind, int code, double seconds) {
 
 void Metrics::Set(const std::string& name, const std::string& help, double value,
                   const std::map<std::string, std::string>& labels) {
-  prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add(labels).Set(value);
+  Value& known = values_[{name, labels}];
+  if (known.gauge == nullptr) {
+    known.family = &prometheus::BuildGauge().Name(name).Help(help).Register(registry_);
+    known.gauge = &known.family->Add(labels);
+  }
+  known.round = round_;
+  known.gauge->Set(value);
+}
+
+void Metrics::EndRound() {
+  std::erase_if(values_, [this](const auto& item) {
+    const auto& [key, value] = item;
+    if (key.second.empty() || value.round == round_) return false;
+    value.family->Remove(value.gauge);
+    return true;
+  });
 }
 
 void Metrics::SetTotal(const std::string& name, const std::string& help, double total,

@@ -29,6 +29,7 @@ enum class OperationKind {
   kDeleteRange,
   kBatch,
   kScan,
+  kLocate,
   kCount
 };
 const char* NameOf(OperationKind kind);
@@ -41,7 +42,10 @@ class Metrics {
   // A request has ended after `seconds` with a gRPC status code. Thread-safe.
   void Observe(OperationKind kind, int code, double seconds);
 
-  // Sets a named value; made at the first call. `labels` are name-value pairs. Thread-safe.
+  // Sets a named value; made at the first call. `labels` are name-value pairs. One that has labels
+  // goes when it was not set for a whole round: what it was about is no more. One thread.
+  void BeginRound() { ++round_; }
+  void EndRound();
   void Set(const std::string& name, const std::string& help, double value,
            const std::map<std::string, std::string>& labels = {});
 
@@ -71,6 +75,14 @@ class Metrics {
     double sum = 0;
   };
   std::map<std::string, Counted> histograms_;  // as last set
+  using Labels = std::map<std::string, std::string>;
+  struct Value {
+    prometheus::Family<prometheus::Gauge>* family = nullptr;
+    prometheus::Gauge* gauge = nullptr;
+    uint64_t round = 0;
+  };
+  std::map<std::pair<std::string, Labels>, Value> values_;
+  uint64_t round_ = 0;
   std::function<void(Metrics&)> collect_;
 };
 

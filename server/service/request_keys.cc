@@ -1,17 +1,12 @@
 #include "server/service/request_keys.h"
 
+#include "absl/strings/str_cat.h"
+#include "proto/bytes.h"
 #include "proto/error.h"
 #include "proto/limits.h"
 
 namespace kvd::service {
 namespace {
-
-const std::string& FirstOf(const v1::BatchRequest& batch) {
-  static const std::string none;
-  if (!batch.operations().empty()) return batch.operations(0).key();
-  if (!batch.otherwise().empty()) return batch.otherwise(0).key();
-  return batch.conditions().empty() ? none : batch.conditions(0).key();
-}
 
 template <class Conditions>
 void KeysOf(const Conditions& conditions, const std::function<void(const std::string&)>& f) {
@@ -41,27 +36,17 @@ absl::Status CheckScan(const v1::ScanRequest& request) {
       request.page_bytes(), "bytes");
 }
 
-}  // namespace
-
-const std::string& RoutingKey(const RequestItem& item) {
-  static const std::string none;
-  switch (item.request_case()) {
-    case RequestItem::kGet: return item.get().key();
-    case RequestItem::kMultiGet:
-      return item.multi_get().keys_size() > 0 ? item.multi_get().keys(0) : none;
-    case RequestItem::kScan:
-      return item.scan().reverse() ? item.scan().range().end() : item.scan().range().start();
-    case RequestItem::kPut: return item.put().key();
-    case RequestItem::kAppend: return item.append().key();
-    case RequestItem::kDelete: return item.delete_().key();
-    case RequestItem::kIncrement: return item.increment().key();
-    case RequestItem::kDeleteRange: return item.delete_range().range().start();
-    case RequestItem::kBatch: return FirstOf(item.batch());
-    case RequestItem::kSealed:
-    case RequestItem::REQUEST_NOT_SET: break;
+absl::Status CheckLocate(const v1::LocateRequest& request) {
+  if (!request.end().empty() && request.end() <= request.start()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "end: ", Printable(request.end()), " is not behind start, ", Printable(request.start())));
   }
-  return none;
+  if (request.limit() > kLocateShardsMax)
+    return LimitError("limit", kLocateShardsMax, request.limit(), "shards");
+  return absl::OkStatus();
 }
+
+}  // namespace
 
 void ForEachKey(const RequestItem& item, const std::function<void(const std::string&)>& f) {
   switch (item.request_case()) {
@@ -89,6 +74,7 @@ absl::Status CheckRead(const RequestItem& item) {
   if (item.has_get()) return CheckKey("key", item.get().key());
   if (item.has_multi_get()) return CheckMultiGet(item.multi_get());
   if (item.has_scan()) return CheckScan(item.scan());
+  if (item.has_locate()) return CheckLocate(item.locate());
   return absl::OkStatus();
 }
 

@@ -8,12 +8,9 @@
 
 namespace kvd::service {
 
-// The key by which a request finds its group: the first one that it names; of a scan backwards the
-// end of its range.
-const std::string& RoutingKey(const RequestItem& item);
 // Each key that a write names; of a range its start.
 void ForEachKey(const RequestItem& item, const std::function<void(const std::string&)>& f);
-// Requires: IsRead(item).
+// Requires: a get, a multi-get or a scan.
 const v1::ReadOptions& ReadOptionsOf(const RequestItem& item);
 // INVALID_ARGUMENT names field, limit and what was seen. OK for a write: its command is checked.
 absl::Status CheckRead(const RequestItem& item);

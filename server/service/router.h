@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proto/error.h"
 #include "server/shard/data_group.h"
@@ -17,12 +18,23 @@ struct Route {
   std::string address;               // of that store; empty: not known
 };
 
+struct LocatedShard {
+  KeyRange range;
+  ShardId shard;
+  Epoch epoch;
+  Route route;
+};
+
 class Router {
  public:
   virtual ~Router() = default;
   virtual Route Find(std::string_view key) = 0;
   // Of the last keys below `end`, empty: of all.
   virtual Route FindBefore(std::string_view end) = 0;
+  // Shards from the one that has `start` on, to the one that has the last key before `end` (empty:
+  // to the last one), at most `most`.
+  virtual std::vector<LocatedShard> Locate(std::string_view start, std::string_view end,
+                                           size_t most) = 0;
   // The group does not serve the key (`before`: the last keys below it): who does by now, if that
   // is known. Only shard, epoch, group and address are set.
   virtual ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) = 0;

@@ -145,58 +145,6 @@ absl::Status TakeWrite(RequestItem* item, Command* c) {
 
 }  // namespace
 
-const v1::RequestHeader* HeaderOf(const RequestItem& item) {
-  switch (item.request_case()) {
-    case RequestItem::kGet: return &item.get().header();
-    case RequestItem::kMultiGet: return &item.multi_get().header();
-    case RequestItem::kScan: return &item.scan().header();
-    case RequestItem::kPut: return &item.put().header();
-    case RequestItem::kAppend: return &item.append().header();
-    case RequestItem::kDelete: return &item.delete_().header();
-    case RequestItem::kIncrement: return &item.increment().header();
-    case RequestItem::kDeleteRange: return &item.delete_range().header();
-    case RequestItem::kBatch: return &item.batch().header();
-    case RequestItem::kSealed:  // opened by who reads the stream
-    case RequestItem::REQUEST_NOT_SET: return nullptr;
-  }
-  return nullptr;
-}
-
-v1::RequestHeader* MutableHeaderOf(RequestItem* item) {
-  switch (item->request_case()) {
-    case RequestItem::kGet: return item->mutable_get()->mutable_header();
-    case RequestItem::kMultiGet: return item->mutable_multi_get()->mutable_header();
-    case RequestItem::kScan: return item->mutable_scan()->mutable_header();
-    case RequestItem::kPut: return item->mutable_put()->mutable_header();
-    case RequestItem::kAppend: return item->mutable_append()->mutable_header();
-    case RequestItem::kDelete: return item->mutable_delete_()->mutable_header();
-    case RequestItem::kIncrement: return item->mutable_increment()->mutable_header();
-    case RequestItem::kDeleteRange: return item->mutable_delete_range()->mutable_header();
-    case RequestItem::kBatch: return item->mutable_batch()->mutable_header();
-    case RequestItem::kSealed:  // opened by who reads the stream
-    case RequestItem::REQUEST_NOT_SET: return nullptr;
-  }
-  return nullptr;
-}
-
-v1::ResponseHeader* MutableHeaderOf(ResponseItem* item) {
-  switch (item->response_case()) {
-    case ResponseItem::kGet: return item->mutable_get()->mutable_header();
-    case ResponseItem::kMultiGet: return item->mutable_multi_get()->mutable_header();
-    case ResponseItem::kScan: return item->mutable_scan()->mutable_header();
-    case ResponseItem::kWrite: return item->mutable_write()->mutable_header();
-    case ResponseItem::kDeleteRange: return item->mutable_delete_range()->mutable_header();
-    case ResponseItem::kBatch: return item->mutable_batch()->mutable_header();
-    case ResponseItem::kSealed:
-    case ResponseItem::RESPONSE_NOT_SET: return nullptr;
-  }
-  return nullptr;
-}
-
-bool IsRead(const RequestItem& item) {
-  return item.has_get() || item.has_multi_get() || item.has_scan();
-}
-
 absl::StatusOr<Command> ToCommand(RequestItem* item) {
   Command command;
   const v1::RequestHeader* header = HeaderOf(*item);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "client/src/items.h"
 #include "kvd/v1/cluster.pb.h"
 #include "kvd/v1/kv.pb.h"
 #include "raft/core/core.h"
@@ -9,20 +10,18 @@
 
 namespace kvd::service {
 
-using RequestItem = v1::PipelineRequest::Item;
-using ResponseItem = v1::PipelineResponse::Item;
-
-// The header of whichever request the item holds; null if it holds none.
-const v1::RequestHeader* HeaderOf(const RequestItem& item);
-v1::RequestHeader* MutableHeaderOf(RequestItem* item);
-bool IsRead(const RequestItem& item);
+using client::HeaderOf;
+using client::IsRead;
+using client::MutableHeaderOf;
+using client::RequestItem;
+using client::ResponseItem;
+using client::RoutingKey;
 
 // The command a write stands for. Checks checksums that the client made, makes missing ones.
 // INVALID_ARGUMENT names what is wrong. Requires: !IsRead(item). Takes the item's bytes.
 absl::StatusOr<shard::Command> ToCommand(RequestItem* item);
 // Fills the response of a write. Requires: result.status is OK.
 void ToResponse(const RequestItem& item, const shard::CommandResult& result, ResponseItem* out);
-v1::ResponseHeader* MutableHeaderOf(ResponseItem* item);
 
 absl::StatusOr<shard::ReadSpec> ToReadSpec(const v1::ReadOptions& options);
 absl::Status CheckKey(std::string_view field, std::string_view key);

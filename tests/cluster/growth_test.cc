@@ -1,5 +1,15 @@
 // A cluster grows from one store to six while clients write, loses one for good, gives one up, and
 // moves its shards meanwhile; nothing is lost, and every history is linearizable.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <random>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cluster/load.h"
@@ -7,6 +17,9 @@
 
 namespace kvd {
 namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
 
 std::string GroupList(MiniCluster& cluster) { return cluster.Kvctl({"group", "list"}).output; }
 
@@ -70,6 +83,85 @@ TEST(Growth, FromOneStoreToSixUnderLoad) {
   load.Stop();
   EXPECT_THAT(load.Errors(), testing::IsEmpty());
   EXPECT_GT(load.Check(), 500u);
+}
+
+// The groups' numbers of a column of group list.
+std::vector<uint64_t> Column(const std::string& table, const std::string& name,
+                             bool controller = false) {
+  std::vector<uint64_t> out;
+  std::vector<std::string> lines = absl::StrSplit(table, '\n', absl::SkipEmpty());
+  size_t at = lines[0].find(name);
+  for (size_t i = 2; i < lines.size() && at != std::string::npos; ++i) {
+    if (controller || !absl::StrContains(lines[i], "controller"))
+      out.push_back(std::strtoull(lines[i].c_str() + at, nullptr, 10));
+  }
+  return out;
+}
+
+// Nobody says where to split and what to move.
+TEST(Growth, DataAndLeadersSpreadByThemselves) {
+  MiniCluster cluster(3, {"--cores", "4"});
+  ASSERT_TRUE(AwaitSettled(cluster, 3)) << GroupList(cluster);
+  ASSERT_EQ(cluster.Kvctl({"setting", "set", "shard-size-max-mb", "2"}).exit_code, 0);
+  auto client = cluster.Connect();
+  std::mt19937_64 random(1);
+  std::string value(20'000, 'v');
+  for (int i = 0; i < 1'000; ++i) {
+    std::generate(value.begin(), value.end(), [&] { return static_cast<char>(random()); });
+    ASSERT_TRUE(client->Put(absl::StrCat("key", 1'000 + i), value).ok());
+  }
+  auto spread = [&] {
+    std::string groups = GroupList(cluster);
+    std::vector<uint64_t> shards = Column(groups, "SHARDS"), sizes = Column(groups, "SIZE");
+    std::vector<uint64_t> leaders = Column(groups, "LEADER", /*controller=*/true);
+    std::set<uint64_t> leading(leaders.begin(), leaders.end());
+    if (shards.size() != 3 || sizes.size() != 3 || leading.size() != 3) return false;
+    for (uint64_t n : shards) {
+      if (n < 2) return false;
+    }
+    return Settled(cluster, 3);
+  };
+  EXPECT_TRUE(MiniCluster::Await(spread, 60))
+      << GroupList(cluster) << cluster.Kvctl({"shard", "list"}).output
+      << cluster.Kvctl({"op", "list"}).output;
+  auto explained = cluster.Kvctl({"explain", "shard", "--key", "key1500"});
+  EXPECT_EQ(explained.exit_code, 0);
+  EXPECT_THAT(explained.output, AllOf(HasSubstr("has the keys from"),
+                                      HasSubstr("shards are split "), HasSubstr("size: ")));
+  // Nothing was lost on the way.
+  auto counted = cluster.Kvctl({"scan", "--count"});
+  EXPECT_THAT(counted.output, HasSubstr("1000"));
+  EXPECT_EQ(cluster.Kvctl({"verify"}).exit_code, 0);
+}
+
+TEST(Growth, AStoreWithASlowDiskLeadsNothing) {
+  if (!std::filesystem::exists("/usr/bin/strace")) GTEST_SKIP() << "strace is not installed";
+  MiniCluster cluster(3, {"--cores", "4"});
+  ASSERT_TRUE(AwaitSettled(cluster, 3)) << GroupList(cluster);
+  auto leads = [&](uint64_t store) {
+    std::vector<uint64_t> leaders = Column(GroupList(cluster), "LEADER", /*controller=*/true);
+    return std::count(leaders.begin(), leaders.end(), store);
+  };
+  ASSERT_TRUE(MiniCluster::Await([&] { return leads(1) > 0 && leads(2) > 0 && leads(3) > 0; }))
+      << GroupList(cluster);
+  RecordedLoad load({cluster.Address(1), cluster.Address(2), cluster.Address(3)}, 4, 8);
+  pid_t tracer = Spawn({"/usr/bin/strace", "-f", "-q", "-e", "trace=fdatasync", "-e",
+                        "inject=fdatasync:delay_enter=300000", "-o", "/dev/null", "-p",
+                        std::to_string(cluster.Pid(2))},
+                       cluster.DataDir(2) + ".strace");
+  auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(MiniCluster::Await([&] { return leads(2) == 0; }, 30)) << GroupList(cluster);
+  RecordProperty("seconds", static_cast<int>(std::chrono::duration_cast<std::chrono::seconds>(
+                                                 std::chrono::steady_clock::now() - begun)
+                                                 .count()));
+  std::string stores = cluster.Kvctl({"store", "list"}).output;
+  EXPECT_THAT(stores, HasSubstr("slow"));
+  kill(tracer, SIGTERM);
+  waitpid(tracer, nullptr, 0);
+  load.Stop();
+  EXPECT_THAT(load.Errors(), testing::IsEmpty());
+  load.Check();
+  EXPECT_TRUE(MiniCluster::Await([&] { return leads(2) > 0; }, 60)) << GroupList(cluster);
 }
 
 TEST(Growth, ARollingRestartLosesNothing) {

@@ -90,7 +90,7 @@ bool LoadClient::End(Op* op, const absl::Status& status, bool write) {
     return true;
   }
   std::lock_guard<std::mutex> lock(load_->mutex_);
-  ++load_->errors_[std::string(absl::StatusCodeToString(status.code()))];
+  ++load_->errors_[status.ToString()];
   return false;
 }
 

@@ -56,10 +56,11 @@ bool TakesItsOwnPlace(const MiniCluster& cluster, int n, uint64_t old_store) {
         if (!status.ok()) return false;
         // The controller's replica too.
         for (const v1::GroupStatus& group : status->groups()) {
+          // One that was just created knows of nobody yet.
+          if (group.joint() || group.replicas_size() != 3) return false;
           for (const auto& replica : group.replicas()) {
-            if (replica.store_id() == old_store) return false;
+            if (replica.store_id() == old_store || !replica.voter()) return false;
           }
-          if (group.role() == v1::GroupStatus::LEARNER) return false;
         }
         return status->groups_size() == 2;
       },

@@ -131,7 +131,7 @@ absl::StatusOr<Verification> VerificationAt(client::ClusterClient& client,
 // and the checksums of everything it stores.
 absl::Status VerifyOnce(const FaultCluster& cluster) {
   client::ClusterClient client(cluster.Addresses(), std::chrono::seconds(10));
-  auto started = client.StartVerification();
+  auto started = client.StartVerification(0);
   if (!started.ok()) return started.status();
   v1::GetVerificationRequest request;
   request.set_verification_id(started->verification_id());
@@ -180,7 +180,7 @@ absl::Status AwaitUndamaged(FaultCluster& cluster, int n, int seconds) {
       [&] {
         cluster.Poll();
         client::ClusterClient client(cluster.Addresses(), std::chrono::seconds(5));
-        auto started = client.StartVerification();
+        auto started = client.StartVerification(0);
         last = started.status();
         if (!started.ok()) return false;
         v1::GetVerificationRequest request;

@@ -126,7 +126,7 @@ void AskCluster(Reader& r) {
   (void)cluster.StatusOf(ScriptedServer::Get().address());
   (void)cluster.Members();
   (void)cluster.Group(2);
-  (void)cluster.StartVerification();
+  (void)cluster.StartVerification(0);
   (void)cluster.VerificationOf(ScriptedServer::Get().address(), {});
 }
 

@@ -16,6 +16,9 @@ class LoneRouter : public service::Router {
     return {group_->group(), group_, leader, leader ? AddressOf(leader.value()) : ""};
   }
   service::Route FindBefore(std::string_view end) override { return Find(end); }
+  std::vector<service::LocatedShard> Locate(std::string_view, std::string_view, size_t) override {
+    return {{KeyRange(), ShardId(1), Epoch(1), Find("")}};
+  }
   ErrorInfo WhoHas(std::string_view, bool, GroupId) override { return {}; }
   void Note(std::string_view, bool, const service::Route&, const ErrorInfo&) override {}
   void NoteLost(const service::Route&) override {}

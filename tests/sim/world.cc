@@ -26,6 +26,8 @@ constexpr WorldCounter kCounters[] = {
     {"changes of replicas", &WorldReport::replica_changes},
     {"stores drained", &WorldReport::drained},
     {"scans", &WorldReport::scans},
+    {"split by load", &WorldReport::load_splits},
+    {"merged as they are small", &WorldReport::small_merges},
 };
 
 }  // namespace

@@ -43,6 +43,8 @@ struct WorldReport {
   uint64_t replica_changes = 0;
   uint64_t drained = 0;
   uint64_t scans = 0;
+  uint64_t load_splits = 0;
+  uint64_t small_merges = 0;
   std::string ToString() const;
   // What did not happen at all; empty if everything did.
   std::string Missing() const;

@@ -16,7 +16,8 @@ bool World::Settled() {
   for (const auto& [nonce, id] : joined_) {
     if (!id || !stores_.contains(id) || !stores_.at(id)->running()) return false;
   }
-  if (!options_.by_hand && !shardctrler::Schedule(*known, {}).empty()) return false;
+  shardctrler::View view = Leader()->node().controller()->ViewNow();
+  if (!options_.by_hand && !shardctrler::Schedule(*known, view).empty()) return false;
   for (const auto& [id, group] : known->groups()) {
     NodeStore* leader = Leader(id);
     if (leader == nullptr || !leader->node().groups().Find(id)->group->ready()) return false;
@@ -70,7 +71,7 @@ std::string World::Describe() {
                       " shard ", o.shard.value(), ": ", Leader()->node().controller()->Trouble(id),
                       "\n");
     }
-    for (const auto& o : shardctrler::Schedule(*known, {}))
+    for (const auto& o : shardctrler::Schedule(*known, Leader()->node().controller()->ViewNow()))
       absl::StrAppend(&text, "wanted: ", ToAbsl(ToString(o.kind)), " ", o.reason, "\n");
   }
   for (auto& [id, store] : stores_) {
@@ -210,6 +211,10 @@ void World::Check() {
     bool done = o.phase == shardctrler::Phase::kDone;
     if (!done) ++report_.cancelled;
     if (!done) continue;
+    report_.load_splits +=
+        o.kind == shardctrler::OperationKind::kSplit && o.reason.starts_with("load") ? 1 : 0;
+    report_.small_merges +=
+        o.kind == shardctrler::OperationKind::kMerge && o.reason.starts_with("small") ? 1 : 0;
     switch (o.kind) {
       case shardctrler::OperationKind::kMove: ++report_.moved; break;
       case shardctrler::OperationKind::kSplit: ++report_.split; break;

@@ -87,16 +87,22 @@ void World::Operate() {
                          static_cast<ptrdiff_t>(random.Below(known->shards().size())));
   command.operation.shard = shard->second.id;
   auto pick = random.Below(100);
-  if (pick < 40) {
+  if (pick < 30) {
     auto group = std::next(known->groups().begin(),
                            static_cast<ptrdiff_t>(random.Below(known->groups().size())));
     command.operation.kind = OperationKind::kMove;
     command.operation.to = group->first;
   } else if (pick < 60) {
     command.operation.kind = OperationKind::kSplit;
-    command.operation.key = absl::StrCat(random.Chance(0.2) ? "n" : "k", random.Below(6));
+    command.operation.key = absl::StrCat(random.Chance(0.2) ? "n" : "k", random.Below(6),
+                                         random.Chance(0.5) ? "" : std::to_string(random.Below(9)));
+    command.operation.by_hand = random.Chance(0.3);
   } else if (pick < 75) {
     command.operation.kind = OperationKind::kMerge;
+  } else if (pick < 80) {
+    command.kind = CommandKind::kSet;
+    command.name = "shard-load-max";
+    command.value = random.Between(10, 60);
   } else if (pick < 90) {
     for (const auto& [id, o] : known->operations()) {
       if (!shardctrler::IsOpen(o.phase) || random.Chance(0.5)) continue;

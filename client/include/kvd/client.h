@@ -72,6 +72,9 @@ struct Condition {
 struct WriteOptions {
   std::vector<Condition> conditions;
   std::chrono::milliseconds ttl{0};  // Put only; 0: for ever
+  // Batch only. False: its keys may be any groups'. What one group has of it is applied together,
+  // groups one by one, in no order; after an error some of it may be. Without conditions.
+  bool atomic = true;
   std::optional<std::chrono::milliseconds> deadline;
 };
 
@@ -144,6 +147,7 @@ class Client {
   // NOT_FOUND is not an error here: a missing key is an empty optional.
   virtual absl::StatusOr<std::optional<Value>> Get(std::string_view key,
                                                    const ReadOptions& options = {}) = 0;
+  // All as of one timestamp, whichever groups have the keys.
   virtual absl::StatusOr<std::vector<std::optional<Value>>> MultiGet(
       const std::vector<std::string>& keys, const ReadOptions& options = {}) = 0;
   virtual absl::StatusOr<WriteResult> Put(std::string_view key, std::string_view value,
@@ -154,11 +158,13 @@ class Client {
                                              const WriteOptions& options = {}) = 0;
   virtual absl::StatusOr<WriteResult> Increment(std::string_view key, int64_t delta,
                                                 const WriteOptions& options = {}) = 0;
-  // Applies `operations` atomically if all of options.conditions hold, else `otherwise`.
+  // Applies `operations` atomically if all of options.conditions hold, else `otherwise`. All keys
+  // have to be one group's, unless options.atomic is false.
   virtual absl::StatusOr<BatchResult> Batch(const std::vector<Operation>& operations,
                                             const WriteOptions& options = {},
                                             const std::vector<Operation>& otherwise = {}) = 0;
-  // Deletes [start, end) in bounded steps, each atomic. After an error some may be done.
+  // Deletes [start, end) in bounded steps, each atomic, several groups' at the same time. After an
+  // error some may be done. What is written meanwhile may be deleted or not.
   virtual absl::StatusOr<DeleteRangeResult> DeleteRange(std::string_view start,
                                                         std::string_view end) = 0;
   virtual std::unique_ptr<Scanner> Scan(const ScanOptions& options) = 0;

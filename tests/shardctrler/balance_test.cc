@@ -1,0 +1,336 @@
+// Splits, merges, and what moves where: a cluster whose keys are asked and weigh as a test says,
+// until it comes to rest.
+#include "shardctrler/balance.h"
+
+#include <cmath>
+#include <random>
+
+#include "absl/strings/str_format.h"
+#include "shardctrler/leaders.h"
+#include "shardctrler/sizing.h"
+#include "tests/shardctrler/obedient_cluster.h"
+
+namespace kvd::shardctrler {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+constexpr int kKeys = 10'000;
+
+std::string Key(int i) { return absl::StrFormat("k%05d", i); }
+
+class BalanceTest : public ObedientCluster {
+ protected:
+  BalanceTest() { view_.load = &load_; }
+
+  // Of each key.
+  struct KeyUse {
+    double bytes = 0;
+    double load = 0;
+  };
+
+  void Grow(uint64_t stores) {
+    for (uint64_t n = 2; n <= stores; ++n) Join({StoreNumber(n)});
+    Settle();
+  }
+
+  // The first key of [from, to) up to which half of what `amount` says lies.
+  template <class Amount>
+  std::string Middle(int from, int to, Amount amount) const {
+    double all = 0, before = 0;
+    for (int i = from; i < to; ++i) all += amount(keys_[static_cast<size_t>(i)]);
+    for (int i = from; i < to; ++i) {
+      if (before >= all / 2) return i > from ? Key(i) : "";
+      before += amount(keys_[static_cast<size_t>(i)]);
+    }
+    return "";
+  }
+
+  // As leaders would.
+  void Tell() {
+    const auto& shards = state().shards().shards();
+    SizeLimits limits = LimitsFor(state(), load_);
+    for (auto it = shards.begin(); it != shards.end(); ++it) {
+      int from = it->first.empty() ? 0 : std::stoi(it->first.substr(1));
+      auto next = std::next(it);
+      int to = next == shards.end() ? kKeys : std::stoi(next->first.substr(1));
+      ShardReport report;
+      report.epoch = it->second.epoch;
+      report.group = it->second.group;
+      double bytes = 0, load = 0;
+      for (int i = from; i < to; ++i) {
+        bytes += keys_[static_cast<size_t>(i)].bytes;
+        load += keys_[static_cast<size_t>(i)].load * noise_();
+      }
+      report.bytes = static_cast<uint64_t>(bytes);
+      report.reads = load;
+      if (limits.load > 0 && load > limits.load) {
+        report.split_key = Middle(from, to, [](const KeyUse& k) { return k.load; });
+        report.by_load = true;
+      } else if (report.bytes > limits.bytes) {
+        report.split_key = Middle(from, to, [](const KeyUse& k) { return k.bytes; });
+      }
+      load_.Note(it->second.id, report);
+    }
+  }
+
+  // Goes on until nothing is left to do; how many operations that took.
+  size_t Rest() {
+    size_t operations = 0;
+    for (int i = 0; i < 2'000; ++i) {
+      Tell();
+      size_t opened = Open();
+      operations += opened;
+      if (opened == 0 && state().open_operations() == 0) return operations;
+      Step();
+      load_.Follow(state());
+    }
+    ADD_FAILURE() << "it never comes to rest";
+    return operations;
+  }
+
+  // What the groups have, the most beside the least.
+  template <class Amount>
+  double Spread(Amount amount) const {
+    double least = 1e300, most = 0;
+    for (const auto& [id, group] : state().groups()) {
+      if (id == kControllerGroup) continue;
+      double here = amount(load_.Of(id));
+      least = std::min(least, here);
+      most = std::max(most, here);
+    }
+    return most / least;
+  }
+
+  ClusterLoad load_;
+  std::vector<KeyUse> keys_ = std::vector<KeyUse>(kKeys);
+  std::function<double()> noise_ = [] { return 1.0; };
+};
+
+double BytesOf(const Amounts& a) { return static_cast<double>(a.bytes); }
+double LoadOf(const Amounts& a) { return a.load; }
+
+TEST_F(BalanceTest, ALargeShardIsSplit) {
+  for (auto& key : keys_) key.bytes = 60.0 * kMiB / kKeys;
+  EXPECT_EQ(Rest(), 0u);
+  for (auto& key : keys_) key.bytes = 200.0 * kMiB / kKeys;
+  EXPECT_EQ(Rest(), 3u);
+  EXPECT_EQ(state().shards().size(), 4u);
+  EXPECT_GE(state().shards().At(Key(kKeys / 2 + 10))->first, Key(kKeys / 2 - 10));
+  Do(SetCommand("shard-size-max-mb", 20));
+  Rest();
+  EXPECT_EQ(state().shards().size(), 16u);
+}
+
+TEST_F(BalanceTest, LittleDataIsSplitSoThatAllGroupsGetSome) {
+  for (auto& key : keys_) key.bytes = 40.0 * kMiB / kKeys;
+  Grow(4);
+  Rest();
+  EXPECT_GE(state().shards().size(), 12u);
+  EXPECT_LE(state().shards().size(), 40u);
+  EXPECT_LT(Spread(BytesOf), 1.5);
+}
+
+TEST_F(BalanceTest, BytesAreBalancedWhereKeysAreUneven) {
+  for (int i = 0; i < kKeys; ++i)
+    keys_[static_cast<size_t>(i)].bytes = 4.0 * kMiB * std::exp(-i / 500.0);
+  Grow(5);
+  Rest();
+  EXPECT_LT(Spread(BytesOf), 1.5);
+}
+
+TEST_F(BalanceTest, LoadIsSplitWhereItHalvesAndSpread) {
+  for (int i = 4'000; i < 4'100; ++i) keys_[static_cast<size_t>(i)].load = 300;
+  Grow(3);
+  Rest();
+  EXPECT_LT(Spread(LoadOf), 1.6);
+  for (const auto& [start, shard] : state().shards().shards())
+    EXPECT_LE(load_.Find(shard.id)->load(), 4'000);
+}
+
+TEST_F(BalanceTest, AHotKeyIsNotSplit) {
+  Grow(3);
+  Rest();
+  ShardReport report;
+  const Shard& shard = state().shards().At("k")->second;
+  report.epoch = shard.epoch;
+  report.group = shard.group;
+  report.reads = 100'000;
+  report.hot_key = "k";
+  report.hot_percent = 90;
+  load_.Note(shard.id, report);
+  for (const Operation& o : Schedule(state(), view_)) EXPECT_NE(o.kind, OperationKind::kSplit);
+}
+
+TEST_F(BalanceTest, ASplitKeyOfAnEarlierEpochIsNotUsed) {
+  for (auto& key : keys_) key.bytes = 200.0 * kMiB / kKeys;
+  Tell();
+  auto split = Do(OpenCommand(SplitOf(1, Key(5'000)))).operation;
+  Do(AdvanceCommand(split, Phase::kRunning, Phase::kDone));
+  EXPECT_TRUE(Schedule(state(), view_).empty());
+}
+
+TEST_F(BalanceTest, WhatBecameSmallIsMerged) {
+  for (auto& key : keys_) key.bytes = 3'000.0 * kMiB / kKeys;
+  Grow(3);
+  Rest();
+  size_t many = state().shards().size();
+  EXPECT_GE(many, 47u);
+  for (auto& key : keys_) key.bytes = 1;
+  Rest();
+  EXPECT_LE(state().shards().size(), 12u) << "of " << many;
+  ExpectBalancedShards();
+}
+
+TEST_F(BalanceTest, WhatAnOperatorSplitIsNotMerged) {
+  for (int i = 1; i < 40; ++i) {
+    Operation split = SplitOf(state().shards().At(Key(i * 100))->second.id.value(), Key(i * 100));
+    split.by_hand = i % 2 == 0;
+    auto id = Do(OpenCommand(split)).operation;
+    Do(AdvanceCommand(id, Phase::kRunning, Phase::kDone));
+  }
+  Rest();
+  EXPECT_EQ(state().shards().size(), 20u) << "the nineteen that were split by hand, and the first";
+  controller_.Restart();
+  Rest();
+  EXPECT_EQ(state().shards().size(), 20u);
+}
+
+// Loads are never the same twice: that alone moves nothing.
+TEST_F(BalanceTest, NoiseMovesNothing) {
+  std::mt19937 random(1);
+  for (auto& key : keys_) key = {100.0 * kMiB / kKeys, 10'000.0 / kKeys};
+  Grow(3);
+  Rest();
+  // Of each key; of all those of a shard together it is some per cent.
+  noise_ = [&random] { return std::uniform_real_distribution<double>(0.2, 1.8)(random); };
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(Rest(), 0u) << i;
+}
+
+TEST_F(BalanceTest, WhatIsSwitchedOffIsNotDone) {
+  Grow(3);
+  for (const char* name : {"auto-split", "auto-merge", "auto-balance"}) Do(SetCommand(name, 0));
+  for (auto& key : keys_) key.bytes = 500.0 * kMiB / kKeys;
+  EXPECT_EQ(Rest(), 0u);
+  SplitInto(40);
+  EXPECT_EQ(Rest(), 0u);
+  Do(SetCommand("auto-balance", 1));
+  EXPECT_GT(Rest(), 0u);
+}
+
+TEST_F(BalanceTest, ScatterSpreadsARange) {
+  Grow(4);
+  Do(SetCommand("auto-balance", 0));
+  SplitInto(40);
+  KeyRange range{"k10020", "k10030"};
+  Scattering plan = ScatterShards(state(), range, 100);
+  EXPECT_EQ(plan.shards, 10u);
+  std::map<GroupId, int> counts;
+  for (const Operation& move : plan.moves) Do(OpenCommand(move));
+  EXPECT_TRUE(ScatterShards(state(), range, 100).moves.empty()) << "what moves counts already";
+  for (int i = 0; i < 5; ++i) Step();
+  for (const auto& [start, shard] : state().shards().shards()) {
+    if (start >= range.start && start < range.end) ++counts[shard.group];
+  }
+  EXPECT_EQ(counts.size(), 4u);
+  for (auto [group, count] : counts) EXPECT_TRUE(count == 2 || count == 3) << count;
+}
+
+// Who leads is whom the transfers name.
+class LeaderTest : public BalanceTest {
+ protected:
+  void Lead(StoreId by) {
+    for (const auto& [id, group] : state().groups()) {
+      for (const Replica& r : group.replicas) {
+        if (r.store == by) load_.NoteTransfer(id, by);
+      }
+      if (!load_.LeaderOf(id)) load_.NoteTransfer(id, group.replicas[0].store);
+    }
+  }
+  size_t SettleLeaders() {
+    size_t transfers = 0;
+    for (int i = 0; i < 100; ++i) {
+      auto next = SpreadLeaders(state(), view_, 2);
+      if (next.empty()) return transfers;
+      for (const Transfer& t : next) {
+        EXPECT_EQ(load_.LeaderOf(t.group), t.from);
+        load_.NoteTransfer(t.group, t.to);
+      }
+      transfers += next.size();
+    }
+    ADD_FAILURE() << "it never comes to rest";
+    return transfers;
+  }
+  std::map<StoreId, int> Leads() const {
+    std::map<StoreId, int> leads;
+    for (const auto& [id, store] : state().stores()) leads[id] = 0;
+    for (const auto& [group, store] : load_.leaders()) ++leads[store];
+    return leads;
+  }
+  void MakeSlow(StoreId slow) {
+    for (int i = 0; i < 5; ++i) {
+      for (const auto& [id, store] : state().stores())
+        load_.Note(id, {.sync_ms = id == slow ? 400.0 : 2.0, .syncs = 10, .round_trip_ms = {}});
+    }
+  }
+};
+
+TEST_F(LeaderTest, SpreadOverStores) {
+  Grow(5);
+  Lead(StoreId(2));
+  SettleLeaders();
+  for (auto [store, count] : Leads()) EXPECT_LE(count, 2) << store.value();
+  EXPECT_EQ(SettleLeaders(), 0u);
+}
+
+TEST_F(LeaderTest, NothingIsKnownAtFirst) {
+  Grow(5);
+  EXPECT_EQ(SettleLeaders(), 0u);
+  view_.load = nullptr;
+  EXPECT_EQ(SettleLeaders(), 0u);
+}
+
+TEST_F(LeaderTest, ASlowStoreLeadsNothing) {
+  Grow(5);
+  Lead(StoreId(2));
+  SettleLeaders();
+  MakeSlow(StoreId(2));
+  SettleLeaders();
+  EXPECT_EQ(Leads()[StoreId(2)], 0);
+  for (auto [store, count] : Leads()) EXPECT_LE(count, 3) << store.value();
+}
+
+TEST_F(LeaderTest, AStoreThatDrainsLeadsNothing) {
+  Grow(5);
+  Lead(StoreId(3));
+  Drain(3);
+  SettleLeaders();
+  EXPECT_EQ(Leads()[StoreId(3)], 0);
+}
+
+TEST_F(LeaderTest, WhoIsSilentIsGivenNothing) {
+  Grow(5);
+  Lead(StoreId(2));
+  int before = Leads()[StoreId(4)];
+  view_.silence[StoreId(4)] = std::chrono::seconds(5);
+  EXPECT_GT(SettleLeaders(), 0u);
+  EXPECT_LE(Leads()[StoreId(4)], before);
+}
+
+TEST_F(LeaderTest, ASlowStoreGetsNoReplicas) {
+  Grow(5);
+  MakeSlow(StoreId(5));
+  Drain(5);
+  Rest();
+  Do(StateCommand(5, StoreState::kServing));
+  Drain(4);
+  Rest();
+  EXPECT_FALSE(state().HoldsReplica(StoreId(4)));
+  size_t there = 0;
+  for (const auto& [id, group] : state().groups()) {
+    for (const Replica& r : group.replicas) there += r.store == StoreId(5) ? 1 : 0;
+  }
+  EXPECT_LE(there, 1u) << "the controller's, which wants five";
+}
+
+}  // namespace
+}  // namespace kvd::shardctrler
