@@ -225,6 +225,7 @@ void Dispatcher::Forward(const RequestPtr& request, const Route& route) {
   KVD_FAULT_POINT(kForwarding);
   ++forwarded_;
   bool kept = request->hops > 0 && request->item.ByteSizeLong() <= kKeptBytesMax;
+  bool read = IsRead(request->item);
   RequestItem item;
   if (kept) {
     item = request->item;
@@ -235,7 +236,13 @@ void Dispatcher::Forward(const RequestPtr& request, const Route& route) {
   }
   MutableHeaderOf(&item)->set_forwarded(true);
   forwarder_->Forward(route.address, std::move(item),
-                      [this, request, route, kept](absl::StatusOr<ResponseItem> answer) {
+                      [this, request, route, kept, read](absl::StatusOr<ResponseItem> answer) {
+                        // Whether a read was executed is all the same.
+                        if (!answer.ok() && read) {
+                          answer = absl::UnavailableError(absl::StrCat(
+                              "store ", route.leader.value(),
+                              " gave no answer: ", std::string(answer.status().message())));
+                        }
                         OnForwarded(request, route, kept, std::move(answer));
                       });
 }
