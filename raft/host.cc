@@ -19,7 +19,7 @@ constexpr size_t kAwaitedMax = 16;
 Host::Host(Loop* loop, LogStore* log_store, Transport* transport, const HostOptions& options)
     : loop_(loop), log_store_(log_store), transport_(transport), options_(options) {
   next_truncate_ = loop_->Now() + options_.truncate_interval;
-  tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
+  AwaitTick();
 }
 
 Host::~Host() {
@@ -189,6 +189,10 @@ void Host::RunTurn() {
     ApplyCommitted(*group, committed);
     FinishReads(*group);
     CheckMembershipDone(*group);
+    if (ticks_calmly_ && !group->core->IsCalm(loop_->Now())) {
+      ticks_calmly_ = false;
+      AwaitTick();
+    }
   }
   if (after_turn) after_turn();
   loop_->ExpectSoon(proposals_waiting_ > 0 && proposals_waiting_ <= kAwaitedMax);
@@ -360,7 +364,6 @@ void Host::OnMessages(std::vector<GroupMessage> messages) {
 }
 
 void Host::Tick() {
-  tick_timer_ = loop_->After(options_.tick_interval, [this] { Tick(); });
   KVD_FAULT_POINT(kTick);
   auto now = loop_->Now();
   bool truncate = now >= next_truncate_;
@@ -370,8 +373,20 @@ void Host::Tick() {
     group->core->Tick(now);
     if (truncate) MaybeTruncate(*group);
     if (group->core->NeedsRepair()) ReportDamage(*group);
-    Schedule(*group);
+    // An idle group costs no turn.
+    if (group->core->HasOutput() || RoleChanged(*group)) Schedule(*group);
   }
+  ticks_calmly_ = std::all_of(groups_.begin(), groups_.end(),
+                              [now](const auto& item) { return item.second->core->IsCalm(now); });
+  AwaitTick();
+}
+
+void Host::AwaitTick() {
+  Duration interval = ticks_calmly_ ? options_.core.heartbeat_interval / 2 : options_.tick_interval;
+  tick_timer_ = loop_->After(UntilNext(loop_->Now(), interval), [this] {
+    loop_->Post([timer = std::shared_ptr<Timer>(std::move(tick_timer_))] {});
+    Tick();
+  });
 }
 
 void Host::ReportDamage(Group& group) {

@@ -183,6 +183,7 @@ class Host : public TransportHandler {
   void Queue(GroupId group, Message message);
   void FlushMessages();
   void Tick();
+  void AwaitTick();
   void ReportDamage(Group& group);
   Group* Find(GroupId group);
   const Group* Find(GroupId group) const;
@@ -192,6 +193,8 @@ class Host : public TransportHandler {
   void ApplyCommitted(Group& group, const std::vector<EntryPtr>& committed);
   void Halt(Group& group);
   void FinishReads(Group& group);
+  // Whether the state machine was not told yet.
+  static bool RoleChanged(const Group& group);
   void OnRoleChange(Group& group);
   void FailProposals(Group& group);
   void FailReads(Group& group);
@@ -238,6 +241,7 @@ class Host : public TransportHandler {
   uint64_t turn_bytes_ = 0;             // taken in since the last turn
   bool state_damaged_ = false;
   std::unique_ptr<Timer> tick_timer_;
+  bool ticks_calmly_ = false;  // all groups are calm
   MonotonicTime next_truncate_;
   HostCounters counters_;
   // Completions that arrive after the host is gone find this expired.

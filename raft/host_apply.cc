@@ -97,9 +97,14 @@ void Host::FinishReads(Group& group) {
   }
 }
 
-void Host::OnRoleChange(Group& group) {
+bool Host::RoleChanged(const Group& group) {
   bool leads = group.core->IsLeader();
-  if (leads == group.led && (!leads || group.led_term == group.core->term())) return;
+  return leads != group.led || (leads && group.led_term != group.core->term());
+}
+
+void Host::OnRoleChange(Group& group) {
+  if (!RoleChanged(group)) return;
+  bool leads = group.core->IsLeader();
   if (group.led) {
     KVD_FAULT_POINT(kLostLeadership);
     FailProposals(group);

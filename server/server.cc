@@ -305,7 +305,8 @@ void Server::Parts::Duty() {
   auto ran = std::make_shared<std::unique_ptr<Timer>>(std::move(duty));
   loop->Post([ran] {});
   bool fresh = directory->identity().state == StoreIdentity::State::kBootstrapping;
-  duty = loop->After(milliseconds(fresh ? 10 : 1000), [this] { Duty(); });
+  duty = loop->After(fresh ? milliseconds(10) : UntilNext(loop->Now(), milliseconds(1000)),
+                     [this] { Duty(); });
   if (stopping) return;
   if (node->removed()) {
     healthy = false;

@@ -79,10 +79,11 @@ void Core::Tick(MonotonicTime now) {
   SetNow(now);
   bool judges = MayJudgeSilence();
   if (role_ == Role::kLeader) {
-    if (judges) CheckQuorum();
+    bool beats = now_ >= next_heartbeat_;
+    if (judges && beats) CheckQuorum();
     if (role_ != Role::kLeader) return;
     if (transfer_target_ && now_ >= transfer_deadline_) transfer_target_ = ReplicaId();
-    if (now_ >= next_heartbeat_) BroadcastHeartbeat();
+    if (beats) BroadcastHeartbeat();
     for (auto& [peer, progress] : progress_) {
       // Nothing else carried the news of the commit: tell it, so that followers apply.
       if (progress.sent_commit < commit_index() && progress.match() > progress.sent_commit) {
@@ -148,7 +149,7 @@ void Core::BecomeLeader() {
   rounds_.Restart(log_.last_index());
   term_start_ = log_.last_index() + 1;
   AppendAsLeader(EntryType::kEmpty, "");
-  next_heartbeat_ = now_ + options_.heartbeat_interval;
+  next_heartbeat_ = now_ + UntilNext(now_, options_.heartbeat_interval);
 }
 
 // True if the message is dealt with, or must be ignored.
@@ -324,6 +325,24 @@ void Core::Restore(MonotonicTime now, const SnapshotMeta& meta, Term leader_term
   configurations_.assign(1, {meta.index, meta.configuration});
   hard_state_.commit = applied_ = emitted_ = meta.index;
   OnMended();
+}
+
+bool Core::IsCalm(MonotonicTime now) const {
+  if (NeedsState() || NeedsRepair()) return false;
+  if (role_ == Role::kFollower) return now < leader_contact_ + options_.heartbeat_interval * 5 / 2;
+  if (role_ != Role::kLeader || transfer_target_) return false;
+  return std::all_of(progress_.begin(), progress_.end(), [this](const auto& item) {
+    return item.second.sent_commit >= commit_index() && item.second.match() == log_.last_index();
+  });
+}
+
+bool Core::HasOutput() const {
+  return !output_.messages.empty() || !output_.messages_after_persist.empty() ||
+         !output_.entries.empty() || !output_.repaired.empty() || !output_.reads.empty() ||
+         !output_.failed_reads.empty() || !output_.snapshots.empty() || round_wanted_ || removed_ ||
+         hard_state_.term != persisted_hard_state_.term ||
+         hard_state_.vote != persisted_hard_state_.vote ||
+         emitted_ < std::min(commit_index(), log_.stable());
 }
 
 Output Core::TakeOutput(bool apply) {

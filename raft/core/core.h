@@ -99,7 +99,7 @@ class Core {
 
   // --- Events. `now` never falls. ---
 
-  // Time passes; call at least four times per heartbeat_interval.
+  // Time passes; call at least four times per heartbeat_interval, or twice while IsCalm.
   void Tick(MonotonicTime now);
   void Step(MonotonicTime now, const Message& message);
   // Appends a command to the log; it is committed if an output returns it in `committed` with the
@@ -141,6 +141,11 @@ class Core {
   // The snapshot for `to` is installed there, or could not be sent.
   void OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index);
 
+  // Whether nothing is due before the next heartbeat: two ticks for each will do.
+  bool IsCalm(MonotonicTime now) const;
+  // Whether TakeOutput may give something that time has brought; what events bring is not looked
+  // for.
+  bool HasOutput() const;
   // Without `apply` nothing is given out to be applied: the state machine takes nothing now.
   Output TakeOutput(bool apply = true);
 

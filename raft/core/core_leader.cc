@@ -102,7 +102,8 @@ void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
 }
 
 void Core::BroadcastHeartbeat() {
-  next_heartbeat_ = now_ + options_.heartbeat_interval;
+  // Those of all groups at the same time: they travel together.
+  next_heartbeat_ = now_ + UntilNext(now_, options_.heartbeat_interval);
   bool lease = KnowsCommitted() && HoldsLease(now_);
   for (auto& [peer, progress] : progress_) {
     Message m = Envelope(MessageType::kHeartbeat, peer);

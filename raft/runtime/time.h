@@ -26,4 +26,10 @@ using MonotonicTime = BoottimeClock::time_point;
 // Long before every real reading, yet far enough from the limit to subtract from.
 inline constexpr MonotonicTime kLongAgo{Duration{-(int64_t{1} << 61)}};
 
+// Until the next multiple of `interval` on this clock. Who does something regularly at such times
+// does it when all others do: it costs one waking, and what is sent leaves together.
+constexpr Duration UntilNext(MonotonicTime now, Duration interval) {
+  return interval - now.time_since_epoch() % interval;
+}
+
 }  // namespace kvd

@@ -6,6 +6,7 @@ namespace kvd::node {
 namespace {
 
 constexpr Duration kTickInterval = milliseconds(50);
+constexpr Duration kRemovalInterval = milliseconds(400);
 // What was refused somewhere makes the map be asked for before its time, but not more often.
 constexpr Duration kReportIntervalMin = milliseconds(20);
 
@@ -73,8 +74,11 @@ void Node::Start() {
 
 void Node::Tick() {
   loop_->Post([timer = std::shared_ptr<Timer>(std::move(tick_))] {});
-  tick_ = loop_->After(kTickInterval, [this] { Tick(); });
-  groups_->RemoveWhoLeft();
+  tick_ = loop_->After(UntilNext(loop_->Now(), kTickInterval), [this] { Tick(); });
+  if (loop_->Now() >= next_removal_) {
+    next_removal_ = loop_->Now() + kRemovalInterval;
+    groups_->RemoveWhoLeft();
+  }
   if (controller_ != nullptr) controller_->Tick();
   if (loop_->Now() >= next_report_) Report();
 }

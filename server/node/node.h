@@ -115,6 +115,7 @@ class Node {
   std::unique_ptr<ControllerDesk> desk_;
   std::unique_ptr<Timer> tick_;
   MonotonicTime next_report_ = kLongAgo;
+  MonotonicTime next_removal_ = kLongAgo;
   bool reporting_ = false;
   bool removed_ = false;
   uint64_t reported_term_ = 0;                  // of the leader that knows everything; 0: none

@@ -184,6 +184,7 @@ class DataGroup : public raft::StateMachine {
   absl::StatusOr<CommandResult> Write(const Command& command, Timestamp timestamp,
                                       storage::WriteBatch& batch);
   Timestamp NextExpiry();
+  Timestamp FirstExpiry();
   void PrepareSnapshotRead(Timestamp at, raft::ReadMode mode, ReadPointCallback callback);
   ReadPoint PointFor(Timestamp at, const raft::ReadTicket& ticket) const;
   void Fatal(const absl::Status& status);
@@ -206,6 +207,8 @@ class DataGroup : public raft::StateMachine {
   RecentWrites recent_;
   ShardLoad load_;
   MonotonicTime next_roll_ = kLongAgo;
+  Timestamp next_expiry_;
+  Index next_expiry_at_;  // applied index that it was looked up at; 0: not yet
   std::string measured_;  // the shards up to this start key, this time round
   storage::Sweeper sweeper_;
   GroupClock clock_;

@@ -5,6 +5,14 @@
 namespace kvd::shard {
 
 Timestamp DataGroup::NextExpiry() {
+  // It changes only with the state.
+  if (next_expiry_at_ == meta_.applied.index && meta_.applied.index) return next_expiry_;
+  next_expiry_ = FirstExpiry();
+  next_expiry_at_ = damaged() ? Index() : meta_.applied.index;
+  return next_expiry_;
+}
+
+Timestamp DataGroup::FirstExpiry() {
   storage::IterateOptions options;
   options.lower = ExpiryKey(group_, Timestamp());
   options.upper = ExpiryKey(group_, kTimestampMax);
@@ -59,7 +67,7 @@ void DataGroup::Measure() {
 // What every replica does without being asked: drops what is dead. And a leader: lets time pass in
 // an idle group when an expiry falls due, and gives up old history.
 void DataGroup::Duty() {
-  duty_timer_ = loop_->After(options_.duty_interval, [this] { Duty(); });
+  duty_timer_ = loop_->After(UntilNext(loop_->Now(), options_.duty_interval), [this] { Duty(); });
   if (halted_) return;
   // Where nobody can help, a damaged replica goes on without.
   if (!sweeper_.resting() && !damaged()) Sweep();

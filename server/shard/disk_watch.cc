@@ -25,7 +25,7 @@ storage::DiskReading DiskWatch::Read() const {
 
 void DiskWatch::Look() {
   using Action = storage::DiskGuard::Action;
-  timer_ = loop_->After(kInterval, [this] { Look(); });
+  timer_ = loop_->After(UntilNext(loop_->Now(), kInterval), [this] { Look(); });
   Action action = guard_.Sample(Read());
   if (action != Action::kNone) {
     if (action == Action::kReleaseReserve) {

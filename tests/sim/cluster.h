@@ -170,8 +170,9 @@ class Cluster {
     StoreId lost;
     ReplicaId replica;
     std::string address;
-    StoreId successor;  // 0: has no id yet
-    bool over = false;  // it was lost again
+    StoreId successor;    // 0: has no id yet
+    bool over = false;    // it was lost again
+    bool joined = false;  // it has taken its place, for good
   };
   std::vector<Loss> losses_;
   // Of their own, so that what is drawn for other faults stays the same.

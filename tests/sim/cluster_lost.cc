@@ -69,7 +69,13 @@ void Cluster::AskToJoin(size_t at) {
   if (!mine.running() || leader == nullptr) return;
   raft::Member member{mine.core().id(), mine.id()};
   const raft::Configuration& now = leader->core().configuration();
-  if (now.IsVoter(member.replica) && !now.Contains(loss.replica)) return;
+  if (now.IsVoter(member.replica) && !now.Contains(loss.replica)) {
+    // Should it be removed one day, nobody asks for it again.
+    loss.joined =
+        loss.joined || leader->core().configuration_index() <= leader->core().commit_index();
+    return;
+  }
+  if (loss.joined) return;
   Change(*leader, {member}, {loss.replica});
 }
 
