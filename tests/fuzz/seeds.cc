@@ -257,8 +257,13 @@ void ControllerSeeds(const Seeds& seeds) {
   set.kind = CommandKind::kSet;
   set.name = "replicas";
   set.value = 5;
+  Command label;
+  label.kind = CommandKind::kSetLabel;
+  label.store = StoreId(1);
+  label.name = "zone";
+  label.text = "attic";
   Pieces more;
-  for (const Command& command : {bootstrap, join, create, split, done, drain, set}) {
+  for (const Command& command : {bootstrap, join, create, split, done, drain, set, label}) {
     more.Bytes(shardctrler::Encode(command));
   }
   seeds.Add("controller", "replicas", more.out());
