@@ -182,11 +182,13 @@ class Host : public TransportHandler {
   void OnWritten();
   void Queue(GroupId group, Message message);
   void FlushMessages();
+  Group* Find(GroupId group);
+  const Group* Find(GroupId group) const;
+
+  // host_tick.cc
   void Tick();
   void AwaitTick();
   void ReportDamage(Group& group);
-  Group* Find(GroupId group);
-  const Group* Find(GroupId group) const;
 
   // host_apply.cc
   bool CanApply(Group& group);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "client/src/session_call.h"
 #include "proto/check.h"
 #include "proto/error.h"
 #include "proto/limits.h"
@@ -23,34 +24,7 @@ bool Answers(const RequestItem& request, const ResponseItem& answer) {
   }
 }
 
-// Whether the answer's token is as new as the call.
-bool IsLinearizable(const RequestItem& item) {
-  if (item.has_locate()) return false;
-  const v1::ReadOptions& read = item.has_get()    ? item.get().read()
-                                : item.has_scan() ? item.scan().read()
-                                                  : item.multi_get().read();
-  return read.consistency() == v1::ReadOptions::LINEARIZABLE;
-}
-
 }  // namespace
-
-struct Session::Call {
-  RequestItem item;
-  bool read = false;
-  MonotonicTime deadline;
-  Callback callback;
-  uint32_t attempt = 0;
-  std::string address;  // of the attempt under way
-  GroupId group;        // that it was meant for; 0: whichever has the key
-  std::string hint;     // where the next attempt should go
-  bool waiting_answer = false;
-  // An attempt was sent whose fate is not known: it may be, or still become, applied.
-  bool maybe_applied = false;
-  bool followed_hint = false;
-  std::string last_error;
-  std::unique_ptr<Timer> deadline_timer;
-  std::unique_ptr<Timer> retry_timer;
-};
 
 Session::Session(Loop* loop, Network* network, const SessionOptions& options)
     : loop_(loop),
@@ -130,33 +104,6 @@ void Session::FetchToken() {
   });
 }
 
-// To whoever should have it; else to anybody, who passes it on, and may say who has it.
-std::string Session::AddressFor(Call& call) {
-  std::string hint;
-  hint.swap(call.hint);
-  call.group = GroupId();
-  if (!call.item.has_locate()) {
-    const std::string& key = RoutingKey(call.item);
-    call.group = ranges_.GroupOf(key);
-    if (!call.group) Locate(key);
-  }
-  if (!hint.empty()) return hint;
-  std::string leader = call.group ? ranges_.LeaderOf(call.group) : "";
-  if (!leader.empty()) return leader;
-  return leader_.empty() ? NextAddress() : leader_;
-}
-
-void Session::Locate(const std::string& key) {
-  if (locating_) return;
-  locating_ = true;
-  RequestItem item;
-  item.mutable_locate()->set_start(key);
-  Submit(std::move(item), loop_->Now() + options_.attempt_timeout, [this](const auto& answer) {
-    locating_ = false;
-    if (answer.ok()) ranges_.Take(answer->locate());
-  });
-}
-
 void Session::Send(uint64_t id) {
   Call& call = *calls_.at(id);
   v1::RequestHeader* header = MutableHeaderOf(&call.item);
@@ -207,16 +154,6 @@ void Session::OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseIte
   NoteLeader(header.leader_address());
   NoteGroup(call, GroupId(header.group_id()), header.leader_address());
   Finish(id, std::move(answer));
-}
-
-// Who executed it says whether it was meant for the right group.
-void Session::NoteGroup(const Call& call, GroupId group, const std::string& leader) {
-  if (call.item.has_locate() || call.item.has_multi_get() || call.item.has_scan()) return;
-  // Of a read that any replica may answer it tells the group, not who leads it.
-  if (!call.read || IsLinearizable(call.item)) ranges_.NoteLeader(group, leader);
-  if (!call.group || call.group == group) return;
-  ranges_.Forget(RoutingKey(call.item));
-  Locate(RoutingKey(call.item));
 }
 
 void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {

@@ -164,8 +164,9 @@ void Core::MaybeFinishTransfer(ReplicaId to, const Progress& progress) {
   if (transfer_target_ != to || progress.match() != log_.last_index()) return;
   // From here on the target may win at any moment, whatever the lease says. But it heeds this for a
   // timeout after it was last heard of, and then wins within another one or not at all; clocks run
-  // at no more than twice each other's rate.
-  lease_forfeited_until_ = now_ + 4 * options_.election_timeout_min;
+  // at no more than twice each other's rate. What a voter acknowledged just before it voted counts
+  // for a lease more.
+  lease_forfeited_until_ = now_ + 4 * options_.election_timeout_min + options_.lease_duration;
   SendTimeoutNow(to, progress);
 }
 
