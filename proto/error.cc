@@ -43,6 +43,12 @@ absl::Status ConflictError(std::string_view key, std::string_view why) {
   return With(absl::AbortedError(absl::StrCat(ToAbsl(why), ": key ", Printable(key))), detail);
 }
 
+absl::Status AcrossGroupsError(std::string_view key, std::string_view why) {
+  v1::ErrorDetail detail;
+  detail.mutable_conflict()->set_key(std::string(key));
+  return With(absl::InvalidArgumentError(ToAbsl(why)), detail);
+}
+
 absl::Status LimitError(std::string_view field, uint64_t limit, uint64_t seen,
                         std::string_view unit) {
   v1::ErrorDetail detail;

@@ -44,6 +44,9 @@ struct ErrorInfo {
 absl::Status NotLeaderError(GroupId group, StoreId leader, std::string_view leader_address);
 absl::Status SessionExpiredError(Timestamp safe_point, Timestamp fresh_token);
 absl::Status ConflictError(std::string_view key, std::string_view why);
+// A write whose keys are several groups', as far as is known: nothing was applied by this attempt.
+// INVALID_ARGUMENT.
+absl::Status AcrossGroupsError(std::string_view key, std::string_view why);
 // "`field` is `seen` `unit`, the limit is `limit`" as INVALID_ARGUMENT; "it must be at least
 // `limit`" if `seen` is below.
 absl::Status LimitError(std::string_view field, uint64_t limit, uint64_t seen,

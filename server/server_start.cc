@@ -269,7 +269,10 @@ node::NodeOptions Server::Parts::NodeOptionsOf() const {
     size_t equals = label.find('=');
     node.labels[label.substr(0, equals)] = label.substr(equals + 1);
   }
-  node.disk_space = [this] { return node::DiskSpace{disk->FreeBytes(), disk->SizeBytes()}; };
+  node.disk_space = [this] {
+    bool low = disk_watch != nullptr && disk_watch->guard().state() != DiskState::kOk;
+    return node::DiskSpace{disk->FreeBytes(), disk->SizeBytes(), low};
+  };
   node.controller.silence_min =
       std::max<Duration>(std::chrono::seconds(2), 2 * milliseconds(options.election_timeout_ms));
   return node;

@@ -43,26 +43,36 @@ class Balance {
 
   std::optional<Operation> Next() {
     if (weights_.size() < 2) return std::nullopt;
-    auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
-    auto most = std::max_element(weights_.begin(), weights_.end(), less);
-    auto least = std::min_element(weights_.begin(), weights_.end(), less);
-    auto best = Best(most->first, most->second - least->second);
-    if (!best) return std::nullopt;
-    const Shard& shard = state_.shards().Find(*best)->second;
-    Operation o;
-    o.kind = OperationKind::kMove;
-    o.shard = *best;
-    o.epoch = shard.epoch;
-    o.group = most->first;
-    o.to = least->first;
-    o.reason = absl::StrFormat("balance: group %d has %s, group %d has %s", o.group.value(),
-                               Of(o.group), o.to.value(), Of(o.to));
-    taken_.insert(*best);
-    Shift(o.group, o.to, Weight(*best));
-    return o;
+    std::vector<std::pair<double, GroupId>> order;
+    for (const auto& [id, weight] : weights_) order.emplace_back(-weight, id);
+    std::sort(order.begin(), order.end());
+    auto least = std::min_element(weights_.begin(), weights_.end(),
+                                  [](const auto& a, const auto& b) { return a.second < b.second; });
+    // One that has too much, all of it in a shard that can't be split, keeps it: the next one
+    // gives.
+    for (const auto& [weight, from] : order) {
+      double difference = -weight - least->second;
+      if (difference <= slack_) return std::nullopt;
+      if (auto best = Best(from, difference)) return Move(*best, from, least->first);
+    }
+    return std::nullopt;
   }
 
  private:
+  Operation Move(ShardId id, GroupId from, GroupId to) {
+    Operation o;
+    o.kind = OperationKind::kMove;
+    o.shard = id;
+    o.epoch = state_.shards().Find(id)->second.epoch;
+    o.group = from;
+    o.to = to;
+    o.reason = absl::StrFormat("balance: group %d has %s, group %d has %s", o.group.value(),
+                               Of(o.group), o.to.value(), Of(o.to));
+    taken_.insert(id);
+    Shift(from, to, Weight(id));
+    return o;
+  }
+
   double Weight(ShardId id) const {
     const ShardReport* report = load_ == nullptr ? nullptr : load_->Find(id);
     return 1 + (report == nullptr ? 0 : WeightOf({report->bytes, report->load()}));
@@ -77,13 +87,14 @@ class Balance {
   // only change places.
   std::optional<ShardId> Best(GroupId from, double difference) const {
     std::optional<ShardId> best;
-    double best_left = difference - slack_;
+    double best_left = difference;
     for (ShardId id : state_.shards().Of(from)) {
       if (taken_.contains(id) || state_.shards().Find(id)->second.operation) continue;
       double weight = Weight(id);
-      if (weight >= difference - slack_) continue;
       double left = std::abs(difference - 2 * weight);
-      if (left >= best_left) continue;
+      // It has to be worth it: a little for a small one.
+      bool worth = left + std::min(slack_, weight) <= difference;
+      if (weight >= difference || !worth || left >= best_left) continue;
       best = id;
       best_left = left;
     }

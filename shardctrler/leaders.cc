@@ -45,8 +45,12 @@ class Spreading {
     const Store* store = state_.FindStore(id);
     if (store == nullptr || store->state != StoreState::kServing) return false;
     if (view_.load->IsSlow(id)) return false;
+    if (for_now) return true;
+    // It would hand over at once.
+    const StoreReport* report = view_.load->Find(id);
+    if (report != nullptr && report->disk_low) return false;
     auto silence = view_.silence.find(id);
-    return for_now || silence == view_.silence.end() || silence->second < kHeardOf;
+    return silence == view_.silence.end() || silence->second < kHeardOf;
   }
 
   const State& state_;

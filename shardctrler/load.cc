@@ -62,6 +62,19 @@ Amounts ClusterLoad::Of(GroupId group) const {
 }
 
 void ClusterLoad::Follow(const State& state) {
+  // Now and then: what came late of a shard that is no more.
+  constexpr uint32_t kSweepEach = 256;
+  if (++follows_ % kSweepEach == 0) {
+    std::vector<ShardId> gone;
+    for (const auto& [id, report] : shards_) {
+      if (state.shards().Find(id) == state.shards().end()) gone.push_back(id);
+    }
+    for (ShardId id : gone) {
+      Count(shards_.at(id), -1);
+      shards_.erase(id);
+      splittable_.erase(id);
+    }
+  }
   for (const auto& [id, o] : state.operations()) {
     if (o.kind == OperationKind::kMerge && o.phase == Phase::kDone) {
       auto it = shards_.find(o.other);
@@ -111,17 +124,28 @@ const StoreReport* ClusterLoad::Find(StoreId id) const {
 std::string ClusterLoad::Judge(StoreId id) const {
   const StoreReport& own = stores_.at(id).report;
   std::vector<double> syncs, to_it, to_others;
+  // What is quick by itself is compared with nobody.
+  if (own.syncs > 0 && own.sync_ms > kSlowSyncMs) {
+    for (const auto& [other, entry] : stores_) {
+      if (other != id && entry.report.syncs > 0) syncs.push_back(entry.report.sync_ms);
+    }
+    if (IsSlowBeside(own.sync_ms, syncs, kSlowSyncMs)) {
+      return absl::StrFormat("its log's syncs take %.0f ms, those of others %.0f ms", own.sync_ms,
+                             Median(syncs));
+    }
+  }
   for (const auto& [other, entry] : stores_) {
-    if (other != id && entry.report.syncs > 0) syncs.push_back(entry.report.sync_ms);
+    auto way = entry.report.round_trip_ms.find(id);
+    if (other != id && way != entry.report.round_trip_ms.end()) to_it.push_back(way->second);
+  }
+  if (Median(to_it) <= kSlowRoundTripMs) return "";
+  for (const auto& [other, entry] : stores_) {
     if (other == id) continue;
-    for (const auto& [peer, ms] : entry.report.round_trip_ms)
-      (peer == id ? to_it : to_others).push_back(ms);
+    for (const auto& [peer, ms] : entry.report.round_trip_ms) {
+      if (peer != id) to_others.push_back(ms);
+    }
   }
-  if (own.syncs > 0 && IsSlowBeside(own.sync_ms, syncs, kSlowSyncMs)) {
-    return absl::StrFormat("its log's syncs take %.0f ms, those of others %.0f ms", own.sync_ms,
-                           Median(syncs));
-  }
-  if (!to_it.empty() && IsSlowBeside(Median(to_it), to_others, kSlowRoundTripMs)) {
+  if (IsSlowBeside(Median(to_it), to_others, kSlowRoundTripMs)) {
     return absl::StrFormat("a round trip to it takes %.0f ms, to others %.0f ms", Median(to_it),
                            Median(to_others));
   }

@@ -39,6 +39,7 @@ struct StoreReport {
   std::map<StoreId, double> round_trip_ms;  // to the others, as its leaders measure
   uint64_t disk_free = 0;                   // bytes
   uint64_t disk_size = 0;
+  bool disk_low = false;  // it takes in no data
 };
 
 class ClusterLoad {
@@ -92,6 +93,7 @@ class ClusterLoad {
   std::set<ShardId> splittable_;
   std::map<GroupId, StoreId> leaders_;
   std::map<StoreId, StoreEntry> stores_;
+  uint32_t follows_ = 0;
 };
 
 }  // namespace kvd::shardctrler

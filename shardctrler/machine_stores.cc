@@ -155,7 +155,12 @@ absl::Status Machine::SetLabel(const Command& command, const Context& context) {
   if (known == nullptr) return UnknownStore(command.store);
   if (known->state == StoreState::kGone) return Removed(command.store);
   Store store = *known;
-  store.set_labels[command.name] = command.text;
+  // An empty one stands against what the store was started with.
+  if (command.text.empty() && !store.labels.contains(command.name)) {
+    store.set_labels.erase(command.name);
+  } else {
+    store.set_labels[command.name] = command.text;
+  }
   if (store.set_labels.size() > kLabelsMax)
     return LimitError("labels", kLabelsMax, store.set_labels.size(), "labels");
   if (store != *known) state_.Put(command.store, store, context.records);

@@ -137,7 +137,8 @@ std::vector<Operation> MergeShards(const State& state, const View& view, size_t 
     }
     out.push_back(near ? merging.Merge(left->second, right->second)
                        : merging.Join(left->second, right->second));
-    --(near ? most : moves);
+    --most;
+    if (!near) --moves;
     left = std::next(right);
   }
   return out;

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "client/kvctl/context.h"
+#include "client/kvctl/controller_calls.h"
 #include "client/kvctl/format.h"
 #include "client/kvctl/verdict.h"
 
@@ -102,7 +102,15 @@ bool VerifyGroup(const Context& context, uint64_t group) {
 
 void Verify(Context& context, uint64_t group, int* exit_code) {
   std::set<uint64_t> groups = {group};
-  if (group == 0) groups = OrFail(context.cluster().Groups());
+  if (group == 0) {
+    groups.clear();
+    // From who knows of all of them, and not from those that answer.
+    auto known =
+        OrFail(ClientOf(context).Call(&ControllerStub::ListGroups, v1::ListGroupsRequest()));
+    for (const auto& listed : known.groups()) {
+      if (listed.state() == "serving") groups.insert(listed.group().group_id());
+    }
+  }
   bool ok = true;
   for (uint64_t id : groups) ok = VerifyGroup(context, id) && ok;
   *exit_code = ok ? 0 : kNotVerified;

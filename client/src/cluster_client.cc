@@ -26,7 +26,7 @@ absl::Status ClusterClient::Anywhere(
     bool moves = false;
     for (const std::string& address : addresses_) {
       grpc::ClientContext context;
-      context.set_deadline(end);
+      context.set_deadline(std::chrono::system_clock::now() + deadline_);
       auto stub = StubTo(address);
       absl::Status status = FromGrpc(call(stub.get(), &context));
       if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
@@ -106,21 +106,6 @@ absl::StatusOr<v1::TransferLeadershipResponse> ClusterClient::Transfer(
   });
   if (!status.ok()) return status;
   return response;
-}
-
-absl::StatusOr<std::set<uint64_t>> ClusterClient::Groups() {
-  auto members = Members();
-  if (!members.ok()) return members.status();
-  std::set<uint64_t> groups;
-  absl::Status last;
-  for (const auto& store : members->stores()) {
-    auto status = StatusOf(store.address());
-    if (!status.ok()) last = status.status();
-    if (!status.ok()) continue;
-    for (const v1::GroupStatus& group : status->groups()) groups.insert(group.group_id());
-  }
-  if (groups.empty() && !last.ok()) return last;
-  return groups;
 }
 
 absl::StatusOr<v1::StartVerificationResponse> ClusterClient::StartVerification(uint64_t group) {

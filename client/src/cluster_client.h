@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <functional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -30,8 +29,6 @@ class ClusterClient {
       const v1::TransferLeadershipRequest& request);
   // Of group 0: the one that has the first key.
   absl::StatusOr<v1::StartVerificationResponse> StartVerification(uint64_t group);
-  // All that a store that can be reached has a replica of.
-  absl::StatusOr<std::set<uint64_t>> Groups();
   // Of the store at exactly this address.
   absl::StatusOr<v1::GetVerificationResponse> VerificationOf(
       const std::string& address, const v1::GetVerificationRequest& request);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "client/src/convert.h"
+#include "proto/error.h"
 #include "proto/limits.h"
 
 namespace kvd::client {
@@ -54,9 +55,8 @@ void SplitBatch::OnAnswer(const Piece& piece, const absl::StatusOr<ResponseItem>
   if (result.ok() && result->items.size() == piece.size()) {
     for (size_t i = 0; i < piece.size(); ++i) result_.items[piece[i]] = result->items[i];
     result_.version = std::max(result_.version, result->version);
-  } else if (absl::IsInvalidArgument(result.status()) && piece.size() > 1) {
-    // Perhaps its keys are several groups' by now. Refused, nothing of it was applied; halves of it
-    // may be, and what remains in the end is what is wrong.
+  } else if (InfoOf(result.status()).kind == ErrorKind::kConflict && piece.size() > 1) {
+    // Its keys are several groups' by now; nothing of it was applied.
     auto middle = piece.begin() + static_cast<std::ptrdiff_t>(piece.size() / 2);
     Send(Piece(piece.begin(), middle));
     Send(Piece(middle, piece.end()));

@@ -14,6 +14,7 @@
 #include "shardctrler/leaders.h"
 #include "shardctrler/machine.h"
 #include "shardctrler/scheduler.h"
+#include "shardctrler/sizing.h"
 
 namespace kvd::node {
 
@@ -76,11 +77,13 @@ class ControllerRole {
   void Lead();
   void Begin();
   void NoteEnd(const shardctrler::Command& command);
+  absl::Status CheckPlace(const shardctrler::JoiningStore& joining) const;
+  void UpdateStore(const internal::v1::ReportRequest& report);
+
+  // controller_reports.cc
   void NoteSilent();
   void SpreadLeaders(const shardctrler::View& view);
   void Transfers(StoreId from, internal::v1::ReportResponse* out);
-  absl::Status CheckPlace(const shardctrler::JoiningStore& joining) const;
-  void UpdateStore(const internal::v1::ReportRequest& report);
   void FindOrphans(StoreId store, internal::v1::ReportResponse* out);
   const std::set<ReplicaId>& WantedReplicas();
 
@@ -95,6 +98,7 @@ class ControllerRole {
   MonotonicTime next_schedule_;
   size_t beginning_ = 0;  // operations on their way to the log
   shardctrler::ClusterLoad load_;
+  shardctrler::SizeLimits limits_;  // as of the last look at what to begin
   std::string merges_from_;
   Ended ended_;
   Duration schedule_time_ = Duration::zero();

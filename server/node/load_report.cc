@@ -139,7 +139,10 @@ void LoadReport::Fill(const DiskSpace& disk, wire::ReportRequest* report) {
     const LocalGroup& local = groups_->all().at(id);
     if (local.machine == nullptr) FillGroup(local, report);
   }
-  if (told_leads_ != telling_leads_) {
+  // Now and then in any case: another store may have said the same, and then that it does not.
+  constexpr int kLeadsAgeMax = 20;
+  if (told_leads_ != telling_leads_ || ++leads_age_ >= kLeadsAgeMax) {
+    leads_age_ = 0;
     auto* leads = report->mutable_leads();
     for (GroupId id : telling_leads_) leads->add_group_ids(id.value());
   }
@@ -158,6 +161,7 @@ void LoadReport::Fill(const DiskSpace& disk, wire::ReportRequest* report) {
   }
   load->set_disk_free(disk.free);
   load->set_disk_size(disk.size);
+  load->set_disk_low(disk.low);
 }
 
 void TakeLoad(const wire::ReportRequest& report, shardctrler::ClusterLoad* load) {
@@ -190,6 +194,7 @@ void TakeLoad(const wire::ReportRequest& report, shardctrler::ClusterLoad* load)
   }
   of_store.disk_free = report.store_load().disk_free();
   of_store.disk_size = report.store_load().disk_size();
+  of_store.disk_low = report.store_load().disk_low();
   load->Note(store, of_store);
 }
 

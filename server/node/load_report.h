@@ -16,6 +16,7 @@ namespace kvd::node {
 struct DiskSpace {
   uint64_t free = 0;
   uint64_t size = 0;
+  bool low = false;  // no data is taken in
 };
 
 class LoadReport {
@@ -59,6 +60,7 @@ class LoadReport {
   std::optional<std::set<GroupId>> told_leads_;
   std::set<GroupId> telling_leads_;
   bool more_ = false;
+  int leads_age_ = 0;     // reports since it was told whom this store leads
   int middles_left_ = 0;  // that this report may look for
   uint64_t syncs_ = 0;    // of the host's, when last reported
   Duration sync_time_ = Duration::zero();

@@ -87,7 +87,16 @@ absl::StatusOr<std::string> DataGroup::MiddleOf(const ShardDescriptor& shard) co
   auto middle = storage::MiddleKey(*engine_, begin, end);
   if (!middle.ok() || middle->empty()) return middle;
   auto key = storage::UserKeyOf(*middle);
-  return key && *key > shard.range.start && shard.range.Contains(*key) ? *key : "";
+  if (!key || *key <= shard.range.start || !shard.range.Contains(*key)) return std::string();
+  // If it is the first one, nothing would be on its left.
+  storage::IterateOptions options;
+  options.lower = begin;
+  options.upper = *middle;
+  auto it = engine_->NewIterator(options);
+  it->Seek(begin);
+  if (!it->status().ok()) return it->status();
+  bool first = !it->Valid() || storage::UserKeyOf(it->key()) == key;
+  return first ? std::string() : std::string(*key);
 }
 
 // Any replica will do: what it has up to its clock is what all have, as timestamps rise with the

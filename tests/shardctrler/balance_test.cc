@@ -206,6 +206,33 @@ TEST_F(BalanceTest, NoiseMovesNothing) {
   for (int i = 0; i < 200; ++i) EXPECT_EQ(Rest(), 0u) << i;
 }
 
+// A group that has too much in one shard that can't be split keeps it, and the others go on.
+TEST_F(BalanceTest, OneHotShardDoesNotKeepTheOthersWhereTheyAre) {
+  Grow(3);
+  Do(SetCommand("auto-balance", 0));
+  SplitInto(30);
+  ShardId hot = state().shards().At("k10029")->second.id;
+  GroupId with = state().shards().Find(hot)->second.group;
+  GroupId other(with == GroupId(2) ? 3 : 2);
+  auto others = state().shards().Of(with);
+  others.erase(hot);
+  for (ShardId id : others) {
+    Do(OpenCommand(MoveOf(id.value(), other.value())));
+    while (state().open_operations() > 0) Step();
+  }
+  ShardReport report;
+  report.epoch = state().shards().Find(hot)->second.epoch;
+  report.group = with;
+  report.reads = 50'000;
+  load_.Note(hot, report);
+  Do(SetCommand("auto-balance", 1));
+  Settle();
+  EXPECT_GT(moves_, 10u);
+  auto counts = ShardCounts();
+  EXPECT_EQ(counts[with], 1u);
+  for (auto [group, count] : counts) EXPECT_TRUE(group == with || count >= 12) << count;
+}
+
 TEST_F(BalanceTest, WhatIsSwitchedOffIsNotDone) {
   Grow(3);
   for (const char* name : {"auto-split", "auto-merge", "auto-balance"}) Do(SetCommand(name, 0));
@@ -312,6 +339,17 @@ TEST_F(LeaderTest, WhoIsSilentIsGivenNothing) {
   Lead(StoreId(2));
   int before = Leads()[StoreId(4)];
   view_.silence[StoreId(4)] = std::chrono::seconds(5);
+  EXPECT_GT(SettleLeaders(), 0u);
+  EXPECT_LE(Leads()[StoreId(4)], before);
+}
+
+TEST_F(LeaderTest, AStoreWithoutRoomIsGivenNothing) {
+  Grow(5);
+  Lead(StoreId(2));
+  int before = Leads()[StoreId(4)];
+  StoreReport report;
+  report.disk_low = true;
+  load_.Note(StoreId(4), report);
   EXPECT_GT(SettleLeaders(), 0u);
   EXPECT_LE(Leads()[StoreId(4)], before);
 }

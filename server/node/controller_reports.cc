@@ -1,0 +1,108 @@
+// What stores report to the controller's leader, and what they are told.
+#include "absl/strings/str_cat.h"
+#include "server/node/controller_role.h"
+#include "server/node/load_report.h"
+#include "server/node/routing_answer.h"
+
+namespace kvd::node {
+
+namespace wire = internal::v1;
+
+shardctrler::View ControllerRole::ViewNow() const {
+  shardctrler::View view;
+  for (const auto& [id, store] : state().stores()) view.silence[id] = SilenceOf(id);
+  view.load = &load_;
+  view.merges_from = merges_from_;
+  return view;
+}
+
+void ControllerRole::NoteSilent() {
+  constexpr Duration kForgotten = std::chrono::seconds(10);
+  for (const auto& [id, store] : state().stores()) {
+    if (store.state == shardctrler::StoreState::kGone || SilenceOf(id) > kForgotten)
+      load_.Forget(id);
+  }
+}
+
+void ControllerRole::SpreadLeaders(const shardctrler::View& view) {
+  constexpr size_t kAtOnce = 16;
+  auto now = loop_->Now();
+  std::erase_if(handovers_, [now](const auto& item) { return item.second.until <= now; });
+  for (const shardctrler::Transfer& transfer :
+       shardctrler::SpreadLeaders(state(), view, kAtOnce + handovers_.size())) {
+    handovers_.try_emplace(transfer.group, transfer, now + options_.transfer_pause);
+  }
+}
+
+// Counts as done as soon as it is asked for: if it is not, the next report says so.
+void ControllerRole::Transfers(StoreId from, wire::ReportResponse* out) {
+  for (auto& [group, handover] : handovers_) {
+    if (handover.transfer.from != from || handover.told) continue;
+    handover.told = true;
+    if (load_.LeaderOf(group) != from) continue;
+    load_.NoteTransfer(group, handover.transfer.to);
+    auto* transfer = out->add_transfers();
+    transfer->set_group_id(group.value());
+    transfer->set_store_id(handover.transfer.to.value());
+  }
+}
+
+const std::set<ReplicaId>& ControllerRole::WantedReplicas() {
+  if (wanted_at_ == machine_->changes().upto()) return wanted_;
+  wanted_at_ = machine_->changes().upto();
+  wanted_.clear();
+  for (const auto& [id, group] : state().groups()) {
+    for (const shardctrler::Replica& r : group.replicas) wanted_.insert(r.id);
+  }
+  for (const auto& [id, o] : state().operations()) {
+    if (!shardctrler::IsOpen(o.phase)) continue;
+    for (const shardctrler::Replica& r : o.added) wanted_.insert(r.id);
+    wanted_.insert(o.removed.begin(), o.removed.end());
+  }
+  return wanted_;
+}
+
+// A deposed leader may not know of the newest replicas, but it knows that it does not.
+void ControllerRole::FindOrphans(StoreId store, wire::ReportResponse* out) {
+  Heard& heard = heard_[store];
+  if (heard.checked == machine_->changes().upto()) return;
+  const std::set<ReplicaId>& wanted = WantedReplicas();
+  for (const auto& held : heard.held) {
+    ReplicaId replica(held.replica_id());
+    if (replica < state().ids().next_replica && !wanted.contains(replica))
+      *out->add_orphans() = held;
+  }
+  // While there are some, it may miss what it is told.
+  if (out->orphans().empty()) heard.checked = machine_->changes().upto();
+}
+
+absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRequest& report) {
+  NoteRole();
+  wire::ReportResponse out;
+  StoreId id(report.store_id());
+  const shardctrler::Store* store = state().FindStore(id);
+  if (store == nullptr || store->state == shardctrler::StoreState::kGone) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "store ", id.value(),
+        " was removed from the cluster; empty its data directory to join as a new one"));
+  }
+  Heard& heard = heard_[id];
+  heard.at = loop_->Now();
+  if (report.whole()) {
+    heard.held.assign(report.held().begin(), report.held().end());
+    heard.checked = Timestamp();
+    UpdateStore(report);
+  }
+  FindOrphans(id, &out);
+  TakeLoad(report, &load_);
+  Transfers(id, &out);
+  auto* told = out.mutable_limits();
+  told->set_split_bytes(limits_.bytes);
+  told->set_split_load(limits_.load);
+  told->set_migration_rate(state().settings()[shardctrler::Setting::kMigrationRate] << 20);
+  *out.mutable_routing() = AnswerRouting(*machine_, report.routing());
+  out.set_leader_term(term_.value());
+  return out;
+}
+
+}  // namespace kvd::node
