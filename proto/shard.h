@@ -43,7 +43,7 @@ enum class StepKind : uint8_t {
   kBeginImport = 6,  // from `peer`: `range`, at `epoch`, its own from the start
   kImport = 7,  // `rows` of the round (`after`, `at`], from `key` after its version `key_after` to
                 // `next_key` after its version `next_after`
-  kFreeze = 8,       // from now on it is not served here
+  kFreeze = 8,  // from now on it is not served here
   kCompleteImport =
       9,              // everything up to `at`, when it was frozen, is in: from now on it is served
   kAbortImport = 10,  // what has come is given up

@@ -24,7 +24,8 @@ absl::Status CheckOneGroup(const RequestItem& item, const Route& route, Router* 
     if (!other.group || other.group == route.group) return;
     // No verdict: an earlier attempt may have been applied when they were one group's.
     status = AcrossGroupsError(
-        key, absl::StrCat("keys of one write must be in one group: key ", Printable(RoutingKey(item)),
+        key,
+        absl::StrCat("keys of one write must be in one group: key ", Printable(RoutingKey(item)),
                      " is in group ", route.group.value(), ", key ", Printable(key), " in group ",
                      other.group.value(), "; send them apart"));
   });

@@ -166,8 +166,9 @@ void ShowVerdicts(Reader& r, bool json) {
     KVD_CHECK(replica.verdict != "ok" || (replica.Counts() && replica.answer.damaged() == 0));
     CheckText(replica.verdict, false);
   }
-  CheckText(json ? kvctl::VerifiedJson(replicas, {2, 7}, false) : kvctl::VerifiedTable(replicas, {2, 7}),
-            json);
+  CheckText(
+      json ? kvctl::VerifiedJson(replicas, {2, 7}, false) : kvctl::VerifiedTable(replicas, {2, 7}),
+      json);
 }
 
 // What kvctl shows of whatever stores answer.
