@@ -138,6 +138,7 @@ void AddExplainCommand(CLI::App& app, Context& context) {
   CLI::App* shard = explain->add_subcommand("shard", "Why a shard is where it is");
   auto* by_id = shard->add_option("shard", *id, "Shard id");
   shard->add_option("--key", *key, "The shard of this key instead")->excludes(by_id);
+  shard->require_option(1);
   shard->callback([&context, id, key] {
     v1::ExplainRequest request;
     request.set_shard_id(*id);
