@@ -59,6 +59,7 @@ std::optional<ReadTicket> Host::TryRead(GroupId id, ReadMode mode) {
   bool can = core.IsLeader() && core.HoldsLease(loop_->Now()) &&
              core.applied_index() >= core.commit_index();
   if (!can) return std::nullopt;
+  core.NoteUse(loop_->Now());
   KVD_FAULT_POINT(kReadByLease);
   return ReadTicket{ReadMode::kLease, core.term(), core.commit_index()};
 }

@@ -329,7 +329,6 @@ void Server::Parts::Duty() {
   FinishRejoin();
   ReportDisks();
   ReportLeaders();
-  CollectMetrics();
 }
 
 // Whether requests can be answered here or passed on: it knows who owns what, and each group here

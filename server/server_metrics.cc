@@ -1,7 +1,8 @@
-// What the daemon tells Prometheus beside its requests; refreshed once a second on the loop.
+// What the daemon tells Prometheus beside its requests; collected on the loop when it is asked for.
 #include <unistd.h>
 
 #include <fstream>
+#include <future>
 
 #include "server/server_parts.h"
 
@@ -40,6 +41,19 @@ void Server::Parts::FillDisk(v1::StatusResponse* out) const {
   out->set_disk_state(guard.state() == DiskState::kOk    ? v1::StatusResponse::DISK_OK
                       : guard.state() == DiskState::kLow ? v1::StatusResponse::DISK_LOW
                                                          : v1::StatusResponse::DISK_CRITICAL);
+}
+
+// The loop owns what is told. One that is busy for long gives what it gave last.
+std::string Server::Parts::RenderMetrics() {
+  auto collected = std::make_shared<std::promise<void>>();
+  auto done = collected->get_future();
+  loop->Post([this, collected] {
+    bool runs = duty != nullptr;
+    if (runs) CollectMetrics();
+    collected->set_value();
+  });
+  done.wait_for(std::chrono::seconds(2));
+  return metrics->Render();
 }
 
 void Server::Parts::CollectMetrics() {

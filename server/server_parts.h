@@ -132,6 +132,8 @@ struct Server::Parts {
   void ReportLeaders();
   void CollectMetrics();
   void CollectRaftMetrics();
+  // On any thread but the loop's.
+  std::string RenderMetrics();
   void CollectGroupMetrics(GroupId group);
   void CollectStateMetrics();
   void CollectDiskMetrics();

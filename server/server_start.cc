@@ -361,7 +361,7 @@ absl::Status Server::Parts::Listen() {
       http_address,
       {{"/metrics",
         [this] {
-          return service::HttpServer::Response{200, "text/plain; version=0.0.4", metrics->Render()};
+          return service::HttpServer::Response{200, "text/plain; version=0.0.4", RenderMetrics()};
         }},
        {"/healthz", [this] {
           return healthy ? service::HttpServer::Response{200, "text/plain", "serving\n"}

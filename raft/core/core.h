@@ -27,7 +27,9 @@ struct CoreOptions {
   // apart for others to answer in between, and no longer without a leader than that takes. Also how
   // long a leader leads without hearing from a quorum.
   Duration election_timeout_min = milliseconds(600);
+  // A leader of which nothing was asked for idle_after beats more slowly: see BeatInterval.
   Duration heartbeat_interval = milliseconds(100);
+  Duration idle_after = milliseconds(1000);
   // A lease holds this long from the sending of the round that a quorum answered. Shorter than
   // election_timeout_min by what two clocks may drift apart in that time.
   Duration lease_duration = milliseconds(540);
@@ -121,6 +123,8 @@ class Core {
   // A hard state of an output with this term is.
   void OnTermPersisted(Term term);
   void OnApplied(Index index);
+  // A client was served without an event here: the group is in use, see BeatInterval.
+  void NoteUse(MonotonicTime now);
   // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
   void Compact(Index index);
   // Whether a snapshot at this position could be of use, going by what is known so far.
@@ -141,7 +145,7 @@ class Core {
   // The snapshot for `to` is installed there, or could not be sent.
   void OnSnapshotSent(MonotonicTime now, ReplicaId to, bool installed, Index index);
 
-  // Whether nothing is due before the next heartbeat: two ticks for each will do.
+  // Whether nothing is due before the next heartbeat, or soon: two ticks for each will do.
   bool IsCalm(MonotonicTime now) const;
   // Whether TakeOutput may give something that time has brought; what events bring is not looked
   // for.
@@ -253,6 +257,8 @@ class Core {
   void AskWhereLogsAgree(ReplicaId to, Progress& progress);
   void MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty);
   void BroadcastHeartbeat();
+  // Three in an election timeout will do while nothing is asked and nothing is missing anywhere.
+  Duration BeatInterval() const;
   void HandleAppendReply(const Message& m);
   void HandleHeartbeatReply(const Message& m);
   static void NoteRoundTrip(Duration took, Progress& progress);
@@ -345,6 +351,7 @@ class Core {
   // Leader.
   std::map<ReplicaId, Progress> progress_;  // without itself
   MonotonicTime next_heartbeat_ = kLongAgo;
+  MonotonicTime last_use_ = kLongAgo;  // while it leads
   MonotonicTime led_since_ = kLongAgo;
   Index term_start_;  // its first entry of this term
   Rounds rounds_;

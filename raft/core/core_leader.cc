@@ -1,4 +1,6 @@
 // Leading: proposals, replication, commit (thesis, 3.5, 3.6.2, 10.2.1).
+#include <algorithm>
+
 #include "proto/check.h"
 #include "proto/error.h"
 #include "raft/core/core.h"
@@ -21,6 +23,7 @@ absl::StatusOr<Index> Core::Propose(MonotonicTime now, std::string command) {
 }
 
 void Core::AppendAsLeader(EntryType type, std::string data) {
+  NoteUse(now_);
   auto entry = std::make_shared<Entry>();
   entry->term = term();
   entry->index = log_.last_index() + 1;
@@ -101,9 +104,20 @@ void Core::MaybeSendAppend(ReplicaId to, Progress& progress, bool send_empty) {
   }
 }
 
+void Core::NoteUse(MonotonicTime now) {
+  last_use_ = now;
+  next_heartbeat_ = std::min(next_heartbeat_, now + UntilNext(now, options_.heartbeat_interval));
+}
+
+Duration Core::BeatInterval() const {
+  Duration busy = options_.heartbeat_interval;
+  bool idle = now_ >= last_use_ + options_.idle_after && !configuration().IsJoint() && IsCalm(now_);
+  return idle ? busy * std::max<int64_t>(1, options_.election_timeout_min / 3 / busy) : busy;
+}
+
 void Core::BroadcastHeartbeat() {
   // Those of all groups at the same time: they travel together.
-  next_heartbeat_ = now_ + UntilNext(now_, options_.heartbeat_interval);
+  next_heartbeat_ = now_ + UntilNext(now_, BeatInterval());
   bool lease = KnowsCommitted() && HoldsLease(now_);
   for (auto& [peer, progress] : progress_) {
     Message m = Envelope(MessageType::kHeartbeat, peer);

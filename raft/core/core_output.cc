@@ -7,7 +7,10 @@ namespace kvd::raft {
 
 bool Core::IsCalm(MonotonicTime now) const {
   if (NeedsState() || NeedsRepair()) return false;
-  if (role_ == Role::kFollower) return now < leader_contact_ + options_.heartbeat_interval * 5 / 2;
+  if (role_ == Role::kFollower) {
+    // An election needs finer ticks, and so does what a silent leader's followers do before.
+    return now + 2 * options_.heartbeat_interval < leader_contact_ + options_.election_timeout_min;
+  }
   if (role_ != Role::kLeader || transfer_target_) return false;
   return std::all_of(progress_.begin(), progress_.end(), [this](const auto& item) {
     return item.second.sent_commit >= commit_index() && item.second.match() == log_.last_index();

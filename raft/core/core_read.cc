@@ -29,6 +29,7 @@ absl::Status Core::ReadIndex(MonotonicTime now, uint64_t id) {
   SetNow(now);
   if (role_ != Role::kLeader) return absl::UnavailableError("not the leader");
   // All reads that arrive before the next output share one round.
+  NoteUse(now);
   reads_.push_back({id, round_ + 1, commit_index()});
   round_wanted_ = true;
   return absl::OkStatus();

@@ -92,7 +92,6 @@ void Metrics::SetHistogram(const std::string& name, const std::string& help,
 }
 
 std::string Metrics::Render() {
-  if (collect_) collect_(*this);
   return prometheus::TextSerializer().Serialize(registry_.Collect());
 }
 

@@ -59,9 +59,6 @@ class Metrics {
                     const std::vector<double>& bounds, const std::vector<double>& counts,
                     double sum);
 
-  // Called before each scrape, on the scraping thread.
-  void OnScrape(std::function<void(Metrics&)> collect) { collect_ = std::move(collect); }
-
   // The text form.
   std::string Render();
 
@@ -83,7 +80,6 @@ class Metrics {
   };
   std::map<std::pair<std::string, Labels>, Value> values_;
   uint64_t round_ = 0;
-  std::function<void(Metrics&)> collect_;
 };
 
 }  // namespace kvd::service

@@ -204,6 +204,7 @@ absl::Status DataGroup::ApplyAll(absl::Span<const raft::ApplyItem> items) {
 absl::Status DataGroup::Apply(absl::Span<const raft::ApplyItem> items) {
   absl::Status applied = ApplyAll(items);
   if (!applied.ok()) return Halt(applied);
+  if (duty_rests_) AwaitDuty();
   if (!ready() || waiting_.empty()) return absl::OkStatus();
   KVD_FAULT_POINT(kLeaderReady);
   std::vector<Waiting> waiting;

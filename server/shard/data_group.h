@@ -178,6 +178,7 @@ class DataGroup : public raft::StateMachine {
   void ProposeNow(Command command, CommandCallback callback);
   absl::Status CheckDisk(const Command& command, size_t bytes) const;
   void YieldIfLow();
+  void AwaitDuty();
   void Duty();
   void Sweep();
   void Measure();
@@ -228,6 +229,8 @@ class DataGroup : public raft::StateMachine {
   bool duty_proposed_ = false;
   uint64_t swept_ = 0;
   std::unique_ptr<Timer> duty_timer_;
+  Index duty_index_;         // as it was applied when the timer was set
+  bool duty_rests_ = false;  // the timer is set for longer than usual
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -64,10 +64,19 @@ void DataGroup::Measure() {
   if (it == shards.end()) measured_.clear();
 }
 
+void DataGroup::AwaitDuty() {
+  // Nothing has changed, and nothing falls due before long.
+  duty_rests_ = halted_ || (duty_index_ == meta_.applied.index && sweeper_.resting() &&
+                            (!ready() || !NextExpiry()));
+  duty_index_ = meta_.applied.index;
+  Duration interval = duty_rests_ ? 4 * options_.duty_interval : options_.duty_interval;
+  duty_timer_ = loop_->After(UntilNext(loop_->Now(), interval), [this] { Duty(); });
+}
+
 // What every replica does without being asked: drops what is dead. And a leader: lets time pass in
 // an idle group when an expiry falls due, and gives up old history.
 void DataGroup::Duty() {
-  duty_timer_ = loop_->After(UntilNext(loop_->Now(), options_.duty_interval), [this] { Duty(); });
+  AwaitDuty();
   if (halted_) return;
   // Where nobody can help, a damaged replica goes on without.
   if (!sweeper_.resting() && !damaged()) Sweep();

@@ -4,12 +4,15 @@ namespace kvd::shard {
 
 namespace {
 constexpr Duration kInterval = milliseconds(100);
+// While nothing is taken in, and there is room: then only others use it up.
+constexpr Duration kIdleInterval = milliseconds(200);
 }  // namespace
 
 DiskWatch::DiskWatch(Loop* loop, raft::Host* host, storage::Disk* disk,
                      const storage::DiskMarks& marks, std::function<void(bool)> reclaim)
     : loop_(loop), host_(host), disk_(disk), reclaim_(std::move(reclaim)), guard_(marks) {
   host_->on_taken_in = [this](uint64_t bytes) {
+    taken_in_ = true;
     if (guard_.NoteTakenIn(bytes)) Look();
   };
   Look();
@@ -25,7 +28,10 @@ storage::DiskReading DiskWatch::Read() const {
 
 void DiskWatch::Look() {
   using Action = storage::DiskGuard::Action;
-  timer_ = loop_->After(UntilNext(loop_->Now(), kInterval), [this] { Look(); });
+  bool idle = !taken_in_ && guard_.state() == DiskState::kOk;
+  taken_in_ = false;
+  Duration interval = idle ? kIdleInterval : kInterval;
+  timer_ = loop_->After(UntilNext(loop_->Now(), interval), [this] { Look(); });
   Action action = guard_.Sample(Read());
   if (action != Action::kNone) {
     if (action == Action::kReleaseReserve) {

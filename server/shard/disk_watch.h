@@ -31,6 +31,7 @@ class DiskWatch {
   const std::function<void(bool)> reclaim_;
   storage::DiskGuard guard_;
   std::unique_ptr<Timer> timer_;
+  bool taken_in_ = false;  // anything since it looked last
 };
 
 }  // namespace kvd::shard

@@ -34,6 +34,54 @@ TEST_F(Silence, FollowersWithBusyDisksAreHeard) {
   EXPECT_EQ(h_.node(1).applied.size(), 1u);
 }
 
+TEST_F(Silence, AnIdleLeaderBeatsMoreSlowlyAndIsNotMissed) {
+  h_.Elapse(milliseconds(2000));
+  h_.trace.clear();
+  uint64_t sent = h_.messages_sent;
+  h_.Elapse(milliseconds(2000));
+  EXPECT_EQ(h_.messages_sent - sent, 2u * 2 * 10) << "a beat to each follower, and its answer";
+  EXPECT_TRUE(h_.core(1).HoldsLease(h_.now()));
+  h_.core(1).NoteUse(h_.now());
+  sent = h_.messages_sent;
+  h_.Elapse(milliseconds(900));
+  EXPECT_EQ(h_.messages_sent - sent, 2u * 2 * 9);
+  EXPECT_TRUE(Leads());
+}
+
+// Until another one leads, in all of many clusters.
+Duration TimeWithoutALeader(bool used) {
+  Duration all{};
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Harness h(3, CoreOptions(), seed);
+    h.Campaign(1);
+    h.Stabilize();
+    // It falls silent at any time between two beats.
+    for (uint64_t i = 0; i < 150 + seed % 10; ++i) {
+      if (used) h.core(1).NoteUse(h.now());
+      h.Elapse(milliseconds(20));
+    }
+    h.Isolate(1);
+    MonotonicTime from = h.now();
+    while (!h.core(2).IsLeader() && !h.core(3).IsLeader()) h.Elapse(milliseconds(20));
+    all += h.now() - from;
+  }
+  return all;
+}
+
+TEST_F(Silence, AnIdleLeaderIsReplacedAsSoonAsABusyOne) {
+  EXPECT_LE(TimeWithoutALeader(/*used=*/false),
+            TimeWithoutALeader(/*used=*/true) + 400 * milliseconds(20));
+}
+
+TEST_F(Silence, ALeaderIsNotIdleWhileAFollowerLagsBehind) {
+  h_.Isolate(3);
+  ASSERT_TRUE(h_.Propose(1, "a").ok());
+  h_.Elapse(milliseconds(3000));
+  uint64_t sent = h_.messages_sent;
+  h_.Elapse(milliseconds(1000));
+  EXPECT_GE(h_.messages_sent - sent, 10u * 3) << "two beats and an answer";
+}
+
 // All messages of the time away lie behind the tick.
 TEST_F(Silence, ALeaderThatWasAwayReadsFirst) {
   h_.ElapseOnly(1, milliseconds(2000));
