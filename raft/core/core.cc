@@ -84,12 +84,6 @@ void Core::Tick(MonotonicTime now) {
     if (role_ != Role::kLeader) return;
     if (transfer_target_ && now_ >= transfer_deadline_) transfer_target_ = ReplicaId();
     if (beats) BroadcastHeartbeat();
-    for (auto& [peer, progress] : progress_) {
-      // Nothing else carried the news of the commit: tell it, so that followers apply.
-      if (progress.sent_commit < commit_index() && progress.match() > progress.sent_commit) {
-        MaybeSendAppend(peer, progress, /*send_empty=*/true);
-      }
-    }
     return;
   }
   if (NeedsRepair() && now_ >= next_repair_) AskNextForRepair();

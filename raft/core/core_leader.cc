@@ -121,7 +121,9 @@ void Core::BroadcastHeartbeat() {
   bool lease = KnowsCommitted() && HoldsLease(now_);
   for (auto& [peer, progress] : progress_) {
     Message m = Envelope(MessageType::kHeartbeat, peer);
+    // Where nothing else carries the news of a commit, this does.
     m.commit = std::min(commit_index(), progress.match());
+    progress.sent_commit = std::max(progress.sent_commit, m.commit);
     m.round = round_;
     m.sent_at = now_;
     if (lease) {
