@@ -103,6 +103,21 @@ class Host : public TransportHandler {
   // Starts an election at once; for the only voter of a group.
   void Campaign(GroupId group);
 
+  // host_recover.cc
+  // Brings a group back from the replica here, of which the log must end as the request says:
+  // Core::StandAlone. `commands` are its next entries, durable with it or not at all.
+  struct AloneRequest {
+    ReplicaId replica;
+    Index last_index;
+    Term last_term;
+    std::vector<std::string> commands;
+  };
+  // `done` once all of it is committed and applied, or with the reason why not.
+  void StandAlone(GroupId group, const AloneRequest& request,
+                  std::function<void(absl::Status)> done);
+  // OK if that is possible now; else why not, NOT_FOUND or FAILED_PRECONDITION.
+  absl::Status MayStandAlone(GroupId group) const;
+
   bool Has(GroupId group) const { return groups_.contains(group); }
   // Requires: Has(group).
   const Core& core(GroupId group) const;

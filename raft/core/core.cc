@@ -37,6 +37,7 @@ Core::Core(ReplicaId id, const CoreOptions& options, const InitialState& initial
       log_(reader, initial.start.index, initial.start.term, initial.entries),
       applied_(initial.applied),
       emitted_(initial.applied),
+      started_at_(now),
       rounds_(options.rounds) {
   KVD_CHECK(Validate(options).empty());
   KVD_CHECK(initial.applied <= log_.last_index());
@@ -128,7 +129,7 @@ void Core::BecomeFollower(Term term, ReplicaId leader) {
   if (!keep_timer) ResetElectionTimer();
 }
 
-void Core::BecomeLeader() {
+void Core::BecomeLeader(EntryType first, std::string data) {
   KVD_CHECK(role_ == Role::kCandidate || role_ == Role::kPreCandidate);
   role_ = Role::kLeader;
   leader_ = id_;
@@ -142,7 +143,7 @@ void Core::BecomeLeader() {
   // Entries of earlier terms commit only together with one of this term (thesis, 3.6.2).
   rounds_.Restart(log_.last_index());
   term_start_ = log_.last_index() + 1;
-  AppendAsLeader(EntryType::kEmpty, "");
+  AppendAsLeader(first, std::move(data));
   next_heartbeat_ = now_ + UntilNext(now_, options_.heartbeat_interval);
 }
 
@@ -186,6 +187,8 @@ bool Core::HandleOtherTerm(const Message& m) {
 void Core::Step(MonotonicTime now, const Message& m) {
   SetNow(now);
   if (m.to != id_ || removed_) return;
+  if (configuration().IsExpelled(m.from)) return RefuseExpelled(m);
+  NoteHeard(m);
   // A removed replica that asks for votes, or for entries, is told so by the leader.
   if (IsLeader() && !configuration().Contains(m.from) && !configuration().IsJoint() &&
       configurations_.back().index <= commit_index() &&

@@ -115,6 +115,23 @@ class Core {
   absl::StatusOr<Index> ChangeMembership(MonotonicTime now, const MembershipChange& change);
   // Hands over to `target`, or gives up after an election timeout.
   absl::Status TransferLeadership(MonotonicTime now, ReplicaId target);
+  // core_alone.cc
+  // A majority of the members is gone for good, and somebody who may decide that says so: from now
+  // on this replica is the group's only voter, and leads it, by an entry that nobody else has to
+  // agree to. What it holds in its log stays and will be committed; what others acknowledged behind
+  // that is given up, and so is everybody else who was a member: Configuration::expelled. The term
+  // is kTermsSkipped above its own: so an index and a term go on naming one entry, however often
+  // those that are gone had elections that were not heard of here.
+  // `last_index` and `last_term`: where the log is to end. FAILED_PRECONDITION if it ends elsewhere
+  // or MayStandAlone says no. The index of the entry: once it is committed this can't be undone.
+  absl::StatusOr<Index> StandAlone(MonotonicTime now, Index last_index, Term last_term);
+  // OK if the group may be brought back from here: the replica is a member and whole, and has heard
+  // neither a leader nor as many voters as make a majority with it for kSilentTimeouts election
+  // timeouts. Else FAILED_PRECONDITION with the reason.
+  absl::Status MayStandAlone(MonotonicTime now) const;
+  static constexpr uint64_t kTermsSkipped = 1 << 20;
+  static constexpr int kSilentTimeouts = 5;
+
   // Starts an election at once, if it may, does not lead and owes no leader its silence.
   void Campaign(MonotonicTime now);
 
@@ -220,9 +237,12 @@ class Core {
   void SetNow(MonotonicTime now);
   bool MayJudgeSilence();
   void BecomeFollower(Term term, ReplicaId leader);
-  void BecomeLeader();
+  // Its first entry is of that kind.
+  void BecomeLeader(EntryType first = EntryType::kEmpty, std::string data = "");
   void ResetElectionTimer();
   bool HandleOtherTerm(const Message& m);
+  void RefuseExpelled(const Message& m);
+  void NoteHeard(const Message& m);
   void Send(Message m);
   void SendAfterPersist(Message m);
   Message Envelope(MessageType type, ReplicaId to) const;
@@ -318,6 +338,9 @@ class Core {
   MonotonicTime election_deadline_;
   MonotonicTime leader_contact_ = kLongAgo;   // last time the current leader was heard
   MonotonicTime no_votes_before_ = kLongAgo;  // after a restart: may have promised to a lease
+  MonotonicTime started_at_;
+  // Members of whom something was heard, and when, by which they may take part in an election.
+  std::map<ReplicaId, MonotonicTime> heard_;
 
   // Freshness of the applied state, for bounded-stale reads. `life_` tells clock readings of this
   // core from those of an earlier one on the same replica.

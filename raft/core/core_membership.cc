@@ -27,6 +27,7 @@ absl::StatusOr<Configuration> Target(const Configuration& from, const Membership
   for (const Member& m : change.add_learners) {
     if (!m.replica || !m.store) return Bad(m.replica, "needs an id and a store");
     if (from.Contains(m.replica)) return Bad(m.replica, "is a member already");
+    if (from.IsExpelled(m.replica)) return Bad(m.replica, "was put out for good");
     if (to.ReplicaOn(m.store)) {
       return absl::InvalidArgumentError(
           absl::StrCat("store ", m.store.value(), " holds a replica already"));

@@ -39,6 +39,21 @@ bool WellFormed(const std::vector<Member>& members) {
   return true;
 }
 
+// Sorted, none of them a member; absent if there are none.
+bool DecodeExpelled(Reader& reader, Configuration* out) {
+  out->expelled.clear();
+  if (!reader.ok() || reader.Done()) return true;
+  out->expelled.resize(reader.Count());
+  if (out->expelled.empty()) return false;
+  ReplicaId previous;
+  for (ReplicaId& id : out->expelled) {
+    id = reader.Id<ReplicaId>();
+    if (id <= previous || out->Contains(id)) return false;
+    previous = id;
+  }
+  return true;
+}
+
 std::string ListOf(const std::vector<Member>& members) {
   std::string out;
   for (const Member& m : members) out += (out.empty() ? "" : " ") + m.replica.ToString();
@@ -49,6 +64,10 @@ std::string ListOf(const std::vector<Member>& members) {
 
 bool Configuration::IsVoter(ReplicaId id) const { return Has(voters, id) || Has(outgoing, id); }
 bool Configuration::IsLearner(ReplicaId id) const { return Has(learners, id); }
+
+bool Configuration::IsExpelled(ReplicaId id) const {
+  return std::binary_search(expelled.begin(), expelled.end(), id);
+}
 
 std::vector<Member> Configuration::Members() const {
   std::vector<Member> all = voters;
@@ -81,6 +100,11 @@ std::string Configuration::Encode() const {
   EncodeMembers(writer, voters);
   EncodeMembers(writer, outgoing);
   EncodeMembers(writer, learners);
+  // Of most groups there are none, and nothing is said.
+  if (!expelled.empty()) {
+    writer.Varint(expelled.size());
+    for (ReplicaId id : expelled) writer.Varint(id);
+  }
   return out;
 }
 
@@ -89,6 +113,7 @@ bool Configuration::Decode(std::string_view bytes, Configuration* out) {
   out->voters = DecodeMembers(reader);
   out->outgoing = DecodeMembers(reader);
   out->learners = DecodeMembers(reader);
+  if (!DecodeExpelled(reader, out)) return false;
   if (!reader.Done() || !WellFormed(out->voters) || !WellFormed(out->outgoing) ||
       !WellFormed(out->learners)) {
     return false;
@@ -110,6 +135,11 @@ std::string Configuration::ToString() const {
   std::string out = "voters(" + ListOf(voters) + ")";
   if (IsJoint()) out += " outgoing(" + ListOf(outgoing) + ")";
   if (!learners.empty()) out += " learners(" + ListOf(learners) + ")";
+  if (!expelled.empty()) {
+    out += " expelled(";
+    for (ReplicaId id : expelled) out += (id == expelled.front() ? "" : " ") + id.ToString();
+    out += ")";
+  }
   return out;
 }
 

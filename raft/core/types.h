@@ -65,11 +65,15 @@ struct Configuration {
   std::vector<Member> voters;
   std::vector<Member> outgoing;
   std::vector<Member> learners;
+  // Members that were put out by force when a majority was lost (Core::StandAlone). They may go on
+  // by a log of their own: nothing that they say is heeded, ever.
+  std::vector<ReplicaId> expelled = {};
 
   bool IsJoint() const { return !outgoing.empty(); }
   bool IsVoter(ReplicaId id) const;
   bool IsLearner(ReplicaId id) const;
   bool Contains(ReplicaId id) const { return IsVoter(id) || IsLearner(id); }
+  bool IsExpelled(ReplicaId id) const;
   // Every member once, sorted.
   std::vector<Member> Members() const;
   // 0 if not a member.
@@ -78,7 +82,7 @@ struct Configuration {
 
   std::string Encode() const;
   // False, leaving `out` unspecified, if the bytes are malformed or name no possible configuration:
-  // learners or outgoing voters without voters, an id of 0, a replica twice.
+  // learners or outgoing voters without voters, an id of 0, a replica twice, an expelled member.
   static bool Decode(std::string_view bytes, Configuration* out);
 
   std::string ToString() const;

@@ -76,6 +76,11 @@ class Harness {
   // Sends `to` a snapshot of `from`'s applied state, installed at once.
   void SendSnapshot(uint64_t from, uint64_t to);
 
+  // What was committed behind `index` may be forgotten: a majority that had it is gone.
+  void GiveUpBehind(Index index) {
+    committed_.erase(committed_.upper_bound(index), committed_.end());
+  }
+
   // Every message that was sent, as text.
   std::vector<std::string> trace;
   uint64_t messages_sent = 0;
