@@ -50,7 +50,12 @@ bool DecodeFields(Reader& r, Command* c) {
       if (!DecodeEnum(r, StoreState::kGone, &c->state)) return false;
       c->lost = r.Byte() != 0;
       return r.ok();
-    case CommandKind::kOpen: return DecodeFields(r, &c->operation);
+    case CommandKind::kOpen:
+    case CommandKind::kAdoptMembers: return DecodeFields(r, &c->operation);
+    case CommandKind::kRecover:
+      c->stores.resize(r.Count());
+      for (StoreId& store : c->stores) store = r.Id<StoreId>();
+      return r.ok();
     case CommandKind::kAdvance:
       c->id = r.Id<OperationId>();
       return DecodeEnum(r, Phase::kCancelled, &c->phase) &&
@@ -124,7 +129,11 @@ absl::Status Validate(const Command& c) {
       }
       return absl::OkStatus();
     }
-    case CommandKind::kOpen: return CheckOperation(c.operation);
+    case CommandKind::kOpen:
+    case CommandKind::kAdoptMembers: return CheckOperation(c.operation);
+    case CommandKind::kRecover:
+      if (c.stores.size() <= kStoresLostMax) return absl::OkStatus();
+      return LimitError("stores", kStoresLostMax, c.stores.size(), "stores");
     case CommandKind::kSet: return Settings::Check(c.name, c.value);
     case CommandKind::kSetLabel: return CheckLabel(c.name, c.text);
     case CommandKind::kSetStoreState:
@@ -150,7 +159,12 @@ std::string Encode(const Command& c) {
       w.Byte(static_cast<uint8_t>(c.state));
       w.Byte(c.lost);
       break;
-    case CommandKind::kOpen: EncodeFields(w, c.operation); break;
+    case CommandKind::kOpen:
+    case CommandKind::kAdoptMembers: EncodeFields(w, c.operation); break;
+    case CommandKind::kRecover:
+      w.Varint(c.stores.size());
+      for (StoreId store : c.stores) w.Varint(store);
+      break;
     case CommandKind::kAdvance:
       w.Varint(c.id);
       w.Byte(static_cast<uint8_t>(c.phase));

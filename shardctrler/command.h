@@ -21,6 +21,9 @@ enum class CommandKind : uint8_t {
   kAdvance = 6,        // operation `id` goes from `phase` to `next`
   kSet = 7,            // setting `name` becomes `value`
   kSetLabel = 8,       // label `name` of `store` becomes `text`
+  kRecover = 9,        // the log goes on from one replica, `stores` are gone: entries may be lost
+  kAdoptMembers = 10,  // a group's leader says that it has the replicas `operation.added`, and that
+                       // `operation.removed` are none of its any more
 };
 
 struct JoiningStore {
@@ -38,9 +41,10 @@ struct Command {
   ClusterId cluster;                  // kBootstrap
   std::vector<JoiningStore> joining;  // kBootstrap and kUpdateStore: one; kJoin
   StoreId store;                      // kUpdateStore, kSetStoreState
+  std::vector<StoreId> stores;        // kRecover
   StoreState state = StoreState::kServing;
   bool lost = false;    // kSetStoreState, to kGone: although it has replicas
-  Operation operation;  // kOpen
+  Operation operation;  // kOpen, kAdoptMembers
   OperationId id;       // kAdvance
   Phase phase = Phase::kRunning;
   Phase next = Phase::kRunning;
@@ -74,6 +78,7 @@ inline constexpr size_t kLabelsMax = 16;
 inline constexpr size_t kLabelBytesMax = 63;  // of a name, or of a value
 inline constexpr uint32_t kCoresMax = 4'096;
 inline constexpr size_t kReasonBytesMax = 1'024;
+inline constexpr size_t kStoresLostMax = 10'000;
 inline constexpr size_t kReplicasMax = 16;  // that one operation adds or removes
 
 }  // namespace kvd::shardctrler

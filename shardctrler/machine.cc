@@ -64,6 +64,8 @@ absl::Status Machine::Handle(const Command& command, const Context& context, Res
     case CommandKind::kSetLabel: return SetLabel(command, context);
     case CommandKind::kOpen: return Open(command.operation, context, result);
     case CommandKind::kAdvance: return Advance(command, context);
+    case CommandKind::kRecover: Recover(command, context); return absl::OkStatus();
+    case CommandKind::kAdoptMembers: return AdoptMembers(command, context);
     case CommandKind::kSet:
       state_.PutSetting(command.name, command.value, context.records);
       return absl::OkStatus();

@@ -41,6 +41,10 @@ class Machine : public storage::RecordMachine {
   // Whether a store serves beside `but`.
   bool AnotherServes(StoreId but) const;
 
+  // machine_recover.cc
+  void Recover(const Command& command, const Context& context);
+  absl::Status AdoptMembers(const Command& command, const Context& context);
+
   // machine_open.cc: each fills in what the operation lacks, or says why it can't begin.
   absl::Status Open(Operation operation, const Context& context, Result* result);
   absl::Status OpenMove(Operation* operation) const;

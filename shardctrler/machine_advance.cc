@@ -110,7 +110,11 @@ void Machine::EnterChangeReplicas(const Operation& o, const Context& context) {
   };
   group.replicas.erase(std::remove_if(group.replicas.begin(), group.replicas.end(), leaves),
                        group.replicas.end());
-  group.replicas.insert(group.replicas.end(), o.added.begin(), o.added.end());
+  for (const Replica& added : o.added) {
+    // Its leader may have told of it before (AdoptMembers).
+    if (std::find(group.replicas.begin(), group.replicas.end(), added) == group.replicas.end())
+      group.replicas.push_back(added);
+  }
   state_.Put(o.group, group, context.records);
 }
 

@@ -43,7 +43,7 @@ absl::Status Machine::Open(Operation operation, const Context& context, Result* 
     group.state = GroupState::kRetiring;
     state_.Put(operation.group, group, context.records);
   }
-  result->operation = OperationId(context.position.index.value());
+  result->operation = OperationId(ids.operations_from + context.position.index.value());
   state_.Put(result->operation, operation, context.records);
   return absl::OkStatus();
 }

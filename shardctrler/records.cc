@@ -1,5 +1,7 @@
 #include "shardctrler/records.h"
 
+#include <algorithm>
+
 #include "shardctrler/codec.h"
 
 namespace kvd::shardctrler {
@@ -112,6 +114,11 @@ std::optional<uint64_t> NumberOf(std::string_view record_key) {
   return Checked(r, true, number);
 }
 
+bool Ids::MayBeLost(ReplicaId id) const {
+  return std::any_of(lost_replicas.begin(), lost_replicas.end(),
+                     [id](const auto& range) { return range.first <= id && id < range.second; });
+}
+
 std::string Encode(const Ids& ids) {
   std::string out;
   Writer w(&out);
@@ -122,6 +129,14 @@ std::string Encode(const Ids& ids) {
   w.Varint(ids.next_group);
   w.Varint(ids.next_replica);
   w.Varint(ids.next_shard);
+  // Of most clusters nothing was ever lost, and nothing is said.
+  if (ids.operations_from == 0) return out;
+  w.Varint(ids.operations_from);
+  w.Varint(ids.lost_replicas.size());
+  for (const auto& [first, second] : ids.lost_replicas) {
+    w.Varint(first);
+    w.Varint(second);
+  }
   return out;
 }
 
@@ -134,7 +149,14 @@ std::optional<Ids> DecodeIds(std::string_view bytes) {
   ids.next_group = r.Id<GroupId>();
   ids.next_replica = r.Id<ReplicaId>();
   ids.next_shard = r.Id<ShardId>();
-  return Checked(r, true, ids);
+  if (!r.ok() || r.Done()) return Checked(r, true, ids);
+  ids.operations_from = r.Varint();
+  ids.lost_replicas.resize(r.Count());
+  for (auto& [first, second] : ids.lost_replicas) {
+    first = r.Id<ReplicaId>();
+    second = r.Id<ReplicaId>();
+  }
+  return Checked(r, ids.operations_from != 0, std::move(ids));
 }
 
 std::string Encode(const Store& store) {

@@ -2,7 +2,7 @@
 //
 //   "c" number (8 B big-endian)    config: timestamp since when it holds (8 B)
 //   "g" group (8 B)                group
-//   "i"                            cluster, newest config, next ids
+//   "i"                            cluster, newest config, next ids, what was skipped of them
 //   "o" operation (8 B)            operation
 //   "s" start key                  shard
 //   "t" store (8 B)                store
@@ -15,6 +15,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "shardctrler/types.h"
 
@@ -27,7 +29,14 @@ struct Ids {
   GroupId next_group{1};
   ReplicaId next_replica{1};
   ShardId next_shard{1};
+  // Added to the index of an entry that begins an operation: what log entries that were lost have
+  // begun is not begun again under the same number.
+  uint64_t operations_from = 0;
+  // Ids that a controller that was lost may have given out: [first, second). Replicas of such ids
+  // may be in use though nothing is known of them here.
+  std::vector<std::pair<ReplicaId, ReplicaId>> lost_replicas = {};
 
+  bool MayBeLost(ReplicaId id) const;
   bool operator==(const Ids&) const = default;
 };
 

@@ -20,7 +20,9 @@ std::vector<Command> Examples() {
   update.store = StoreId(2);
   Operation change = ChangeOf(3, {4, 5}, {6});
   change.reason = "why";
-  return {BootstrapCommand(),
+  return {RecoverCommand({2, 3}),
+          AdoptCommand(3, {{ReplicaId(4), StoreId(1)}}, {5, 6}),
+          BootstrapCommand(),
           JoinCommand({store, StoreNumber(3)}),
           update,
           StateCommand(4, StoreState::kGone, true),
@@ -79,6 +81,9 @@ TEST(ControllerCommandTest, LimitsAreNamed) {
 
 TEST(ControllerRecordTest, IsReadAsItWasWritten) {
   Ids ids{ClusterId(7), ConfigNumber(300), StoreId(2), GroupId(3), ReplicaId(4), ShardId(5)};
+  EXPECT_EQ(DecodeIds(Encode(ids)), ids);
+  ids.operations_from = 1 << 20;
+  ids.lost_replicas = {{ReplicaId(4), ReplicaId(1 << 20)}};
   EXPECT_EQ(DecodeIds(Encode(ids)), ids);
   Store store{"h:1", 9, StoreState::kDraining, 8, {{"zone", "a"}, {"disk", ""}}};
   EXPECT_EQ(DecodeStore(Encode(store)), store);

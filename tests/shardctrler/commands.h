@@ -49,6 +49,24 @@ inline Command OpenCommand(Operation operation) {
   return c;
 }
 
+inline Command RecoverCommand(const std::vector<uint64_t>& gone) {
+  Command c;
+  c.kind = CommandKind::kRecover;
+  for (uint64_t store : gone) c.stores.emplace_back(store);
+  return c;
+}
+
+inline Command AdoptCommand(uint64_t group, std::vector<Replica> members,
+                            const std::vector<uint64_t>& expelled) {
+  Command c;
+  c.kind = CommandKind::kAdoptMembers;
+  c.operation.kind = OperationKind::kChangeReplicas;
+  c.operation.group = GroupId(group);
+  c.operation.added = std::move(members);
+  for (uint64_t id : expelled) c.operation.removed.emplace_back(id);
+  return c;
+}
+
 inline Command AdvanceCommand(OperationId id, Phase from, Phase to) {
   Command c;
   c.kind = CommandKind::kAdvance;
