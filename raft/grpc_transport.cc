@@ -136,7 +136,14 @@ void GrpcTransport::OnLinkEnded(Peer& peer, bool was_open) {
   });
 }
 
+std::string GrpcTransport::WhyRefused(StoreId store) const {
+  if (!is_removed_ || !is_removed_(store)) return "";
+  return "store " + store.ToString() + " was removed from the cluster";
+}
+
 std::string GrpcTransport::Take(const Peer& peer, pb::MessageBatch* batch) {
+  std::string refused = WhyRefused(peer.store);
+  if (!refused.empty()) return refused;
   return HandOver(peer.store, batch, handler_);
 }
 

@@ -51,6 +51,14 @@ class GrpcTransport : public Transport {
   // Does nothing if another one was attached since. The link uses its queue no more.
   void Detach(StoreId peer, MessageLink* link);
 
+  // Stores for which this holds were removed from the cluster: what they say is not taken in, and
+  // the streams that they open are refused. Before the first Send.
+  void set_is_removed(std::function<bool(StoreId)> is_removed) {
+    is_removed_ = std::move(is_removed);
+  }
+  // Empty, or why nothing of that store's is taken in.
+  std::string WhyRefused(StoreId store) const;
+
   ClusterId cluster() const { return options_.cluster; }
   // Batches and heads of chunks that arrived damaged; each ended its stream. A chunk's data are
   // compared by who takes it in.
@@ -74,6 +82,7 @@ class GrpcTransport : public Transport {
   CqLoop* const loop_;
   const GrpcTransportOptions options_;
   const std::function<std::string(StoreId)> address_of_;
+  std::function<bool(StoreId)> is_removed_;
   TransportHandler* handler_ = nullptr;
   std::map<StoreId, std::unique_ptr<Peer>> peers_;
   uint64_t damaged_ = 0;

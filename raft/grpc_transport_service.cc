@@ -32,7 +32,7 @@ std::string GrpcTransportService::Refusal(const pb::Hello& hello) const {
                         hello.cluster_id());
   }
   if (hello.store_id() == 0 || hello.address().size() > kAddressBytesMax) return "malformed hello";
-  return "";
+  return transport_->WhyRefused(StoreId(hello.store_id()));
 }
 
 // A stream of messages that a peer opened.
@@ -69,6 +69,9 @@ class GrpcTransportService::IncomingLink : public MessageLink {
       if (!owner_->stopped_) set_queue(owner_->transport_->Attach(from_, this));
     }
     if (owner_->stopped_) return "the store is stopping";
+    // It may have been removed since it said hello.
+    std::string refused = owner_->transport_->WhyRefused(from_);
+    if (!refused.empty()) return refused;
     return HandOver(from_, batch, owner_->handler_);
   }
   void Cancel() override { context_.TryCancel(); }
@@ -121,7 +124,7 @@ class GrpcTransportService::IncomingChunks : public CqTag {
     if (greets) from_ = StoreId(chunk_.hello().store_id());
     SnapshotChunk chunk;
     if (!from_ || !FromWire(&chunk_, &chunk)) return false;
-    if (owner_->stopped_) return false;
+    if (owner_->stopped_ || !owner_->transport_->WhyRefused(from_).empty()) return false;
     owner_->handler_->OnChunk(from_, std::move(chunk));
     return true;
   }

@@ -141,7 +141,8 @@ void Server::Parts::MakeServices() {
       service::ClusterService::Options{
           kVersion, [this] { return DirectoryBytes(directory->data_path()); },
           [this] { return DirectoryBytes(directory->raft_path()); }, verifier.get(),
-          rebuilder.get(), [this](v1::StatusResponse* out) { FillDisk(out); }});
+          rebuilder.get(), [this](v1::StatusResponse* out) { FillDisk(out); },
+          [](const auto& request, const auto& group) { ReportRecovered(request, group); }});
   transport->set_handler(hosts.get());
   raft_service = std::make_unique<raft::GrpcTransportService>(
       loop.get(), transport.get(), hosts.get(),
@@ -179,6 +180,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   raft::GrpcTransportOptions transport{identity.cluster, identity.store, p.address};
   p.transport = std::make_unique<raft::GrpcTransport>(
       p.loop.get(), transport, [&p](StoreId store) { return p.node->routing().AddressOf(store); });
+  p.transport->set_is_removed([&p](StoreId store) { return p.node->IsGone(store); });
   raft::HostOptions host = HostOptionsOf(options);
   host.store = identity.store;
   p.hosts = std::make_unique<raft::HostSet>(std::vector<Loop*>{p.loop.get()}, p.log_store.get(),
@@ -197,6 +199,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   p.store_caller = std::make_unique<service::GrpcStoreCaller>(p.loop.get(), p.network.get());
   p.node = std::make_unique<node::Node>(p.loop.get(), p.host, p.groups.get(), p.store_caller.get(),
                                         p.forwarder.get(), p.NodeOptionsOf());
+  p.node->on_removed = [&p] { p.EndRemoved(); };
   p.RememberPeers();
   p.MakeServices();
   status = p.Listen();
@@ -308,13 +311,6 @@ void Server::Parts::Duty() {
   duty = loop->After(fresh ? milliseconds(10) : UntilNext(loop->Now(), milliseconds(1000)),
                      [this] { Duty(); });
   if (stopping) return;
-  if (node->removed()) {
-    healthy = false;
-    health->SetServing(false);
-    spdlog::error("store={} was removed from the cluster; it serves nothing any more",
-                  directory->identity().store.value());
-    return;
-  }
   healthy = Serves();
   health->SetServing(healthy);
   // The only voter need not wait for anybody.

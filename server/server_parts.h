@@ -42,6 +42,8 @@ inline constexpr GroupId kOwnerRecord{0};
 // Broken local durability: says so and ends; what is on the disk can't be known (design, 4).
 [[noreturn]] void Die(const std::string& why);
 uint64_t RandomId();
+// Exit code of a store that was removed from its cluster: to start it again is of no use.
+inline constexpr int kExitRemoved = 78;
 
 struct Server::Parts {
   ServerOptions options;
@@ -122,6 +124,9 @@ struct Server::Parts {
   void KeepPeers();
   void RememberPeers();
   void FinishRejoin();
+  // server_recovery.cc
+  void EndRemoved();  // on the loop
+  static void ReportRecovered(const v1::RecoverGroupRequest& request, const v1::GroupStatus& group);
   // server.cc
   void MakeServices();
   // On the loop.

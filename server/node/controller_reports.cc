@@ -1,4 +1,6 @@
 // What stores report to the controller's leader, and what they are told.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "server/node/controller_role.h"
 #include "server/node/load_report.h"
@@ -7,6 +9,13 @@
 namespace kvd::node {
 
 namespace wire = internal::v1;
+using shardctrler::Command;
+
+absl::Status RemovedError(StoreId id) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("store ", id.value(),
+                   " was removed from the cluster; empty its data directory to join as a new one"));
+}
 
 shardctrler::View ControllerRole::ViewNow() const {
   shardctrler::View view;
@@ -69,11 +78,41 @@ void ControllerRole::FindOrphans(StoreId store, wire::ReportResponse* out) {
   const std::set<ReplicaId>& wanted = WantedReplicas();
   for (const auto& held : heard.held) {
     ReplicaId replica(held.replica_id());
-    if (replica < state().ids().next_replica && !wanted.contains(replica))
-      *out->add_orphans() = held;
+    // A controller that was lost may have begun it.
+    bool known = replica < state().ids().next_replica && !state().ids().MayBeLost(replica);
+    if (known && !wanted.contains(replica)) *out->add_orphans() = held;
   }
   // While there are some, it may miss what it is told.
   if (out->orphans().empty()) heard.checked = machine_->changes().upto();
+}
+
+// Where the record can only have become wrong by a loss (Machine::AdoptMembers).
+void ControllerRole::AdoptMembers(const wire::ReportRequest::Members& told) {
+  Command command;
+  command.kind = shardctrler::CommandKind::kAdoptMembers;
+  shardctrler::Operation& members = command.operation;
+  members.kind = shardctrler::OperationKind::kChangeReplicas;
+  members.group = GroupId(told.group_id());
+  const shardctrler::Group* known = state().FindGroup(members.group);
+  if (known == nullptr) return;
+  bool lost = false;
+  for (const auto& r : told.voters()) {
+    shardctrler::Replica voter{ReplicaId(r.replica_id()), StoreId(r.store_id())};
+    bool there =
+        std::find(known->replicas.begin(), known->replicas.end(), voter) != known->replicas.end();
+    lost = lost || (!there && state().ids().MayBeLost(voter.id));
+    members.added.push_back(voter);
+  }
+  for (const shardctrler::Replica& r : known->replicas) {
+    bool out = std::find(told.expelled().begin(), told.expelled().end(), r.id.value()) !=
+               told.expelled().end();
+    if (out) members.removed.push_back(r.id);
+  }
+  if (!lost && members.removed.empty()) return;
+  if (!adopting_.insert(members.group).second) return;
+  Propose(command, [this, alive = std::weak_ptr<bool>(alive_), group = members.group](const auto&) {
+    if (!alive.expired()) adopting_.erase(group);
+  });
 }
 
 absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRequest& report) {
@@ -81,11 +120,11 @@ absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRe
   wire::ReportResponse out;
   StoreId id(report.store_id());
   const shardctrler::Store* store = state().FindStore(id);
-  if (store == nullptr || store->state == shardctrler::StoreState::kGone) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "store ", id.value(),
-        " was removed from the cluster; empty its data directory to join as a new one"));
-  }
+  // One that joined by entries that were lost is known to nobody, and was not removed.
+  if (store == nullptr)
+    return absl::NotFoundError(
+        absl::StrCat("store ", id.value(), " is not known to the controller"));
+  if (store->state == shardctrler::StoreState::kGone) return RemovedError(id);
   Heard& heard = heard_[id];
   heard.at = loop_->Now();
   if (report.whole()) {
@@ -93,6 +132,7 @@ absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRe
     heard.checked = Timestamp();
     UpdateStore(report);
   }
+  for (const auto& told : report.members()) AdoptMembers(told);
   FindOrphans(id, &out);
   TakeLoad(report, &load_);
   Transfers(id, &out);

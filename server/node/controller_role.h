@@ -30,6 +30,9 @@ struct ControllerOptions {
   shardctrler::DriverOptions driver;
 };
 
+// What a store is told that was removed: nothing else is FAILED_PRECONDITION in answer to a report.
+absl::Status RemovedError(StoreId id);
+
 class ControllerRole {
  public:
   template <class T>
@@ -86,6 +89,7 @@ class ControllerRole {
   void Transfers(StoreId from, internal::v1::ReportResponse* out);
   void FindOrphans(StoreId store, internal::v1::ReportResponse* out);
   const std::set<ReplicaId>& WantedReplicas();
+  void AdoptMembers(const internal::v1::ReportRequest::Members& told);
 
   Loop* const loop_;
   shard::DataGroup* const group_;
@@ -111,6 +115,8 @@ class ControllerRole {
   std::map<GroupId, Handover> handovers_;
   // Addresses of stores that are being let in.
   std::set<std::string> joining_;
+  // Groups whose members are being put right.
+  std::set<GroupId> adopting_;
   // What a store has told this leader.
   struct Heard {
     MonotonicTime at;

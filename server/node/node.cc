@@ -70,6 +70,7 @@ void Node::Stop() {
 
 void Node::Start() {
   tick_ = loop_->After(kTickInterval, [this] { Tick(); });
+  AskStanding();
 }
 
 void Node::Tick() {
@@ -81,6 +82,8 @@ void Node::Tick() {
   }
   if (controller_ != nullptr) controller_->Tick();
   if (loop_->Now() >= next_report_) Report();
+  // The controller may be away, or be this store's own idea.
+  if (reported_term_ == 0 && loop_->Now() >= next_standing_) AskStanding();
 }
 
 void Node::ReportSoon() {
@@ -115,6 +118,7 @@ void Node::Report() {
   FillReport(request.mutable_report());
   load_report_.Fill(options_.disk_space ? options_.disk_space() : DiskSpace(),
                     request.mutable_report());
+  FillMembers(request.mutable_report());
   caller_->ToLeader(shardctrler::kControllerGroup, std::move(request), options_.report_interval,
                     [this](absl::StatusOr<wire::StoreResponse> answer) {
                       reporting_ = false;
@@ -124,14 +128,15 @@ void Node::Report() {
 
 void Node::OnReported(absl::StatusOr<wire::StoreResponse> answer) {
   if (!answer.ok()) {
-    removed_ = absl::IsFailedPrecondition(answer.status()) &&
-               InfoOf(answer.status()).kind == ErrorKind::kNone;
+    if (absl::IsFailedPrecondition(answer.status()) &&
+        InfoOf(answer.status()).kind == ErrorKind::kNone) {
+      NoteRemoved();
+    }
     // Whoever leads next knows nothing.
     reported_term_ = 0;
     load_report_.Reset();
     return;
   }
-  removed_ = false;
   const wire::ReportResponse& report = answer->report();
   // What was told to one leader is not known to the next.
   bool same = reported_term_ == report.leader_term();

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "client/src/routing.h"
+#include "kvd/v1/cluster.pb.h"
 #include "server/node/controller_desk.h"
 #include "server/node/controller_role.h"
 #include "server/node/group_caller.h"
@@ -71,12 +72,21 @@ class Node {
   bool reported() const { return reported_term_ != 0; }
   // Whether the controller has said that this store is no part of the cluster any more.
   bool removed() const { return removed_; }
+  // Whether it has said so of another store.
+  bool IsGone(StoreId store) const;
 
   // The command by which a cluster begins, on its first store.
   void Bootstrap(std::function<void(absl::Status)> done);
 
   // Told whenever an answer of the controller's was taken in.
   std::function<void()> on_routing;
+  // Told once removed() holds, by whoever knew.
+  std::function<void()> on_removed;
+
+  // node_recover.cc
+  // Makes the replica here its group's only voter: v1::Cluster::RecoverGroup. `done` once that is
+  // committed and applied, or with the reason why not.
+  void Recover(const v1::RecoverGroupRequest& request, std::function<void(absl::Status)> done);
 
  private:
   void Tick();
@@ -86,6 +96,13 @@ class Node {
   void TakeAnswer(const wire::ReportResponse& report);
   void HandOver(GroupId group, StoreId to);
   void ReportSoon();
+  void NoteRemoved();
+
+  // node_recover.cc
+  absl::Status MayRecover(const v1::RecoverGroupRequest& request) const;
+  absl::Status CheckGone(const v1::RecoverGroupRequest& request) const;
+  void FillMembers(wire::ReportRequest* report) const;
+  void AskStanding();
 
   // node_handle.cc: each answers one kind of request.
   absl::StatusOr<LocalGroup*> Leading(uint64_t group_id);
@@ -118,6 +135,8 @@ class Node {
   MonotonicTime next_removal_ = kLongAgo;
   bool reporting_ = false;
   bool removed_ = false;
+  MonotonicTime next_standing_ = kLongAgo;
+  StoreId standing_after_;                      // who was asked last
   uint64_t reported_term_ = 0;                  // of the leader that knows everything; 0: none
   std::map<GroupId, ReplicaId> reported_held_;  // as it was told
   std::map<GroupId, ReplicaId> reporting_held_;

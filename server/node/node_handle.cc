@@ -36,6 +36,13 @@ void Node::Handle(wire::StoreRequest request, StoreDone done) {
       return ChangeReplicas(request.change_replicas(), done);
     case wire::StoreRequest::kReport: return TakeReport(request.report(), done);
     case wire::StoreRequest::kJoin: return Join(request.join(), done);
+    case wire::StoreRequest::kStanding: {
+      StoreId asker(request.standing().store_id());
+      if (IsGone(asker)) return done(RemovedError(asker));
+      wire::StoreResponse response;
+      response.mutable_standing();
+      return done(std::move(response));
+    }
     default: break;
   }
   if (ControllerDesk::Takes(request)) return AskDesk(request, done);
@@ -171,6 +178,9 @@ void Node::ChangeReplicas(const wire::ChangeReplicasRequest& request, const Stor
 }
 
 void Node::TakeReport(const wire::ReportRequest& request, const StoreDone& done) {
+  // Whoever leads: a store that was removed may ask anybody.
+  StoreId sender(request.store_id());
+  if (IsGone(sender)) return done(RemovedError(sender));
   auto local = Leading(shardctrler::kControllerGroup.value());
   if (!local.ok()) return done(local.status());
   if (controller_ == nullptr || !controller_->ready())

@@ -35,6 +35,7 @@ void ClusterService::Start(grpc::ServerCompletionQueue* queue) {
   KVD_UNARY(StartVerification, StartVerificationRequest, StartVerificationResponse,
             StartVerification);
   KVD_UNARY(GetVerification, GetVerificationRequest, GetVerificationResponse, GetVerification);
+  KVD_UNARY(RecoverGroup, RecoverGroupRequest, RecoverGroupResponse, Recover);
 }
 
 #undef KVD_UNARY
@@ -69,6 +70,8 @@ void ClusterService::FillGroup(GroupId group, v1::GroupStatus* out) const {
   out->set_joint(core.configuration().IsJoint());
   out->set_rebuilding(core.NeedsState());
   out->set_damage(options_.rebuilder->damage());
+  out->set_last_term(core.log().last_term().value());
+  out->set_recovery_refusal(std::string(MayRecover(group).message()));
   for (const raft::Member& m : core.configuration().Members()) {
     auto* replica = out->add_replicas();
     replica->set_replica_id(m.replica.value());
@@ -112,6 +115,9 @@ void ClusterService::Status(v1::StatusRequest*, const Answer<v1::StatusResponse>
   response.set_data_bytes(options_.data_bytes());
   response.set_log_bytes(options_.log_bytes());
   options_.fill_disk(&response);
+  for (const auto& [id, store] : node_->routing().stores()) {
+    if (store.gone) response.add_removed_stores(id.value());
+  }
   FillGroups(response.mutable_groups());
   answer(absl::OkStatus(), &response);
 }

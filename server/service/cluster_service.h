@@ -22,6 +22,8 @@ class ClusterService {
     const shard::Verifier* verifier = nullptr;
     const shard::Rebuilder* rebuilder = nullptr;
     std::function<void(v1::StatusResponse*)> fill_disk;
+    // Told of a group that was brought back from the replica here.
+    std::function<void(const v1::RecoverGroupRequest&, const v1::GroupStatus&)> on_recovered;
   };
 
   ClusterService(CqLoop* loop, raft::Host* host, node::Node* node, client::GrpcNetwork* network,
@@ -52,6 +54,11 @@ class ClusterService {
                          const Answer<v1::StartVerificationResponse>& answer);
   void GetVerification(v1::GetVerificationRequest* request,
                        const Answer<v1::GetVerificationResponse>& answer);
+
+  // cluster_recovery.cc
+  void Recover(v1::RecoverGroupRequest* request, const Answer<v1::RecoverGroupResponse>& answer);
+  // Why a group can't be brought back from the replica here; OK if it can.
+  absl::Status MayRecover(GroupId group) const;
 
   // The group that a request names, or the one that has the first key; 0: none is known.
   GroupId GroupOf(uint64_t group_id) const;
