@@ -55,6 +55,7 @@ void AddTransferCommands(CLI::App& app, Context& context, int* exit_code);
 void AddClusterCommands(CLI::App& app, Context& context, int* exit_code);
 void AddControllerCommands(CLI::App& app, Context& context, int* exit_code);
 void AddVerifyCommand(CLI::App& app, Context& context, int* exit_code);
+void AddRecoverCommand(CLI::App& app, Context& context, int* exit_code);
 void AddShellCommand(CLI::App& app, Context& context, int* exit_code);
 
 // Runs one command line without the program's name.

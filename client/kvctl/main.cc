@@ -64,6 +64,7 @@ int RunCommand(const std::vector<std::string>& words, Context& context, bool in_
   AddClusterCommands(app, context, &exit_code);
   AddControllerCommands(app, context, &exit_code);
   AddVerifyCommand(app, context, &exit_code);
+  AddRecoverCommand(app, context, &exit_code);
   if (!in_shell) AddShellCommand(app, context, &exit_code);
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());

@@ -129,4 +129,14 @@ absl::StatusOr<v1::GetVerificationResponse> ClusterClient::VerificationOf(
   return response;
 }
 
+absl::StatusOr<v1::RecoverGroupResponse> ClusterClient::Recover(
+    const std::string& address, const v1::RecoverGroupRequest& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + deadline_);
+  v1::RecoverGroupResponse response;
+  absl::Status status = FromGrpc(StubTo(address)->RecoverGroup(&context, request, &response));
+  if (!status.ok()) return status;
+  return response;
+}
+
 }  // namespace kvd::client

@@ -32,6 +32,9 @@ class ClusterClient {
   // Of the store at exactly this address.
   absl::StatusOr<v1::GetVerificationResponse> VerificationOf(
       const std::string& address, const v1::GetVerificationRequest& request);
+  // Of the store at exactly this address.
+  absl::StatusOr<v1::RecoverGroupResponse> Recover(const std::string& address,
+                                                   const v1::RecoverGroupRequest& request);
 
  private:
   // Tries the addresses in turn until one can be reached; again, until the deadline, while the

@@ -4,13 +4,13 @@ _kvctl() {
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case $word in
       -*) ;;
-      get | put | append | delete | cas | incr | scan | import | export | status | store | group | shard | config | op | setting | explain | top | member | verify | shell) [ -n "$command" ] || command=$word ;;
+      get | put | append | delete | cas | incr | scan | import | export | status | store | group | shard | config | op | setting | explain | top | member | verify | recover | shell) [ -n "$command" ] || command=$word ;;
       *) [ -n "$command" ] && [ -z "$sub" ] && sub=$word ;;
     esac
   done
   local global="--connect --timeout-ms --output --hex --help --version"
   case $command in
-    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status store group shard config op setting explain top member verify shell $global" -- "$current")) ;;
+    "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status store group shard config op setting explain top member verify recover shell $global" -- "$current")) ;;
     store) COMPREPLY=($(compgen -W "list drain undrain remove label" -- "$current")) ;;
     group) COMPREPLY=($(compgen -W "list" -- "$current")) ;;
     shard) COMPREPLY=($(compgen -W "list move split merge scatter" -- "$current")) ;;
@@ -20,6 +20,7 @@ _kvctl() {
     explain) COMPREPLY=($(compgen -W "shard" -- "$current")) ;;
     top) COMPREPLY=($(compgen -W "--every --times" -- "$current")) ;;
     member) COMPREPLY=($(compgen -W "list add remove replace transfer" -- "$current")) ;;
+    recover) COMPREPLY=($(compgen -W "--plan --group --store --at --gone --yes" -- "$current")) ;;
     get) COMPREPLY=($(compgen -W "--stale --at --version" -- "$current")) ;;
     put) [[ $current == -* ]] && COMPREPLY=($(compgen -W "--file --ttl-ms --if-absent --if-version" -- "$current")) || COMPREPLY=($(compgen -f -- "$current")) ;;
     append) COMPREPLY=($(compgen -W "--file" -- "$current")) ;;

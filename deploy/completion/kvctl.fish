@@ -1,5 +1,5 @@
 # fish completion for kvctl
-set -l commands get put append delete cas incr scan import export status store group shard config op setting explain top member verify shell
+set -l commands get put append delete cas incr scan import export status store group shard config op setting explain top member verify recover shell
 complete -c kvctl -f
 complete -c kvctl -n "not __fish_seen_subcommand_from $commands" -a "$commands"
 complete -c kvctl -l connect -x -d "HOST:PORT of any stores"
@@ -15,6 +15,8 @@ complete -c kvctl -n "__fish_seen_subcommand_from setting" -a "list set"
 complete -c kvctl -n "__fish_seen_subcommand_from explain" -a "shard"
 complete -c kvctl -n "__fish_seen_subcommand_from top" -l every -l times -x
 complete -c kvctl -n "__fish_seen_subcommand_from member" -a "list add remove replace transfer"
+complete -c kvctl -n "__fish_seen_subcommand_from recover" -l group -l store -l at -l gone -x
+complete -c kvctl -n "__fish_seen_subcommand_from recover" -l plan -l yes
 complete -c kvctl -n "__fish_seen_subcommand_from get scan" -l stale -d "Any replica may answer"
 complete -c kvctl -n "__fish_seen_subcommand_from get scan" -l at -x -d "As of this timestamp"
 complete -c kvctl -n "__fish_seen_subcommand_from put append" -l file -r -d "Value from this file"
