@@ -154,6 +154,14 @@ int MiniCluster::Terminate(int n) {
   return ExitCode(status);
 }
 
+std::optional<int> MiniCluster::AwaitEnd(int n, int seconds) {
+  int status = 0;
+  if (!Await([&] { return waitpid(Pid(n), &status, WNOHANG) == Pid(n); }, seconds))
+    return std::nullopt;
+  stores_[Slot(n)].pid = 0;
+  return ExitCode(status);
+}
+
 bool MiniCluster::Await(const std::function<bool()>& condition, int seconds) {
   auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (!condition()) {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ class MiniCluster {
   void Launch(int n);
   void Kill(int n);      // SIGKILL, and waits
   int Terminate(int n);  // SIGTERM; its exit code
+  // The exit code of store n, which ends by itself within `seconds`; nothing if it does not.
+  std::optional<int> AwaitEnd(int n, int seconds = 30);
   bool Running(int n) const { return stores_[Slot(n)].pid != 0; }
   pid_t Pid(int n) const { return stores_[Slot(n)].pid; }
   std::string Address(int n) const;
