@@ -70,38 +70,9 @@ void Session::Submit(RequestItem item, MonotonicTime deadline, Callback callback
   calls_.emplace(id, std::move(call));
   if (write && !fresh) {
     wait_for_token_.push_back(id);
-    return FetchToken();
+    return FetchTokenFor(id);
   }
   Send(id);
-}
-
-void Session::NoteToken(Timestamp token, bool fresh) {
-  token_ = std::max(token_, token);
-  if (fresh) token_at_ = loop_->Now();
-}
-
-// Any linearizable read tells the group's clock.
-void Session::FetchToken() {
-  if (fetching_token_) return;
-  fetching_token_ = true;
-  token_call_ = next_call_;
-  RequestItem item;
-  item.mutable_get()->set_key("token");
-  Submit(std::move(item), loop_->Now() + std::chrono::seconds(10), [this](const auto& answer) {
-    fetching_token_ = false;
-    std::vector<uint64_t> waiting;
-    waiting.swap(wait_for_token_);
-    for (uint64_t id : waiting) {
-      if (!calls_.contains(id)) continue;
-      if (answer.ok()) {
-        Send(id);
-      } else {
-        calls_.at(id)->last_error = std::string(answer.status().message());
-        wait_for_token_.push_back(id);
-      }
-    }
-    if (!wait_for_token_.empty()) FetchToken();
-  });
 }
 
 void Session::Send(uint64_t id) {
@@ -240,14 +211,8 @@ void Session::FailAll() {
 }
 
 absl::Status Session::Unanswered(const Call& call) const {
-  if (call.attempt == 0) {
-    // It waited for a token: what kept that from coming is the reason.
-    auto fetch = calls_.find(token_call_);
-    return absl::DeadlineExceededError(
-        absl::StrCat("no store answered in time; nothing was sent",
-                     fetch == calls_.end() || fetch->second->last_error.empty() ? "" : "; last: ",
-                     fetch == calls_.end() ? call.last_error : fetch->second->last_error));
-  }
+  // It waited for a token: what kept that from coming is the reason.
+  if (call.attempt == 0) return UnsentWrite(call);
   std::string why =
       absl::StrCat("no answer after ", call.attempt, call.attempt == 1 ? " attempt" : " attempts");
   if (!call.last_error.empty()) absl::StrAppend(&why, "; last: ", call.last_error);

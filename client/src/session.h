@@ -74,7 +74,12 @@ class Session {
  private:
   struct Call;
 
-  void FetchToken();
+  // session_token.cc
+  void FetchTokenFor(uint64_t write);
+  void RefuseWaiting(GroupId group, uint64_t write, const absl::Status& why);
+  void FetchTokens();
+  void SendWaiting();
+  absl::Status UnsentWrite(const Call& call) const;
   std::string AddressFor(Call& call);
   void Locate(const std::string& key);
   void NoteGroup(const Call& call, GroupId group, const std::string& leader);
@@ -97,8 +102,8 @@ class Session {
   uint64_t next_call_ = 1;
   Timestamp token_;
   MonotonicTime token_at_ = kLongAgo;
-  bool fetching_token_ = false;
-  uint64_t token_call_ = 0;               // the read that fetches it
+  // The reads that fetch one, by the group that was meant; 0: not known which.
+  std::map<GroupId, uint64_t> token_fetches_;
   std::vector<uint64_t> wait_for_token_;  // writes held until there is one
   std::string leader_;
   RangeCache ranges_;

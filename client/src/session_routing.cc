@@ -34,7 +34,10 @@ void Session::Locate(const std::string& key) {
   item.mutable_locate()->set_start(key);
   Submit(std::move(item), loop_->Now() + options_.attempt_timeout, [this](const auto& answer) {
     locating_ = false;
-    if (answer.ok()) ranges_.Take(answer->locate());
+    if (!answer.ok()) return;
+    ranges_.Take(answer->locate());
+    // By now it is known which groups they wait for.
+    if (!wait_for_token_.empty()) FetchTokens();
   });
 }
 
