@@ -77,6 +77,7 @@ void World::DrawOptions() {
   host.snapshot.resend_after = milliseconds(300);
   store_options_.group.retention =
       random.Chance(0.4) ? milliseconds(2000) : std::chrono::minutes(10);
+  if (options_.retention > Duration::zero()) store_options_.group.retention = options_.retention;
   store_options_.group.snapshot_chunk_bytes = random.Between(500, 4000);
   store_options_.group.row_cache_bytes = random.Chance(0.5) ? 0 : 1 << 20;
   auto& node = store_options_.node;

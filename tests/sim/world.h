@@ -26,6 +26,7 @@ struct WorldOptions {
   bool operations = true;  // splits, merges, moves and drains at random
   bool by_hand = false;    // the scheduler begins nothing
   int clients = 3;         // 0: none
+  Duration retention{};    // of history; 0: by the seed
 };
 
 struct WorldReport {
