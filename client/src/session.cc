@@ -173,7 +173,11 @@ void Session::OnError(uint64_t id, Call& call, const absl::Status& error) {
     case ErrorKind::kConflict:
     case ErrorKind::kNone: break;
   }
-  if (absl::IsUnavailable(error)) return RetryAfter(id, call, Backoff(call));
+  if (absl::IsUnavailable(error)) {
+    // It may not know where the key is; another one may.
+    if (leader_ == call.address) leader_.clear();
+    return RetryAfter(id, call, Backoff(call));
+  }
   // What applying gave leaves a trace for other attempts to find, and has no further detail.
   bool verdict =
       info.kind == ErrorKind::kNone && (error.code() == absl::StatusCode::kInvalidArgument ||

@@ -108,6 +108,7 @@ class Session {
   std::string leader_;
   RangeCache ranges_;
   bool locating_ = false;
+  size_t locates_ = 0;                  // sent to whichever store's turn it was
   std::vector<std::string> addresses_;  // given and learnt
   size_t next_address_ = 0;
   std::map<uint64_t, std::unique_ptr<Call>> calls_;

@@ -24,7 +24,11 @@ std::string Session::AddressFor(Call& call) {
   if (!hint.empty()) return hint;
   std::string leader = call.group ? ranges_.LeaderOf(call.group) : "";
   if (!leader.empty()) return leader;
-  return leader_.empty() ? NextAddress() : leader_;
+  if (!leader_.empty()) return leader_;
+  // They take turns apart: with one locate for each attempt, every other store would never be
+  // asked.
+  if (call.item.has_locate()) return addresses_[++locates_ % addresses_.size()];
+  return NextAddress();
 }
 
 void Session::Locate(const std::string& key) {

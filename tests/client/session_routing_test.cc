@@ -143,5 +143,45 @@ TEST_F(SessionRouting, ARefusalSaysWhereToGo) {
   EXPECT_THAT(Get("c"), ElementsAre("four:1"));
 }
 
+// Stores that have just started and know no more than what they hold themselves.
+class Forgetful : public Network {
+ public:
+  void Call(const std::string& address, RequestItem item, Duration,
+            std::function<void(absl::StatusOr<ResponseItem>)> done) override {
+    ResponseItem out;
+    out.set_id(item.id());
+    if (item.has_locate()) {
+      out.mutable_locate()->mutable_header();
+    } else if ((item.get().key() < "m") == (address == "one:1")) {
+      out.mutable_get()->mutable_header()->set_leader_address(address);
+    } else {
+      Cluster::Status(absl::UnavailableError("who owns the key is not known here yet"), &out);
+    }
+    done(out);
+  }
+};
+
+TEST(SessionRoutingAlone, WhoDoesNotKnowIsNotAskedAgainAndAgain) {
+  RetryLoop loop;
+  Forgetful network;
+  SessionOptions options;
+  options.addresses = {"one:1", "two:1"};
+  Session session(&loop, &network, options);
+  for (const char* key : {"a", "x", "b", "y"}) {
+    RequestItem item;
+    item.mutable_get()->set_key(key);
+    bool ok = false;
+    session.Submit(item, loop.Now() + std::chrono::seconds(60),
+                   [&](const auto& answer) { ok = answer.ok(); });
+    for (int tries = 0; tries < 5 && !loop.retries.empty(); ++tries) {
+      Task task = std::move(loop.retries.front());
+      loop.retries.erase(loop.retries.begin());
+      task();
+    }
+    EXPECT_TRUE(ok) << key;
+    ASSERT_TRUE(loop.retries.empty());
+  }
+}
+
 }  // namespace
 }  // namespace kvd::client
