@@ -40,7 +40,9 @@ absl::Status SessionExpiredError(Timestamp safe_point, Timestamp fresh_token) {
 absl::Status ConflictError(std::string_view key, std::string_view why) {
   v1::ErrorDetail detail;
   detail.mutable_conflict()->set_key(std::string(key));
-  return With(absl::AbortedError(absl::StrCat(ToAbsl(why), ": key ", Printable(key))), detail);
+  std::string message =
+      absl::StrCat(ToAbsl(why), key.empty() ? "" : ": key ", key.empty() ? "" : Printable(key));
+  return With(absl::AbortedError(message), detail);
 }
 
 absl::Status AcrossGroupsError(std::string_view key, std::string_view why) {

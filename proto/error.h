@@ -43,6 +43,7 @@ struct ErrorInfo {
 
 absl::Status NotLeaderError(GroupId group, StoreId leader, std::string_view leader_address);
 absl::Status SessionExpiredError(Timestamp safe_point, Timestamp fresh_token);
+// `key`: what it is about; empty: a key says nothing of that, or there is none.
 absl::Status ConflictError(std::string_view key, std::string_view why);
 // A write whose keys are several groups', as far as is known: nothing was applied by this attempt.
 // INVALID_ARGUMENT.
