@@ -1,5 +1,7 @@
 #include "server/node/node_router.h"
 
+#include <algorithm>
+
 namespace kvd::node {
 
 using service::Route;
@@ -24,9 +26,22 @@ Route NodeRouter::To(GroupId group) {
   return route;
 }
 
+// Whoever serves it, else who gets it from a group here.
+GroupId NodeRouter::OwnerHere(const Lookup& lookup) const {
+  GroupId next;
+  for (const auto& [id, local] : groups_->all()) {
+    const shard::ShardDescriptor* shard = lookup(local.group->meta().shards);
+    if (shard == nullptr) continue;
+    if (shard->state == shard::ShardState::kServing) return id;
+    if (shard->state == shard::ShardState::kFrozen) next = shard->peer;
+  }
+  return next;
+}
+
 Route NodeRouter::Find(std::string_view key) {
   const client::Routing::Shard* shard = routing_->Find(key);
-  return To(shard == nullptr ? GroupId() : shard->group);
+  if (shard != nullptr) return To(shard->group);
+  return To(OwnerHere([key](const shard::ShardTable& shards) { return shards.At(key); }));
 }
 
 client::Routing::Shards::const_iterator NodeRouter::ShardBefore(std::string_view end) const {
@@ -37,13 +52,32 @@ client::Routing::Shards::const_iterator NodeRouter::ShardBefore(std::string_view
 
 Route NodeRouter::FindBefore(std::string_view end) {
   auto shard = ShardBefore(end);
-  return To(shard == routing_->shards().end() ? GroupId() : shard->second.group);
+  if (shard != routing_->shards().end()) return To(shard->second.group);
+  return To(OwnerHere([end](const shard::ShardTable& shards) { return shards.Before(end); }));
+}
+
+std::vector<service::LocatedShard> NodeRouter::LocateHere(std::string_view start,
+                                                          std::string_view end, size_t most) {
+  std::vector<service::LocatedShard> out;
+  for (const auto& [id, local] : groups_->all()) {
+    for (const auto& [from, shard] : local.group->meta().shards.shards()) {
+      bool before = !shard.range.end.empty() && shard.range.end <= start;
+      if (shard.state != shard::ShardState::kServing || before || (!end.empty() && from >= end))
+        continue;
+      out.push_back({shard.range, shard.id, shard.epoch, To(id)});
+    }
+  }
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a.range.start < b.range.start; });
+  out.resize(std::min(out.size(), most));
+  return out;
 }
 
 std::vector<service::LocatedShard> NodeRouter::Locate(std::string_view start, std::string_view end,
                                                       size_t most) {
-  std::vector<service::LocatedShard> out;
   const auto& shards = routing_->shards();
+  if (shards.empty()) return LocateHere(start, end, most);
+  std::vector<service::LocatedShard> out;
   auto it = shards.upper_bound(start);
   if (it != shards.begin()) --it;
   for (; it != shards.end() && out.size() < most; ++it) {

@@ -1,6 +1,8 @@
-// Finds the group of a key: by the map that the controller gave, and what groups said since. Lives
-// on the store's loop.
+// Finds the group of a key: by the map that the controller gave, and what groups said since; before
+// it has given one, by what the groups here serve. Lives on the store's loop.
 #pragma once
+
+#include <functional>
 
 #include "client/src/routing.h"
 #include "server/node/groups.h"
@@ -39,7 +41,13 @@ class NodeRouter : public service::Router {
   std::function<void()> on_outdated;
 
  private:
+  using Lookup = std::function<const shard::ShardDescriptor*(const shard::ShardTable&)>;
+
   client::Routing::Shards::const_iterator ShardBefore(std::string_view end) const;
+  // The controller may be out of reach when a store starts, and no map is kept on disk.
+  GroupId OwnerHere(const Lookup& lookup) const;
+  std::vector<service::LocatedShard> LocateHere(std::string_view start, std::string_view end,
+                                                size_t most);
 
   const raft::Host* const host_;
   Groups* const groups_;
