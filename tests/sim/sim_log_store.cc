@@ -66,6 +66,7 @@ void SimLogStore::Write(Loop*, std::vector<raft::LogWrite> writes, Task done) {
 // Takes no time, since time stands still during an event.
 bool SimLogStore::TryWriteNow(const std::vector<raft::LogWrite>& writes) {
   if (!pending_.empty() || !loop_->random().Chance(0.5)) return false;
+  if (faults_.sync_min > DiskFaults().sync_max) return false;  // a slow disk is never that quick
   for (const raft::LogWrite& write : writes) disk_->Apply(write);
   return true;
 }
