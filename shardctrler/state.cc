@@ -216,8 +216,8 @@ void State::CheckState() const {
   KVD_CHECK(closed == closed_);
 }
 
-absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
-                                    Timestamp now, Timestamp safe_point) {
+absl::StatusOr<Timestamp> ConfigSince(const storage::MvccReader& reader, ConfigNumber number,
+                                      Timestamp now) {
   auto since = reader.Get(RecordKey(Table::kConfigs, number.value()), now);
   if (!since.ok()) return since.status();
   if (!since->has_value()) {
@@ -227,10 +227,21 @@ absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNum
   if (!value)
     return absl::DataLossError(
         absl::StrCat("the record of config ", number.value(), " is malformed"));
-  Timestamp at(*value);
-  if (at < safe_point) {
-    return absl::OutOfRangeError(
-        absl::StrCat("config ", number.value(), " is older than the history that is kept"));
+  return Timestamp(*value);
+}
+
+absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
+                                    Timestamp now, Timestamp safe_point) {
+  auto since = ConfigSince(reader, number, now);
+  if (!since.ok()) return since.status();
+  // What held when the history that is kept begins is the map as it was then.
+  Timestamp at = std::max(*since, safe_point);
+  if (*since < at) {
+    auto until = ConfigSince(reader, ConfigNumber(number.value() + 1), now);
+    if (!until.ok() && !absl::IsNotFound(until.status())) return until.status();
+    if (until.ok() && *until <= at)
+      return absl::OutOfRangeError(
+          absl::StrCat("config ", number.value(), " is older than the history that is kept"));
   }
   ShardMap map;
   storage::ScanOptions options;

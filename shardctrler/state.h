@@ -64,8 +64,12 @@ class State {
   Settings settings_;
 };
 
+// Since when config `number` holds. NOT_FOUND if there is none of the number yet.
+absl::StatusOr<Timestamp> ConfigSince(const storage::MvccReader& reader, ConfigNumber number,
+                                      Timestamp now);
+
 // The map of config `number`, which may be an earlier one. NOT_FOUND if there is none of the number
-// yet; OUT_OF_RANGE if it is older than what is kept since `safe_point`.
+// yet; OUT_OF_RANGE if another one held already at `safe_point`, where the history begins.
 absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
                                     Timestamp now, Timestamp safe_point);
 

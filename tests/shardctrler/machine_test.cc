@@ -326,5 +326,23 @@ TEST_F(MachineTest, HistoricalQueries) {
   }
 }
 
+// History that begins while a config holds has that config's map.
+TEST_F(MachineTest, AConfigThatStillHeldIsKept) {
+  std::vector<std::string> first = Map();
+  Begin(SplitOf(1, "m"), true);
+  std::vector<std::string> second = Map();
+  Timestamp still_second = controller_.now();
+  Do(SetCommand("replicas", 5));
+  Begin(MoveOf(2, 3), true);
+  auto map = controller_.Query(ConfigNumber(2), still_second + 1);
+  ASSERT_TRUE(map.ok()) << map.status();
+  EXPECT_EQ(Describe(*map), second);
+  EXPECT_EQ(controller_.Query(ConfigNumber(1), still_second + 1).status().code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(controller_.Query(ConfigNumber(2), controller_.now()).status().code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_TRUE(controller_.Query(ConfigNumber(3), controller_.now() + 1).ok());
+}
+
 }  // namespace
 }  // namespace kvd::shardctrler
