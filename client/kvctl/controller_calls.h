@@ -28,6 +28,11 @@ v1::QueryResponse WholeConfig(Context& context, uint64_t number, bool loads = fa
 void AddShardCommands(CLI::App& app, Context& context);
 void AddConfigCommands(CLI::App& app, Context& context);
 void AddExplainCommand(CLI::App& app, Context& context);
+// show_commands.cc: one store, group or shard, and the list of configs.
+void AddStoreShow(CLI::App* store, Context& context);
+void AddGroupShow(CLI::App* group, Context& context);
+void AddShardShow(CLI::App* shard, Context& context);
+void AddConfigList(CLI::App* config, Context& context);
 // top_command.cc
 void AddTopCommand(CLI::App& app, Context& context);
 

@@ -50,6 +50,7 @@ void AddStoreCommands(CLI::App& app, Context& context) {
     request.set_gone(*gone);
     Show(context, OrFail(ClientOf(context).Call(&Stub::ListStores, request)), StoresText);
   });
+  AddStoreShow(store, context);
   auto add = [&](const char* name, const char* help, Store::State state) {
     auto id = std::make_shared<uint64_t>();
     auto lost = std::make_shared<bool>(false);
@@ -127,6 +128,7 @@ void AddControllerCommands(CLI::App& app, Context& context, int*) {
         Show(context, OrFail(ClientOf(context).Call(&Stub::ListGroups, v1::ListGroupsRequest())),
              GroupsText);
       });
+  AddGroupShow(group, context);
   AddShardCommands(app, context);
   AddExplainCommand(app, context);
   AddTopCommand(app, context);

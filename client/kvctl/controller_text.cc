@@ -15,15 +15,6 @@ namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
 
-std::string StateName(v1::RoutingResponse::Store::State state) {
-  switch (state) {
-    case v1::RoutingResponse::Store::SERVING: return "serving";
-    case v1::RoutingResponse::Store::DRAINING: return "draining";
-    case v1::RoutingResponse::Store::GONE: return "gone";
-    default: return "?";
-  }
-}
-
 void AddLoad(const v1::QueryResponse::Load& load, std::vector<std::string>* row) {
   bool known = load.known();
   row->push_back(known ? HumanBytes(load.bytes()) : "?");
@@ -40,6 +31,23 @@ std::string IdText(uint64_t id) { return id == 0 ? "-" : std::to_string(id); }
 
 }  // namespace
 
+std::string StateName(v1::RoutingResponse::Store::State state) {
+  switch (state) {
+    case v1::RoutingResponse::Store::SERVING: return "serving";
+    case v1::RoutingResponse::Store::DRAINING: return "draining";
+    case v1::RoutingResponse::Store::GONE: return "gone";
+    default: return "?";
+  }
+}
+
+std::string LabelsText(const v1::RoutingResponse::Store& store) {
+  std::vector<std::string> labels;
+  for (const auto& [name, value] : store.labels())
+    labels.push_back(absl::StrCat(Escape(name), "=", Escape(value)));
+  std::sort(labels.begin(), labels.end());
+  return absl::StrJoin(labels, ",");
+}
+
 std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.always_print_primitive_fields = true;
@@ -54,17 +62,13 @@ std::string StoresText(const v1::ListStoresResponse& stores) {
                 "SILENT", "LABELS"}};
   for (const auto& listed : stores.stores()) {
     const auto& store = listed.store();
-    std::vector<std::string> labels;
-    for (const auto& [name, value] : store.labels())
-      labels.push_back(absl::StrCat(Escape(name), "=", Escape(value)));
-    std::sort(labels.begin(), labels.end());
     rows.push_back({std::to_string(store.store_id()), Escape(store.address()),
                     StateName(store.state()) + (listed.slow().empty() ? "" : ", slow"),
                     std::to_string(listed.replicas()), std::to_string(listed.leads()),
                     std::to_string(store.cores()),
                     absl::StrFormat("%.1f ms", static_cast<double>(listed.sync_us()) / 1e3),
                     listed.disk_size() == 0 ? "-" : HumanBytes(listed.disk_free()),
-                    absl::StrCat(listed.silent_ms() / 1000, " s"), absl::StrJoin(labels, ",")});
+                    absl::StrCat(listed.silent_ms() / 1000, " s"), LabelsText(store)});
   }
   return Table(rows);
 }

@@ -14,6 +14,9 @@ std::string ShardsText(const v1::QueryResponse& config);
 std::string BusyShardsText(const v1::QueryResponse& config, size_t most);
 std::string OperationsText(const v1::ListOperationsResponse& operations);
 std::string SettingsText(const v1::ListSettingsResponse& settings);
+std::string StateName(v1::RoutingResponse::Store::State state);
+// name=value,name=value, by name; escaped.
+std::string LabelsText(const v1::RoutingResponse::Store& store);
 std::string ToJson(const google::protobuf::Message& message);
 
 }  // namespace kvd::kvctl

@@ -30,6 +30,9 @@ std::optional<std::pair<std::string, std::string>> ParseRawRecord(const std::str
 // Columns aligned, the first row underlined.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
+// A line for each name and value, the values aligned.
+std::string Record(const std::vector<std::pair<std::string, std::string>>& fields);
+
 // 1234567 -> "1.2 MiB".
 std::string HumanBytes(uint64_t bytes);
 

@@ -96,6 +96,7 @@ void AddShardCommands(CLI::App& app, Context& context) {
   shard->add_subcommand("list", "Show who owns which keys")->callback([&context] {
     Show(context, WholeConfig(context, 0, /*loads=*/true), ShardsText);
   });
+  AddShardShow(shard, context);
   auto wait = std::make_shared<bool>(true);
   auto add = [&](const char* name, const char* help) {
     CLI::App* command = shard->add_subcommand(name, help);
@@ -155,6 +156,7 @@ void AddExplainCommand(CLI::App& app, Context& context) {
 void AddConfigCommands(CLI::App& app, Context& context) {
   CLI::App* config = app.add_subcommand("config", "Show the shard map, now or as it was");
   config->require_subcommand(1);
+  AddConfigList(config, context);
   auto number = std::make_shared<uint64_t>(0);
   CLI::App* show = config->add_subcommand("show", "Show a config");
   show->add_option("number", *number, "Its number; none: the newest");

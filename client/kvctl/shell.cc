@@ -12,11 +12,48 @@
 namespace kvd::kvctl {
 namespace {
 
-constexpr const char* kWords[] = {
-    "append",     "cas",         "delete",        "exit",           "export",
-    "get",        "help",        "import",        "incr",           "member",
-    "member add", "member list", "member remove", "member replace", "member transfer",
-    "put",        "quit",        "scan",          "status"};
+constexpr const char* kWords[] = {"append",
+                                  "cas",
+                                  "config list",
+                                  "config show",
+                                  "delete",
+                                  "exit",
+                                  "explain shard",
+                                  "export",
+                                  "get",
+                                  "group list",
+                                  "group show",
+                                  "help",
+                                  "import",
+                                  "incr",
+                                  "member add",
+                                  "member list",
+                                  "member remove",
+                                  "member replace",
+                                  "member transfer",
+                                  "op cancel",
+                                  "op list",
+                                  "op show",
+                                  "put",
+                                  "quit",
+                                  "scan",
+                                  "setting list",
+                                  "setting set",
+                                  "shard list",
+                                  "shard merge",
+                                  "shard move",
+                                  "shard scatter",
+                                  "shard show",
+                                  "shard split",
+                                  "status",
+                                  "store drain",
+                                  "store label",
+                                  "store list",
+                                  "store remove",
+                                  "store show",
+                                  "store undrain",
+                                  "top",
+                                  "verify"};
 
 char* NextWord(const char* text, int state) {
   static size_t next;

@@ -11,10 +11,10 @@ _kvctl() {
   local global="--connect --timeout-ms --output --hex --help --version"
   case $command in
     "") COMPREPLY=($(compgen -W "get put append delete cas incr scan import export status store group shard config op setting explain top member verify recover shell $global" -- "$current")) ;;
-    store) COMPREPLY=($(compgen -W "list drain undrain remove label" -- "$current")) ;;
-    group) COMPREPLY=($(compgen -W "list" -- "$current")) ;;
-    shard) COMPREPLY=($(compgen -W "list move split merge scatter" -- "$current")) ;;
-    config) COMPREPLY=($(compgen -W "show" -- "$current")) ;;
+    store) COMPREPLY=($(compgen -W "list show drain undrain remove label" -- "$current")) ;;
+    group) COMPREPLY=($(compgen -W "list show" -- "$current")) ;;
+    shard) COMPREPLY=($(compgen -W "list show move split merge scatter" -- "$current")) ;;
+    config) COMPREPLY=($(compgen -W "list show" -- "$current")) ;;
     op) COMPREPLY=($(compgen -W "list show cancel" -- "$current")) ;;
     setting) COMPREPLY=($(compgen -W "list set" -- "$current")) ;;
     explain) COMPREPLY=($(compgen -W "shard" -- "$current")) ;;

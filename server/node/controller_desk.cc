@@ -16,6 +16,8 @@ bool ControllerDesk::Takes(const wire::StoreRequest& request) {
     case Case::kListStores:
     case Case::kListGroups:
     case Case::kQuery:
+    case Case::kDescribeShard:
+    case Case::kListConfigs:
     case Case::kListOperations:
     case Case::kListSettings:
     case Case::kBegin:
@@ -36,6 +38,12 @@ void ControllerDesk::Handle(const wire::StoreRequest& request, const Done& done)
     case Case::kListStores: ListStores(request.list_stores(), out.mutable_list_stores()); break;
     case Case::kListGroups: ListGroups(out.mutable_list_groups()); break;
     case Case::kQuery: status = Query(request.query(), out.mutable_query()); break;
+    case Case::kDescribeShard:
+      status = DescribeShard(request.describe_shard(), out.mutable_describe_shard());
+      break;
+    case Case::kListConfigs:
+      status = ListConfigs(request.list_configs(), out.mutable_list_configs());
+      break;
     case Case::kListOperations:
       status = ListOperations(request.list_operations(), out.mutable_list_operations());
       break;

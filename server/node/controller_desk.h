@@ -29,6 +29,12 @@ class ControllerDesk {
                               v1::ListOperationsResponse* out) const;
   void ListSettings(v1::ListSettingsResponse* out) const;
 
+  // controller_lookup.cc
+  absl::Status DescribeShard(const v1::DescribeShardRequest& request,
+                             v1::DescribeShardResponse* out) const;
+  absl::Status ListConfigs(const v1::ListConfigsRequest& request,
+                           v1::ListConfigsResponse* out) const;
+
   // controller_explain.cc
   absl::Status Explain(const v1::ExplainRequest& request, v1::ExplainResponse* out) const;
 

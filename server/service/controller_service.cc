@@ -29,6 +29,8 @@ void ControllerService::Start(grpc::ServerCompletionQueue* queue) {
   KVD_UNARY(ListStores, list_stores);
   KVD_UNARY(ListGroups, list_groups);
   KVD_UNARY(Query, query);
+  KVD_UNARY(DescribeShard, describe_shard);
+  KVD_UNARY(ListConfigs, list_configs);
   KVD_UNARY(ListOperations, list_operations);
   KVD_UNARY(ListSettings, list_settings);
   KVD_UNARY(Begin, begin);

@@ -1,5 +1,6 @@
 // The command line against three real stores, as a person uses it.
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -8,7 +9,11 @@
 namespace kvd {
 namespace {
 
+using Json = nlohmann::json;
+using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::Not;
 
 class KvctlTest : public testing::Test {
  protected:
@@ -104,6 +109,72 @@ TEST_F(KvctlTest, StatusAndMembers) {
   EXPECT_EQ(Run({"member", "transfer", std::to_string(target)}).exit_code, 0);
   EXPECT_EQ(cluster_->Leader(), target);
   EXPECT_EQ(Run({"member", "remove", "99"}).exit_code, 2);
+}
+
+TEST_F(KvctlTest, ShowsOneOfEach) {
+  EXPECT_EQ(Run({"shard", "split", "show/m"}).exit_code, 0);
+  auto shard = Json::parse(Run({"-o", "json", "shard", "show", "--key", "show/n"}).output);
+  EXPECT_EQ(shard["shard"]["shard"]["start"], "c2hvdy9t");  // base64 of show/m
+  EXPECT_EQ(shard["group"]["group"]["group_id"], "2");
+  std::string id = shard["shard"]["shard"]["shard_id"];
+  auto told = Run({"shard", "show", id});
+  EXPECT_EQ(told.exit_code, 0) << told.output;
+  EXPECT_THAT(told.output, ContainsRegex("shard +" + id + "\nstart +show/m\nend +-\nepoch"));
+  EXPECT_THAT(Run({"shard", "show", "--key", "a"}).output,
+              ContainsRegex("start +-\nend +show/m\n"));
+
+  told = Run({"group", "show", "2"});
+  EXPECT_EQ(told.exit_code, 0) << told.output;
+  EXPECT_THAT(told.output,
+              ContainsRegex("group +2\nstate +serving\nstores +[123], [123], [123]\n"));
+  EXPECT_THAT(told.output, AllOf(HasSubstr("MATCH"), HasSubstr("show/m")));
+  EXPECT_THAT(Run({"group", "show", "1"}).output, HasSubstr("MATCH"));
+  auto group = Json::parse(Run({"-o", "json", "group", "show", "2"}).output);
+  EXPECT_EQ(group["status"]["replicas"].size(), 3u);
+  EXPECT_GE(group["shard_ids"].size(), 2u);
+
+  told = Run({"store", "show", "3"});
+  EXPECT_EQ(told.exit_code, 0) << told.output;
+  EXPECT_THAT(told.output, ContainsRegex("store +3\naddress +127.0.0.1:[0-9]+\nstate +serving\n"));
+  EXPECT_THAT(told.output, ContainsRegex("\n1 +[0-9]+ +(yes|no)"));
+  auto store = Json::parse(Run({"-o", "json", "store", "show", "3"}).output);
+  EXPECT_EQ(store["store"]["store"]["store_id"], "3");
+  EXPECT_EQ(store["groups"].size(), 2u);
+}
+
+TEST_F(KvctlTest, ListsConfigs) {
+  EXPECT_EQ(Run({"shard", "split", "config/m"}).exit_code, 0);
+  auto listed = Json::parse(Run({"-o", "json", "config", "list", "--limit", "2"}).output);
+  ASSERT_EQ(listed["configs"].size(), 2u);
+  uint64_t newest = std::stoull(listed["configs"][0]["config"].get<std::string>());
+  EXPECT_EQ(listed["configs"][1]["config"], std::to_string(newest - 1));
+  EXPECT_LT(std::stoull(listed["configs"][1]["since"].get<std::string>()),
+            std::stoull(listed["configs"][0]["since"].get<std::string>()));
+  auto text = Run({"config", "list"});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.output, ContainsRegex("\n" + std::to_string(newest) +
+                                         " +[0-9-]+T[0-9:]+Z +[0-9ms]+ +kept\n"));
+  EXPECT_THAT(text.output, ContainsRegex("\n1 "));
+  EXPECT_THAT(Run({"config", "show", std::to_string(newest)}).output, HasSubstr("config/m"));
+  EXPECT_THAT(Run({"config", "show", std::to_string(newest - 1)}).output,
+              Not(HasSubstr("config/m")));
+  EXPECT_THAT(Run({"config", "list", "--limit", "1001"}).output,
+              HasSubstr("not in range 1 to 1000"));
+}
+
+TEST_F(KvctlTest, WhatDoesNotExistIsALine) {
+  for (const char* what : {"store", "group", "shard", "op", "config"}) {
+    auto told = Run({what, "show", "99"});
+    EXPECT_EQ(told.exit_code, 1) << what;
+    std::string name = std::string(what) == "op" ? "operation" : what;
+    EXPECT_EQ(told.output, "kvctl: there is no " + name + " 99\n");
+    EXPECT_EQ(Run({"-o", "json", what, "show", "99"}).output,
+              "{\"error\": \"there is no " + name + " 99\", \"code\": \"NOT_FOUND\"}\n");
+    EXPECT_EQ(Run({what, "show", "ninety"}).exit_code, 2) << what;
+  }
+  EXPECT_EQ(Run({"shard", "show"}).exit_code, 2);
+  EXPECT_EQ(Run({"shard", "show", "0"}).exit_code, 2);
+  EXPECT_EQ(Run({"shard", "show", "1", "--key", "a"}).exit_code, 2);
 }
 
 TEST_F(KvctlTest, ShellRunsWhatItIsGiven) {
