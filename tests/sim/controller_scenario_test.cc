@@ -144,7 +144,7 @@ TEST(Controller, ConcurrentJoinAndLeave) {
   world.StartClients(3);
   for (uint64_t round = 0; round < 3; ++round) {
     world.AddStore();
-    world.Control(StateCommand(1 + round, StoreState::kDraining));
+    world.Drain(1 + round);
     world.AddStore();
     if (round > 0) world.Control(StateCommand(round, StoreState::kServing));
     world.Elapse(milliseconds(1200));

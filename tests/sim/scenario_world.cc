@@ -128,14 +128,24 @@ std::string ScenarioWorld::Refused(const shardctrler::Command& command) {
   return std::string(ControlNow(command).status().message());
 }
 
+void ScenarioWorld::Drain(uint64_t store) {
+  absl::Status status = absl::UnavailableError("not asked");
+  for (int tries = 0; tries < 5 && !status.ok(); ++tries)
+    status =
+        ControlNow(shardctrler::StateCommand(store, shardctrler::StoreState::kDraining)).status();
+  KVD_CHECK_MSG(status.ok(), absl::StrCat(status.ToString(), "\n", Describe()));
+}
+
 bool ScenarioWorld::AwaitPhase(OperationId id, Phase phase) {
   Phase seen = Phase::kRunning;
-  Await([&] {
-    const shardctrler::State* known = state();
-    const shardctrler::Operation* o = known == nullptr ? nullptr : known->FindOperation(id);
-    if (o != nullptr) seen = o->phase;
-    return o != nullptr && seen >= phase;
-  });
+  Await(
+      [&] {
+        const shardctrler::State* known = state();
+        const shardctrler::Operation* o = known == nullptr ? nullptr : known->FindOperation(id);
+        if (o != nullptr) seen = o->phase;
+        return o != nullptr && seen >= phase;
+      },
+      kLongMove);
   return seen == phase;
 }
 

@@ -42,6 +42,10 @@ class Asker {
   client::Session session_;
 };
 
+// A shard that has come and gone under clients has a long history, which moves along, in some seeds
+// byte by byte.
+inline constexpr Duration kLongMove = std::chrono::seconds(120);
+
 class ScenarioWorld : public World {
  public:
   // Nothing happens by itself but elections, and no fault.
@@ -57,6 +61,8 @@ class ScenarioWorld : public World {
   bool Carry(const shardctrler::Operation& operation);
   // Why the controller does not take it; empty if it does.
   std::string Refused(const shardctrler::Command& command);
+  // As an operator, who asks again while the controller changes hands.
+  void Drain(uint64_t store);
   // Until the operation is in the phase, or beyond it, which the answer tells: false.
   bool AwaitPhase(OperationId id, shardctrler::Phase phase);
   // What an operation waits for, as it is told to people.

@@ -50,7 +50,8 @@ void HarmAtEachStep(uint64_t seed, bool source, bool majority) {
         world.Elapse(seconds(2));
         world.StartAll();
       }
-      EXPECT_EQ(world.AwaitOperation(id), Phase::kDone) << static_cast<int>(phase) << " " << after;
+      EXPECT_EQ(world.AwaitOperation(id, kLongMove), Phase::kDone)
+          << static_cast<int>(phase) << " " << after;
       EXPECT_EQ(world.OwnerOf("a"), Other(from));
       world.StartAll();
       ASSERT_TRUE(world.ReadFilled("a", 20).ok());
