@@ -118,7 +118,10 @@ void Core::BecomeFollower(Term term, ReplicaId leader) {
     hard_state_.term = term;
     hard_state_.vote = ReplicaId();
   }
-  if (role_ == Role::kLeader) FailReads();
+  if (role_ == Role::kLeader) {
+    FailReads();
+    led_since_ = now_;
+  }
   bool keep_timer = role_ == Role::kFollower && leader_ == leader;
   role_ = Role::kFollower;
   leader_ = leader;

@@ -32,7 +32,7 @@ absl::Status Core::MayStandAlone(MonotonicTime now) const {
   if (NeedsState()) return No("the replica's state is missing and waits for a snapshot");
   auto millis = [](Duration d) { return std::chrono::duration_cast<milliseconds>(d).count(); };
   Duration wanted = kSilentTimeouts * options_.election_timeout_min;
-  Duration silence = now - std::max(leader_contact_, started_at_);
+  Duration silence = now - std::max({leader_contact_, started_at_, led_since_});
   if (silence < wanted) {
     return No(absl::StrCat("a leader may be there yet: the replica has heard none for ",
                            millis(silence), " ms, and waits for ", millis(wanted), " ms"));

@@ -121,6 +121,17 @@ TEST(StandAlone, IsRefusedWhileALeaderMayBeThere) {
   EXPECT_TRUE(StandAlone(h, 3).ok());
 }
 
+// It led itself until just now, and others may go on without it.
+TEST(StandAlone, IsRefusedToWhoLedUntilJustNow) {
+  Harness h(3);
+  h.Campaign(1);
+  h.Stabilize();
+  h.Elapse(milliseconds(5000));
+  h.Isolate(1);
+  while (h.core(1).IsLeader()) h.Elapse(milliseconds(20));
+  EXPECT_THAT(Why(StandAlone(h, 1)), HasSubstr("a leader may be there yet"));
+}
+
 TEST(StandAlone, IsRefusedWhereAMajorityIsHeardOf) {
   Harness h(3);
   h.Campaign(1);
