@@ -350,6 +350,44 @@ TEST_F(Recover, ADataGroupWhoseControllerIsWhole) {
   ExpectAll(0, kKeys, "before");
 }
 
+// Of the controller's five voters two are left, and the data keeps its majority. The second one's
+// replica is put out, on a store that lives, and made anew.
+TEST_F(Recover, TheControllerAloneFromOneOfTwo) {
+  Begin(5);
+  v1::GroupStatus group;
+  ASSERT_TRUE(MiniCluster::Await([&] {
+    auto found = client::ClusterClient({cluster().Address(1)}, std::chrono::seconds(1)).Group(2);
+    if (found.ok()) group = *found;
+    return group.replicas_size() == 3 && !group.joint();
+  }));
+  std::set<int> left = {static_cast<int>(group.replicas(0).store_id()),
+                        static_cast<int>(group.replicas(2).store_id())};
+  for (int n = 1; n <= 5; ++n) {
+    if (!left.contains(n)) cluster().Kill(n);
+  }
+  std::string plan;
+  ASSERT_TRUE(MiniCluster::Await([&] {
+    plan = Plan();
+    return plan.find("1 group is whole: 2\n") != std::string::npos &&
+           plan.find("may be there yet") == std::string::npos;
+  })) << plan;
+  auto commands = CommandsOf(plan);
+  ASSERT_EQ(commands.size(), 1u) << plan;
+  PutKey(0, "meanwhile");
+  Finished ran = Run(commands[0]);
+  ASSERT_EQ(ran.exit_code, 0) << ran.output << plan;
+  // With a third store both groups have three replicas, one of the controller's on the store whose
+  // replica was put out.
+  cluster().Add();
+  EXPECT_TRUE(MiniCluster::Await([&] { return Groups().size() == 2 && Healed(3); }, 60))
+      << Run({"op", "list"}).output << Run({"group", "list"}).output << Plan();
+  for (int n = 1; n <= 5; ++n) {
+    if (!left.contains(n)) ExpectOutForGood(n);
+  }
+  ExpectAll(0, 1, "meanwhile");
+  ExpectAll(1, kKeys, "before");
+}
+
 // Power is lost everywhere at once, under load: no hand is needed.
 TEST_F(Recover, AWholeClusterComesBackByItself) {
   Begin(3, {"--cores", "4"});
