@@ -1,6 +1,8 @@
 // A group brought back from one replica after a majority is gone for good (Core::StandAlone): what
 // that replica had stays, the group grows again, and those that are gone do no harm if they come
 // back after all.
+#include <algorithm>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/raft/core/harness.h"
@@ -195,6 +197,37 @@ TEST(StandAlone, EndsAJointConfiguration) {
   EXPECT_THAT(h.core(3).configuration().expelled,
               ElementsAre(ReplicaId(1), ReplicaId(2), ReplicaId(4)));
   EXPECT_TRUE(h.core(3).KnowsCommitted());
+}
+
+// 2 is no member any more by an entry that reached 3 alone: it does not know, and may be asked.
+TEST(StandAlone, PutsOutWhoALastEntryRemoves) {
+  Harness h(3);
+  h.Campaign(1);
+  h.Stabilize();
+  h.AddNode(4);
+  MembershipChange add;
+  add.add_learners = {{ReplicaId(4), StoreId(4)}};
+  ASSERT_TRUE(h.core(1).ChangeMembership(h.now(), add).ok());
+  h.Elapse(milliseconds(300));
+  h.drop = [](const Message& m) {
+    Configuration told;
+    return m.to != ReplicaId(3) &&
+           std::any_of(m.entries.begin(), m.entries.end(), [&](const EntryPtr& entry) {
+             return entry->type == EntryType::kConfiguration &&
+                    Configuration::Decode(entry->data, &told) && !told.IsJoint();
+           });
+  };
+  MembershipChange swap;
+  swap.promote = {ReplicaId(4)};
+  swap.remove = {ReplicaId(2)};
+  ASSERT_TRUE(h.core(1).ChangeMembership(h.now(), swap).ok());
+  h.Stabilize();
+  for (uint64_t id : {1, 2, 4}) h.Stop(id);
+  ASSERT_FALSE(h.core(3).configuration().Contains(ReplicaId(2)));
+  h.Elapse(kSilence);
+  ASSERT_TRUE(StandAlone(h, 3).ok());
+  EXPECT_THAT(h.core(3).configuration().expelled,
+              ElementsAre(ReplicaId(1), ReplicaId(2), ReplicaId(4)));
 }
 
 TEST(StandAlone, IsRememberedOverRestarts) {
