@@ -69,3 +69,15 @@ on_kvd() { # target, kvbench arguments
   "$bench" --target "$target" --connect "$(kvd_addresses)" --pids "$(join "${kvd_pids[@]}")" \
     --metrics "$(kvd_pages)" --json "$@"
 }
+kvd_ctl() { # kvctl's words
+  local i all=()
+  for i in "${!kvd_pids[@]}"; do all+=("127.0.0.1:$(kvd_port "$i")"); done
+  "$bin/kvctl" --connect "$(join "${all[@]}")" "$@"
+}
+settled() { # nothing left to flush or compact that was not asked for
+  local i
+  for i in "${!kvd_pids[@]}"; do
+    [ "$(kvd_metric "$i" kvd_rocksdb_pending_compaction_bytes)" = 0 ] || return 1
+    [ "$(kvd_metric "$i" kvd_rocksdb_running_compactions)" = 0 ] || return 1
+  done
+}

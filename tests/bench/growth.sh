@@ -70,13 +70,6 @@ fresh_cluster() { # part
   rm -rf "$data"
   start_three_kvd
 }
-settled() { # nothing left to flush or compact that was not asked for
-  local i
-  for i in "${!kvd_pids[@]}"; do
-    [ "$(kvd_metric "$i" kvd_rocksdb_pending_compaction_bytes)" = 0 ] || return 1
-    [ "$(kvd_metric "$i" kvd_rocksdb_running_compactions)" = 0 ] || return 1
-  done
-}
 load_to() { # keys; goes on behind those that are there, and tells how far it is
   local from now=$SECONDS next
   from=$(cat "$data/loaded" 2>/dev/null || echo 0)

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Keeps growth.sh's results and prints them as tables.
+"""Keeps the results of growth.sh and scale.sh and prints them as tables.
 
     growth_table.py record FILE PART STEP OPERATION --pids PID,...   kvbench's JSON on standard input
     growth_table.py restart FILE KEYS LOG_MIB MILLISECONDS LOG_ON_DISK_MIB PID
+    growth_table.py idle FILE GROUPS SECONDS PID,...   measures what the stores use by themselves
+    growth_table.py keep FILE PART                      any JSON object on standard input: moves, replicate
     growth_table.py print FILE
 """
 import json
 import os
 import statistics
 import sys
+import time
 
 FLAT = 1.2
 
@@ -70,9 +73,9 @@ def show_part(results, part):
         for r in steps:
             print(line(r, steps[0]))
         costs = [r["server_cpu_us_per_op"] for r in steps]
-        if part == "keys" and len(costs) > 1:
+        if part in ("keys", "groups", "shards") and len(costs) > 1:
             flat = max(costs) <= FLAT * costs[0]
-            print(f"{'':10} {operation}: {'flat' if flat else 'NOT flat'} within {FLAT - 1:.0%} of the fewest keys")
+            print(f"{'':10} {operation}: {'flat' if flat else 'NOT flat'} within {FLAT - 1:.0%} of the fewest {part}")
     print("MIB: most of any store. BOUND: what the flags and the load bound it to. OTHER: of the machine, used by neither side.")
 
 
@@ -87,11 +90,52 @@ def show_restarts(results):
         print(f"{keys:>10} {log:>10} MiB {disk:>5} MiB {ms / 1000:>11.2f} s {cpu:>6.2f} s")
 
 
+def idle(file, groups, seconds, pids):
+    before = [cpu_seconds(pid) for pid in pids.split(",")]
+    time.sleep(float(seconds))
+    used = [cpu_seconds(pid) - b for pid, b in zip(pids.split(","), before)]
+    keep(file, {"part": "idle", "groups": int(groups), "seconds": float(seconds), "cores": [u / float(seconds) for u in used]})
+
+
+def show_idle(results):
+    mine = [r for r in results if r["part"] == "idle"]
+    if mine:
+        print(f"\n{'GROUPS':>10} {'A STORE USES IDLE':>18}")
+    for r in mine:
+        print(f"{r['groups']:>10} {100 * max(r['cores']):10.2f} % of a core, the busiest of {len(r['cores'])}, in {r['seconds']:.0f} s")
+
+
+def times(name, r):
+    return (f"{name:36} {r['count']:>9} {r['p50_ms']:>9.2f} {r['p99_ms']:>9.2f} {r['p999_ms']:>9.2f} {r['max_ms']:>9.2f}")
+
+
+def show_moves(results):
+    for r in (r for r in results if r["part"] == "moves"):
+        print(f"\n{r['moves']} moves of shards of {r['shard_mib']:.0f} MiB, one at a time; {r['errors']} errors;"
+              f" others used {100 * r['other_cpu_share']:.0f} % of the machine")
+        print(f"{'MS':36} {'COUNT':>9} {'P50':>9} {'P99':>9} {'P99.9':>9} {'MAX':>9}")
+        for name, key in (("operations, moving shards, in moves", "moved_during"), ("  between moves", "moved_between"),
+                          ("operations, other shards, in moves", "others_during"), ("  between moves", "others_between"),
+                          ("longest pause of a moved key, a move", "pause_of_a_moved_key"),
+                          ("  of any other key, a move", "pause_of_any_other_key"), ("a move, begun to done", "move_seconds")):
+            print(times(name, r[key]))
+        for phase in ("running", "forward", "published"):
+            print(times(f"  of it {phase}", r["phases"][phase]))
+
+
+def show_replicate(results):
+    for r in (r for r in results if r["part"] == "replicate"):
+        mib = r["bytes"] / 2**20
+        print(f"\nA store with {r['rows_mib']} MiB of values, {mib:.0f} MiB on disk, made anew: {r['seconds']:.1f} s,"
+              f" {r['rows_mib'] / r['seconds']:.1f} MiB/s of values, {mib / r['seconds']:.1f} MiB/s of disk")
+
+
 def show(file):
     results = [json.loads(text) for text in open(file)]
-    for part in ("keys", "values", "clients"):
+    for part in ("keys", "values", "clients", "groups", "shards"):
         show_part(results, part)
-    show_restarts(results)
+    for what in (show_restarts, show_idle, show_moves, show_replicate):
+        what(results)
 
 
 if __name__ == "__main__":
@@ -102,6 +146,10 @@ if __name__ == "__main__":
         cpu = cpu_seconds(pid)
         keep(sys.argv[2], {"part": "restart", "keys": keys, "log_mib": log, "ms": ms, "log_disk_mib": disk, "cpu_seconds": cpu})
         print(f"  {keys} keys, {log} MiB of log: serves after {ms / 1000:.2f} s, {cpu:.2f} s of CPU time", flush=True)
+    elif len(sys.argv) == 6 and sys.argv[1] == "idle":
+        idle(*sys.argv[2:])
+    elif len(sys.argv) == 4 and sys.argv[1] == "keep":
+        keep(sys.argv[2], {"part": sys.argv[3], **json.load(sys.stdin)})
     elif len(sys.argv) == 3 and sys.argv[1] == "print":
         show(sys.argv[2])
     else:

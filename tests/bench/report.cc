@@ -11,18 +11,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json Latency(const Histogram& h) {
-  Json out;
-  out["count"] = h.count();
-  out["mean_ms"] = h.mean() * 1e-6;
-  for (auto [name, q] :
-       {std::pair("p50_ms", 0.5), {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}}) {
-    out[name] = static_cast<double>(h.At(q)) * 1e-6;
-  }
-  out["max_ms"] = static_cast<double>(h.max()) * 1e-6;
-  return out;
-}
-
 // 0 if there is nothing to share.
 double Ratio(double a, double b) { return b > 0 ? a / b : 0; }
 
@@ -51,6 +39,18 @@ void AddCounters(const LoadResult& result, const Counters& before, const Counter
 
 }  // namespace
 
+nlohmann::json LatencyJson(const Histogram& h) {
+  Json out;
+  out["count"] = h.count();
+  out["mean_ms"] = h.mean() * 1e-6;
+  for (auto [name, q] :
+       {std::pair("p50_ms", 0.5), {"p90_ms", 0.9}, {"p99_ms", 0.99}, {"p999_ms", 0.999}}) {
+    out[name] = static_cast<double>(h.At(q)) * 1e-6;
+  }
+  out["max_ms"] = static_cast<double>(h.max()) * 1e-6;
+  return out;
+}
+
 std::string JsonReport(const Options& o, const LoadResult& result, const Readings& readings) {
   Json out = {{"target", o.target.kind},
               {"workload", o.workload.name},
@@ -66,12 +66,12 @@ std::string JsonReport(const Options& o, const LoadResult& result, const Reading
               {"ops_per_second", Ratio(static_cast<double>(result.operations), result.seconds)},
               {"rows_per_second", Ratio(static_cast<double>(result.rows), result.seconds)},
               {"longest_gap_seconds", result.longest_gap_seconds},
-              {"latency", Latency(result.all)}};
+              {"latency", LatencyJson(result.all)}};
   AddUsage(result, readings.usage_before, readings.usage_after, &out);
   AddCounters(result, readings.counters_before, readings.counters_after, &out);
   for (size_t i = 0; i < result.by_kind.size(); ++i) {
     if (result.by_kind[i].count() == 0) continue;
-    out["by_kind"][NameOf(static_cast<Kind>(i))] = Latency(result.by_kind[i]);
+    out["by_kind"][NameOf(static_cast<Kind>(i))] = LatencyJson(result.by_kind[i]);
   }
   return out.dump();
 }

@@ -1,6 +1,7 @@
 // What a run has shown, as JSON or as text.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "tests/bench/options.h"
@@ -14,6 +15,8 @@ struct Readings {
   Counters counters_before, counters_after;
 };
 
+// Count, mean, percentiles and maximum, in milliseconds.
+nlohmann::json LatencyJson(const Histogram& histogram);
 // One object; rates of syncs and batches are 0 without metrics pages.
 std::string JsonReport(const Options& options, const LoadResult& result, const Readings& readings);
 // The same in some lines of text.
