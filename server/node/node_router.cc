@@ -122,7 +122,10 @@ ErrorInfo NodeRouter::WhoHas(std::string_view key, bool before, GroupId not_this
 void NodeRouter::Note(std::string_view key, bool before, const Route& asked,
                       const ErrorInfo& refusal) {
   if (refusal.kind == ErrorKind::kNotLeader) {
-    if (refusal.leader && refusal.leader != asked.leader) {
+    if (refusal.group && refusal.group != asked.group) {
+      // It took the request for another group's: that says nothing of this one.
+      if (refusal.leader) routing_->NoteLeader(refusal.group, refusal.leader);
+    } else if (refusal.leader && refusal.leader != asked.leader) {
       routing_->NoteAddress(refusal.leader, refusal.leader_address);
       routing_->NoteLeader(asked.group, refusal.leader);
     } else {

@@ -22,6 +22,7 @@ class NodeRouter : public service::Router {
         address_(std::move(address)) {}
 
   service::Route Find(std::string_view key) override;
+  service::Route To(GroupId group) override;
   service::Route FindBefore(std::string_view end) override;
   std::vector<service::LocatedShard> Locate(std::string_view start, std::string_view end,
                                             size_t most) override;
@@ -34,8 +35,6 @@ class NodeRouter : public service::Router {
 
   // Before the host ends: nothing is known any more.
   void Stop() { stopped_ = true; }
-  // To a group, wherever it is.
-  service::Route To(GroupId group);
 
   // The map was of no help: it should be asked for anew.
   std::function<void()> on_outdated;

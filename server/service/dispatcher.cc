@@ -16,8 +16,9 @@ constexpr int kHopsMax = 3;
 constexpr size_t kKeptBytesMax = 256 << 10;
 
 // One log entry is one group's: what names keys of several can't be done at once.
-absl::Status CheckOneGroup(const RequestItem& item, const Route& route, Router* router) {
+absl::Status CheckOneGroup(const RequestItem& item, Router* router) {
   absl::Status status;
+  Route route = router->Find(RoutingKey(item));
   ForEachKey(item, [&](const std::string& key) {
     if (!status.ok()) return;
     Route other = router->Find(key);
@@ -81,7 +82,9 @@ void Dispatcher::Execute(RequestItem item, ItemCallback done) {
   auto request = std::make_shared<Request>();
   request->key = RoutingKey(item);
   request->reverse = item.has_scan() && item.scan().reverse();
-  request->hops = HeaderOf(item)->forwarded() ? 0 : kHopsMax;
+  bool forwarded = HeaderOf(item)->forwarded();
+  request->hops = forwarded ? 0 : kHopsMax;
+  if (forwarded) request->meant = GroupId(HeaderOf(item)->group_id());
   request->item = std::move(item);
   request->done = std::move(done);
   Dispatch(request);
@@ -106,8 +109,23 @@ void Dispatcher::Locate(const RequestItem& item, const ItemCallback& done) {
   done(std::move(out));
 }
 
+Route Dispatcher::RouteMeant(GroupId meant, std::string_view key, bool reverse) {
+  if (meant) {
+    Route route = router_->To(meant);
+    if (route.here != nullptr) return route;
+  }
+  return reverse ? router_->FindBefore(key) : router_->Find(key);
+}
+
 Route Dispatcher::RouteOf(const Request& request) {
-  return request.reverse ? router_->FindBefore(request.key) : router_->Find(request.key);
+  return RouteMeant(request.meant, request.key, request.reverse);
+}
+
+absl::Status Dispatcher::WithNewOwner(const absl::Status& refusal, const Request& request,
+                                      const Route& route) {
+  if (InfoOf(refusal).kind != ErrorKind::kShardMoved) return refusal;
+  ErrorInfo now = router_->WhoHas(request.key, request.reverse, route.group);
+  return now.group ? ShardMovedError(FromAbsl(refusal.message()), now) : refusal;
 }
 
 void Dispatcher::Dispatch(const RequestPtr& request) {
@@ -140,7 +158,7 @@ void Dispatcher::ExecuteWrite(const RequestPtr& request, const Route& route) {
       if (!missing && shards.Serving(key) == nullptr) missing = key;
     });
     if (missing) {
-      absl::Status across = CheckOneGroup(request->item, route, router_);
+      absl::Status across = CheckOneGroup(request->item, router_);
       if (!across.ok()) return Refuse(request->item, route, across, request->done);
       return NotServed(request, route, *missing);
     }
@@ -151,7 +169,8 @@ void Dispatcher::ExecuteWrite(const RequestPtr& request, const Route& route) {
   route.here->Submit(
       *std::move(command), [this, request, route](absl::StatusOr<shard::CommandResult> result) {
         if (!result.ok())
-          return Refuse(request->item, RouteOf(*request), result.status(), request->done);
+          return Refuse(request->item, RouteOf(*request),
+                        WithNewOwner(result.status(), *request, route), request->done);
         KVD_FAULT_POINT(kAnswering);
         ResponseItem out;
         out.set_id(request->item.id());
@@ -237,6 +256,7 @@ void Dispatcher::Forward(const RequestPtr& request, const Route& route) {
     request->item.set_id(item.id());
   }
   MutableHeaderOf(&item)->set_forwarded(true);
+  MutableHeaderOf(&item)->set_group_id(route.group.value());
   forwarder_->Forward(route.address, std::move(item),
                       [this, request, route, kept, read](absl::StatusOr<ResponseItem> answer) {
                         // Whether a read was executed is all the same.

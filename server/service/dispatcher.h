@@ -74,6 +74,7 @@ class Dispatcher {
     bool reverse = false;
     MonotonicTime held_until = kLongAgo;  // if it was held
     int hops = 0;                         // places that it may still go on to
+    GroupId meant;                        // by the store that passed it on; 0: not told
   };
   using RequestPtr = std::shared_ptr<Request>;
   struct Held {
@@ -97,6 +98,12 @@ class Dispatcher {
               const ItemCallback& done) const;
   void FillHeader(v1::ResponseHeader* header, const Route& route, Timestamp token) const;
   Route RouteOf(const Request& request);
+  // What was passed on to a group here is for that group, though the map here may not know yet that
+  // it has, or is about to have, the keys: else both stores would send it to each other.
+  Route RouteMeant(GroupId meant, std::string_view key, bool reverse);
+  // The group refused when applying: with whom to ask instead.
+  absl::Status WithNewOwner(const absl::Status& refusal, const Request& request,
+                            const Route& route);
 
   // dispatcher_read.cc
   // Answers a read of one key, if that needs nobody else. Whether it did.

@@ -19,7 +19,9 @@ absl::Status Elsewhere(std::string_view key) {
 }  // namespace
 
 bool Dispatcher::GetAtOnce(const RequestItem& item, const ItemCallback& done) {
-  Route route = router_->Find(item.get().key());
+  const v1::RequestHeader& header = *HeaderOf(item);
+  GroupId meant = header.forwarded() ? GroupId(header.group_id()) : GroupId();
+  Route route = RouteMeant(meant, item.get().key(), /*reverse=*/false);
   auto spec = ToReadSpec(item.get().read());
   if (route.here == nullptr || !spec.ok()) return false;
   auto point = route.here->TryPrepareRead(*spec);

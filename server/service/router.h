@@ -29,6 +29,8 @@ class Router {
  public:
   virtual ~Router() = default;
   virtual Route Find(std::string_view key) = 0;
+  // To this group, whatever it has.
+  virtual Route To(GroupId group) = 0;
   // Of the last keys below `end`, empty: of all.
   virtual Route FindBefore(std::string_view end) = 0;
   // Shards from the one that has `start` on, to the one that has the last key before `end` (empty:

@@ -15,6 +15,7 @@ class LoneRouter : public service::Router {
     StoreId leader = host_->LeaderStore(group_->group());
     return {group_->group(), group_, leader, leader ? AddressOf(leader.value()) : ""};
   }
+  service::Route To(GroupId) override { return Find(""); }
   service::Route FindBefore(std::string_view end) override { return Find(end); }
   std::vector<service::LocatedShard> Locate(std::string_view, std::string_view, size_t) override {
     return {{KeyRange(), ShardId(1), Epoch(1), Find("")}};

@@ -2,6 +2,7 @@
 #include "tests/sim/world.h"
 
 #include "gtest/gtest.h"
+#include "tests/shardctrler/commands.h"
 
 namespace kvd::sim {
 namespace {
@@ -33,6 +34,69 @@ TEST(World, RunsWithoutFaults) {
     World world(options);
     WorldReport report = world.Run();
     EXPECT_GT(report.operations, 50u);
+  }
+}
+
+// Of a put at each store: what came of it.
+std::vector<client::ResponseItem> PutAtEach(World& world, const std::string& key) {
+  size_t waits = 0;
+  std::vector<client::ResponseItem> answers;
+  for (auto& [id, store] : world.stores()) {
+    client::RequestItem item;
+    item.mutable_put()->set_key(key);
+    item.mutable_put()->set_value("value");
+    item.mutable_put()->mutable_header();
+    ++waits;
+    store->node().dispatcher().Execute(std::move(item), [&](client::ResponseItem answer) {
+      answers.push_back(std::move(answer));
+    });
+  }
+  EXPECT_TRUE(world.Await([&] { return answers.size() == waits; }));
+  return answers;
+}
+
+// The map tells of a move when it is over, and stores hear of that later still. Whoever is asked as
+// soon as the shard is frozen, the request waits where the shard arrives and is executed there.
+TEST(World, RequestsGoWithAShardThatMoves) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    WorldOptions options;
+    options.seed = seed;
+    options.faults = options.operations = false;
+    options.clients = 0;
+    World world(options);
+    world.Settle();
+    auto [start, shard] = *world.state()->shards().shards().begin();
+    // Leaders spread within a while.
+    NodeStore* from = nullptr;
+    GroupId to;
+    ASSERT_TRUE(world.Await(
+        [&, group = shard.group] {
+          from = world.Leader(group);
+          for (const auto& [id, record] : world.state()->groups()) {
+            NodeStore* leader = world.Leader(id);
+            bool other = from != nullptr && leader != nullptr && leader != from;
+            if (id != shardctrler::kControllerGroup && other) to = id;
+          }
+          return to.value() != 0;
+        },
+        std::chrono::seconds(120)))
+        << "one store leads all groups, seed " << seed;
+    auto begun = world.ControlNow(
+        shardctrler::OpenCommand(shardctrler::MoveOf(shard.id.value(), to.value())));
+    ASSERT_TRUE(begun.ok()) << begun.status();
+    ASSERT_TRUE(world.Await([&] {
+      const auto& group = from->process().groups->Find(shard.group)->group;
+      const auto* here = group->meta().shards.Find(shard.id);
+      return here != nullptr && here->state == ShardState::kFrozen;
+    }));
+    for (const client::ResponseItem& answer : PutAtEach(world, start + "key")) {
+      EXPECT_FALSE(answer.has_error()) << answer.error().message() << ", seed " << seed;
+      EXPECT_EQ(answer.write().header().group_id(), to.value());
+    }
+    EXPECT_EQ(world.AwaitOperation(begun->operation), shardctrler::Phase::kDone);
+    for (const client::ResponseItem& answer : PutAtEach(world, start + "key"))
+      EXPECT_FALSE(answer.has_error()) << answer.error().message() << ", seed " << seed;
+    world.Check();
   }
 }
 
