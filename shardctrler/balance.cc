@@ -1,64 +1,86 @@
 #include "shardctrler/balance.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
+#include <set>
+#include <utility>
 
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_format.h"
 #include "shardctrler/load.h"
 
 namespace kvd::shardctrler {
 namespace {
 
-// What a shard weighs: as one, and as what it has and is asked. So without bytes and load it is
-// numbers that are balanced.
-constexpr double kBytesOfOne = 16 << 20;
-constexpr double kLoadOfOne = 500;
 // What differs by less than this part of the mean is left: loads are never quite the same.
 constexpr double kSlack = 0.1;
 
-double WeightOf(const Amounts& amounts) {
-  return static_cast<double>(amounts.bytes) / kBytesOfOne + amounts.load / kLoadOfOne;
-}
-
 class Balance {
  public:
-  Balance(const State& state, const ClusterLoad* load) : state_(state), load_(load) {
-    double extra = 0;
+  Balance(const State& state, const View& view) : state_(state), view_(view), load_(view.load) {
+    Shifts shifts = OpenShifts();
+    std::vector<std::pair<double, GroupId>> weights;
+    weights.reserve(state.groups().size());
     for (const auto& [id, group] : state.groups()) {
       if (id == kControllerGroup || group.state != GroupState::kServing) continue;
-      double more = load == nullptr ? 0 : WeightOf(load->Of(id));
-      weights_[id] = static_cast<double>(state.shards().Of(id).size()) + more;
-      extra += more;
+      double weight = static_cast<double>(state.shards().Of(id).size());
+      if (load_ != nullptr) weight += WeightOf(load_->Of(id));
+      if (auto shift = shifts.find(id); shift != shifts.end()) weight += shift->second;
+      weights.emplace_back(weight, id);
     }
-    if (!weights_.empty()) slack_ = kSlack * extra / static_cast<double>(weights_.size());
-    for (const auto& [id, o] : state.operations()) {
-      if (!IsOpen(o.phase) || o.kind != OperationKind::kMove) continue;
-      if (o.phase == Phase::kPublished || o.phase == Phase::kCancelling) continue;
-      Shift(o.group, o.to, Weight(o.shard));
-    }
+    if (weights.size() < 2) return;
+    if (load_ != nullptr)
+      slack_ = kSlack * WeightOf(load_->total()) / static_cast<double>(weights.size());
+    // Mostly there is nothing to do: then they need not be put in order.
+    auto [least, most] = std::minmax_element(weights.begin(), weights.end());
+    if (!Differ(most->first - least->first)) return;
+    std::sort(weights.begin(), weights.end());
+    order_.insert(weights.begin(), weights.end());
   }
 
   // Takes the shards of a move that was begun elsewhere into account.
   void Take(ShardId id) { taken_.insert(id); }
 
+  // A group that has too much, all of it in shards that can't be moved, keeps it, and is not asked
+  // again: as it gives nothing, and the least only gets more, it is not going to. The next one
+  // gives.
   std::optional<Operation> Next() {
-    if (weights_.size() < 2) return std::nullopt;
-    std::vector<std::pair<double, GroupId>> order;
-    for (const auto& [id, weight] : weights_) order.emplace_back(-weight, id);
-    std::sort(order.begin(), order.end());
-    auto least = std::min_element(weights_.begin(), weights_.end(),
-                                  [](const auto& a, const auto& b) { return a.second < b.second; });
-    // One that has too much, all of it in a shard that can't be split, keeps it: the next one
-    // gives.
-    for (const auto& [weight, from] : order) {
-      double difference = -weight - least->second;
-      if (difference <= slack_) return std::nullopt;
-      if (auto best = Best(from, difference)) return Move(*best, from, least->first);
+    while (order_.size() >= 2) {
+      auto [least, to] = *order_.begin();
+      auto [most, from] = *order_.rbegin();
+      if (!Differ(most - least)) return std::nullopt;
+      order_.erase(std::prev(order_.end()));
+      auto best = Best(from, most - least);
+      if (!best) continue;
+      order_.erase(order_.begin());
+      double weight = Weight(*best);
+      order_.emplace(most - weight, from);
+      order_.emplace(least + weight, to);
+      return Move(*best, from, to);
     }
     return std::nullopt;
   }
 
  private:
+  using Shifts = absl::flat_hash_map<GroupId, double>;
+
+  // What groups gain and lose by moves that are under way.
+  Shifts OpenShifts() const {
+    Shifts shifts;
+    for (const auto& [id, o] : state_.operations()) {
+      if (!IsOpen(o.phase) || o.kind != OperationKind::kMove) continue;
+      if (o.phase == Phase::kPublished || o.phase == Phase::kCancelling) continue;
+      shifts[o.group] -= Weight(o.shard);
+      shifts[o.to] += Weight(o.shard);
+    }
+    return shifts;
+  }
+
+  // Whether it may be worth it to move anything: no shard weighs less than one.
+  bool Differ(double difference) const { return difference > slack_ && IsWorth(1, difference); }
+
   Operation Move(ShardId id, GroupId from, GroupId to) {
     Operation o;
     o.kind = OperationKind::kMove;
@@ -69,36 +91,68 @@ class Balance {
     o.reason = absl::StrFormat("balance: group %d has %s, group %d has %s", o.group.value(),
                                Of(o.group), o.to.value(), Of(o.to));
     taken_.insert(id);
-    Shift(from, to, Weight(id));
     return o;
   }
 
   double Weight(ShardId id) const {
     const ShardReport* report = load_ == nullptr ? nullptr : load_->Find(id);
-    return 1 + (report == nullptr ? 0 : WeightOf({report->bytes, report->load()}));
+    return report == nullptr ? 1 : WeightOf(*report);
   }
 
-  void Shift(GroupId from, GroupId to, double weight) {
-    if (weights_.contains(from)) weights_[from] -= weight;
-    if (weights_.contains(to)) weights_[to] += weight;
+  // How far two groups that differ by so much are apart once a shard of such a weight has moved.
+  static double LeftAfter(double weight, double difference) {
+    return std::abs(difference - 2 * weight);
+  }
+  // Whether both don't only change places, and come closer: for a small shard a little is enough.
+  bool IsWorth(double weight, double difference) const {
+    return weight < difference &&
+           LeftAfter(weight, difference) + std::min(slack_, weight) <= difference;
+  }
+  bool MayMove(ShardId id, GroupId from) const {
+    if (taken_.contains(id)) return false;
+    if (view_.dwelling != nullptr && view_.dwelling->Has(id)) return false;
+    auto shard = state_.shards().Find(id);
+    // What was told of may be gone by now.
+    return shard != state_.shards().end() && shard->second.group == from &&
+           !shard->second.operation;
   }
 
-  // The one that brings two groups that differ by so much closest to each other; none if both would
-  // only change places.
+  // The one that brings the group closest to one that has so much less.
   std::optional<ShardId> Best(GroupId from, double difference) const {
+    const ShardMap::Ids& shards = state_.shards().Of(from);
+    if (load_ != nullptr && load_->RankedOf(from).size() >= shards.size())
+      return BestRanked(load_->RankedOf(from), from, difference);
     std::optional<ShardId> best;
     double best_left = difference;
-    for (ShardId id : state_.shards().Of(from)) {
-      if (taken_.contains(id) || state_.shards().Find(id)->second.operation) continue;
-      double weight = Weight(id);
-      double left = std::abs(difference - 2 * weight);
-      // It has to be worth it: a little for a small one.
-      bool worth = left + std::min(slack_, weight) <= difference;
-      if (weight >= difference || !worth || left >= best_left) continue;
+    for (ShardId id : shards) {
+      double weight = Weight(id), left = LeftAfter(weight, difference);
+      if (left >= best_left || !IsWorth(weight, difference) || !MayMove(id, from)) continue;
       best = id;
       best_left = left;
     }
     return best;
+  }
+
+  // The same where all are told: the nearest to half of the difference, above and below it.
+  std::optional<ShardId> BestRanked(const ClusterLoad::Ranked& ranked, GroupId from,
+                                    double difference) const {
+    auto middle = ranked.lower_bound({difference / 2, ShardId()});
+    std::optional<std::pair<double, ShardId>> best;
+    auto take = [&](const std::pair<double, ShardId>& shard) {
+      if (!MayMove(shard.second, from)) return false;
+      double left = LeftAfter(shard.first, difference);
+      if (!best || left < best->first) best = {left, shard.second};
+      return true;
+    };
+    for (auto it = middle; it != ranked.end() && IsWorth(it->first, difference); ++it) {
+      if (take(*it)) break;
+    }
+    for (auto it = middle; it != ranked.begin();) {
+      --it;
+      if (!IsWorth(it->first, difference) || take(*it)) break;
+    }
+    if (!best) return std::nullopt;
+    return best->second;
   }
 
   std::string Of(GroupId id) const {
@@ -110,67 +164,19 @@ class Balance {
   }
 
   const State& state_;
+  const View& view_;
   const ClusterLoad* const load_;
-  std::map<GroupId, double> weights_;  // of those that serve, as they will be
+  absl::btree_set<std::pair<double, GroupId>> order_;  // those that may still give or get
   double slack_ = 0;
   std::set<ShardId> taken_;
 };
 
 }  // namespace
 
-Scattering ScatterShards(const State& state, const KeyRange& range, size_t most) {
-  Scattering out;
-  std::map<GroupId, std::vector<ShardMap::Position>> here;
-  for (const auto& [id, group] : state.groups()) {
-    if (id != kControllerGroup && group.state == GroupState::kServing) here[id];
-  }
-  if (here.empty()) return out;
-  const auto& shards = state.shards().shards();
-  for (auto it = shards.lower_bound(range.start); it != shards.end(); ++it) {
-    if (!range.end.empty() && it->first >= range.end) break;
-    ++out.shards;
-    // One that is on its way counts where it goes.
-    const Operation* open = state.FindOperation(it->second.operation);
-    bool moves = open != nullptr && open->kind == OperationKind::kMove;
-    here[moves ? open->to : it->second.group].push_back(it);
-  }
-  // Who has most may keep one more than the others.
-  std::vector<std::pair<size_t, GroupId>> order;
-  for (const auto& [id, held] : here) order.emplace_back(held.size(), id);
-  std::sort(order.rbegin(), order.rend());
-  uint64_t each = out.shards / here.size(), more = out.shards % here.size();
-  std::map<GroupId, uint64_t> room;
-  std::vector<ShardMap::Position> leaving;
-  for (size_t i = 0; i < order.size(); ++i) {
-    auto& held = here[order[i].second];
-    uint64_t quota = each + (i < more ? 1 : 0);
-    for (; held.size() > quota; held.pop_back()) leaving.push_back(held.back());
-    room[order[i].second] = quota - held.size();
-  }
-  auto to = room.begin();
-  for (ShardMap::Position shard : leaving) {
-    while (to->second == 0) ++to;
-    --to->second;
-    if (shard->second.operation) {
-      ++out.busy;
-      continue;
-    }
-    if (out.moves.size() >= most) continue;
-    Operation& o = out.moves.emplace_back();
-    o.kind = OperationKind::kMove;
-    o.by_hand = true;
-    o.shard = shard->second.id;
-    o.epoch = shard->second.epoch;
-    o.to = to->first;
-    o.reason = "an operator scatters the range";
-  }
-  return out;
-}
-
 std::vector<Operation> BalanceShards(const State& state, const View& view, size_t most,
                                      const std::set<ShardId>& taken) {
   std::vector<Operation> out;
-  Balance balance(state, view.load);
+  Balance balance(state, view);
   for (ShardId id : taken) balance.Take(id);
   while (out.size() < most) {
     auto move = balance.Next();

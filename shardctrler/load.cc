@@ -3,47 +3,55 @@
 #include <algorithm>
 #include <vector>
 
-#include "absl/strings/str_format.h"
-
 namespace kvd::shardctrler {
 namespace {
 
-// A store is slow if it takes so many times what the others take, and at least so long.
-constexpr double kSlowFactor = 4;
-constexpr double kSlowSyncMs = 30;
-constexpr double kSlowRoundTripMs = 50;
-// For so many reports, and no more once it was not for so many.
-constexpr int kBadReports = 4;
-constexpr int kGoodReports = 10;
+// What a shard weighs: as one, and as what it has and is asked. So without bytes and load it is
+// numbers that are balanced.
+constexpr double kBytesOfOne = 16 << 20;
+constexpr double kLoadOfOne = 500;
 
-double Median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-bool IsSlowBeside(double own, const std::vector<double>& others, double least) {
-  return !others.empty() && own > std::max(least, kSlowFactor * Median(others));
-}
+// Groups in which what is no more is looked for, each time.
+constexpr size_t kSweptAtOnce = 32;
 
 }  // namespace
 
-void ClusterLoad::Count(const ShardReport& report, int sign) {
-  for (Amounts* amounts : {&groups_[report.group], &total_}) {
+double WeightOf(const Amounts& amounts) {
+  return static_cast<double>(amounts.bytes) / kBytesOfOne + amounts.load / kLoadOfOne;
+}
+
+void ClusterLoad::Count(ShardId id, const ShardReport& report, int sign) {
+  GroupEntry& group = groups_[report.group];
+  for (Amounts* amounts : {&group.amounts, &total_}) {
     amounts->bytes += sign > 0 ? report.bytes : -report.bytes;
     // Sums of differences drift.
     amounts->load = std::max(0.0, amounts->load + sign * report.load());
   }
+  std::pair<double, ShardId> by_weight(WeightOf(report), id), by_load(report.load(), id);
+  if (sign > 0) {
+    group.shards.insert(by_weight);
+    if (report.load() > 0) busy_.insert(by_load);
+  } else {
+    group.shards.erase(by_weight);
+    busy_.erase(by_load);
+    if (group.shards.empty()) groups_.erase(report.group);
+  }
+  ++version_;
+}
+
+void ClusterLoad::Drop(ShardId id) {
+  Count(id, shards_.at(id), -1);
+  shards_.erase(id);
+  splittable_.erase(id);
 }
 
 void ClusterLoad::Note(ShardId id, ShardReport report) {
   auto [it, is_new] = shards_.try_emplace(id);
   // What was said of an earlier version of it came late.
   if (!is_new && report.epoch < it->second.epoch) return;
-  if (!is_new) Count(it->second, -1);
+  if (!is_new) Count(id, it->second, -1);
   it->second = std::move(report);
-  Count(it->second, +1);
+  Count(id, it->second, +1);
   if (it->second.split_key.empty()) {
     splittable_.erase(id);
   } else {
@@ -58,124 +66,82 @@ const ShardReport* ClusterLoad::Find(ShardId id) const {
 
 Amounts ClusterLoad::Of(GroupId group) const {
   auto it = groups_.find(group);
-  return it == groups_.end() ? Amounts() : it->second;
+  return it == groups_.end() ? Amounts() : it->second.amounts;
+}
+
+const ClusterLoad::Ranked& ClusterLoad::RankedOf(GroupId group) const {
+  static const Ranked none;
+  auto it = groups_.find(group);
+  return it == groups_.end() ? none : it->second.shards;
+}
+
+std::vector<ShardId> ClusterLoad::Busiest(size_t most) const {
+  std::vector<ShardId> found;
+  for (auto it = busy_.rbegin(); it != busy_.rend() && found.size() < most; ++it)
+    found.push_back(it->second);
+  return found;
+}
+
+// Some groups each time: what came late of a shard that is no more.
+void ClusterLoad::Sweep(const State& state) {
+  std::vector<ShardId> gone;
+  auto it = groups_.lower_bound(sweep_from_);
+  for (size_t i = 0; i < kSweptAtOnce && it != groups_.end(); ++i, ++it) {
+    for (const auto& [weight, id] : it->second.shards) {
+      if (state.shards().Find(id) == state.shards().end()) gone.push_back(id);
+    }
+  }
+  sweep_from_ = it == groups_.end() ? GroupId() : it->first;
+  for (ShardId id : gone) Drop(id);
+}
+
+// What the right one had is the left one's, until that is measured.
+void ClusterLoad::FollowMerge(const State& state, const Operation& merge) {
+  auto it = shards_.find(merge.other);
+  if (it == shards_.end() || state.shards().Find(merge.other) != state.shards().end()) return;
+  ShardReport right = it->second;
+  Drop(merge.other);
+  auto left = shards_.find(merge.shard);
+  if (left == shards_.end() || left->second.epoch > merge.epoch) return;
+  Count(merge.shard, left->second, -1);
+  left->second.bytes += right.bytes;
+  left->second.reads += right.reads;
+  left->second.writes += right.writes;
+  Count(merge.shard, left->second, +1);
+}
+
+void ClusterLoad::FollowMove(const State& state, const Operation& move) {
+  auto it = shards_.find(move.shard);
+  if (it == shards_.end() || it->second.group != move.group) return;
+  auto shard = state.shards().Find(move.shard);
+  if (shard == state.shards().end() || shard->second.group != move.to) return;
+  Count(move.shard, it->second, -1);
+  it->second.group = move.to;
+  Count(move.shard, it->second, +1);
 }
 
 void ClusterLoad::Follow(const State& state) {
-  // Now and then: what came late of a shard that is no more.
-  constexpr uint32_t kSweepEach = 256;
-  if (++follows_ % kSweepEach == 0) {
-    std::vector<ShardId> gone;
-    for (const auto& [id, report] : shards_) {
-      if (state.shards().Find(id) == state.shards().end()) gone.push_back(id);
+  if (followed_ != std::pair(state.version(), version_)) {
+    for (const auto& [id, o] : state.operations()) {
+      if (o.kind == OperationKind::kMerge && o.phase == Phase::kDone) {
+        FollowMerge(state, o);
+      } else if (o.kind == OperationKind::kMove && o.phase >= Phase::kPublished) {
+        FollowMove(state, o);
+      }
     }
-    for (ShardId id : gone) {
-      Count(shards_.at(id), -1);
-      shards_.erase(id);
-      splittable_.erase(id);
-    }
+    sweeps_left_ = 2 + groups_.size() / kSweptAtOnce;
   }
-  for (const auto& [id, o] : state.operations()) {
-    if (o.kind == OperationKind::kMerge && o.phase == Phase::kDone) {
-      auto it = shards_.find(o.other);
-      if (it == shards_.end() || state.shards().Find(o.other) != state.shards().end()) continue;
-      // What it had is the left one's, until that is measured.
-      ShardReport right = it->second;
-      Count(right, -1);
-      shards_.erase(it);
-      splittable_.erase(o.other);
-      auto left = shards_.find(o.shard);
-      if (left == shards_.end() || left->second.epoch > o.epoch) continue;
-      Count(left->second, -1);
-      left->second.bytes += right.bytes;
-      left->second.reads += right.reads;
-      left->second.writes += right.writes;
-      Count(left->second, +1);
-    } else if (o.kind == OperationKind::kMove && o.phase >= Phase::kPublished) {
-      auto it = shards_.find(o.shard);
-      if (it == shards_.end() || it->second.group != o.group) continue;
-      auto shard = state.shards().Find(o.shard);
-      if (shard == state.shards().end() || shard->second.group != o.to) continue;
-      Count(it->second, -1);
-      it->second.group = o.to;
-      Count(it->second, +1);
-    }
+  if (sweeps_left_ > 0) {
+    --sweeps_left_;
+    Sweep(state);
   }
+  followed_ = {state.version(), version_};
 }
 
-void ClusterLoad::NoteLeads(StoreId store, const std::set<GroupId>& groups) {
-  std::erase_if(leaders_, [&](const auto& item) {
-    return item.second == store && !groups.contains(item.first);
-  });
-  for (GroupId id : groups) leaders_[id] = store;
-}
-
-StoreId ClusterLoad::LeaderOf(GroupId group) const {
-  auto it = leaders_.find(group);
-  return it == leaders_.end() ? StoreId() : it->second;
-}
-
-const StoreReport* ClusterLoad::Find(StoreId id) const {
-  auto it = stores_.find(id);
-  return it == stores_.end() ? nullptr : &it->second.report;
-}
-
-// Why the store is slow beside the others, as they all last told.
-std::string ClusterLoad::Judge(StoreId id) const {
-  const StoreReport& own = stores_.at(id).report;
-  std::vector<double> syncs, to_it, to_others;
-  // What is quick by itself is compared with nobody.
-  if (own.syncs > 0 && own.sync_ms > kSlowSyncMs) {
-    for (const auto& [other, entry] : stores_) {
-      if (other != id && entry.report.syncs > 0) syncs.push_back(entry.report.sync_ms);
-    }
-    if (IsSlowBeside(own.sync_ms, syncs, kSlowSyncMs)) {
-      return absl::StrFormat("its log's syncs take %.0f ms, those of others %.0f ms", own.sync_ms,
-                             Median(syncs));
-    }
-  }
-  for (const auto& [other, entry] : stores_) {
-    auto way = entry.report.round_trip_ms.find(id);
-    if (other != id && way != entry.report.round_trip_ms.end()) to_it.push_back(way->second);
-  }
-  if (Median(to_it) <= kSlowRoundTripMs) return "";
-  for (const auto& [other, entry] : stores_) {
-    if (other == id) continue;
-    for (const auto& [peer, ms] : entry.report.round_trip_ms) {
-      if (peer != id) to_others.push_back(ms);
-    }
-  }
-  if (IsSlowBeside(Median(to_it), to_others, kSlowRoundTripMs)) {
-    return absl::StrFormat("a round trip to it takes %.0f ms, to others %.0f ms", Median(to_it),
-                           Median(to_others));
-  }
-  return "";
-}
-
-void ClusterLoad::Note(StoreId id, const StoreReport& report) {
-  StoreEntry& entry = stores_[id];
-  double last_sync_ms = entry.report.sync_ms;
-  entry.report = report;
-  // While nothing is written, what it took last stands; nobody is judged by it.
-  if (report.syncs == 0) entry.report.sync_ms = last_sync_ms;
-  std::string why = Judge(id);
-  entry.bad = why.empty() ? 0 : entry.bad + 1;
-  entry.good = why.empty() ? entry.good + 1 : 0;
-  if (entry.bad >= kBadReports) entry.slow = true;
-  if (entry.good >= kGoodReports) entry.slow = false;
-  if (!why.empty()) entry.why = std::move(why);
-}
-
-bool ClusterLoad::IsSlow(StoreId id) const {
-  auto it = stores_.find(id);
-  return it != stores_.end() && it->second.slow;
-}
-
-std::string ClusterLoad::WhySlow(StoreId id) const { return IsSlow(id) ? stores_.at(id).why : ""; }
-
-void ClusterLoad::Forget(StoreId id) {
-  NoteLeads(id, {});
-  stores_.erase(id);
+void ClusterLoad::Clear() {
+  uint64_t version = version_ + 1;
+  *this = ClusterLoad();
+  version_ = version;
 }
 
 }  // namespace kvd::shardctrler

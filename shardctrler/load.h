@@ -6,7 +6,10 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "raft/runtime/time.h"
 #include "shardctrler/state.h"
@@ -33,6 +36,12 @@ struct Amounts {
   double load = 0;  // operations a second
 };
 
+// What they weigh beside others, where a shard without bytes and load weighs one.
+double WeightOf(const Amounts& amounts);
+inline double WeightOf(const ShardReport& report) {
+  return 1 + WeightOf(Amounts{report.bytes, report.load()});
+}
+
 struct StoreReport {
   double sync_ms = 0;  // of its log, the mean since the last report
   uint64_t syncs = 0;
@@ -51,16 +60,25 @@ class ClusterLoad {
   Amounts total() const { return total_; }
   // Those that somebody thinks should be split.
   const std::set<ShardId>& splittable() const { return splittable_; }
+  // Of a group's shards, as far as they were told, by weight. One may be the group's no more.
+  using Ranked = absl::btree_set<std::pair<double, ShardId>>;
+  const Ranked& RankedOf(GroupId group) const;
+  // Those that are asked most often, at most `most`, the busiest first. None that is asked nothing.
+  std::vector<ShardId> Busiest(size_t most) const;
   // Moves and merges that are over: whose a shard is now, and that it is no more.
   void Follow(const State& state);
+  // Rises with each change of what is known of shards, of who leads, or of which stores are slow.
+  uint64_t version() const { return version_; }
 
   // What the store leads, all of it.
   void NoteLeads(StoreId store, const std::set<GroupId>& groups);
   // It was asked to hand the group over.
-  void NoteTransfer(GroupId group, StoreId to) { leaders_[group] = to; }
+  void NoteTransfer(GroupId group, StoreId to);
   // 0: nobody said that it leads.
   StoreId LeaderOf(GroupId group) const;
   const std::map<GroupId, StoreId>& leaders() const { return leaders_; }
+  // How many groups the store leads.
+  size_t LeadsOf(StoreId store) const;
 
   // About once a second for each store.
   void Note(StoreId id, const StoreReport& report);
@@ -73,7 +91,7 @@ class ClusterLoad {
   // It was not heard of for long: it leads nothing, and is compared with nobody.
   void Forget(StoreId id);
 
-  void Clear() { *this = ClusterLoad(); }
+  void Clear();
 
  private:
   struct StoreEntry {
@@ -84,16 +102,37 @@ class ClusterLoad {
     std::string why;
   };
 
-  void Count(const ShardReport& report, int sign);
+  struct GroupEntry {
+    Amounts amounts;
+    Ranked shards;
+  };
+
+  void Count(ShardId id, const ShardReport& report, int sign);
+  void Drop(ShardId id);
+  void FollowMerge(const State& state, const Operation& merge);
+  void FollowMove(const State& state, const Operation& move);
+  void Sweep(const State& state);
   std::string Judge(StoreId id) const;
+  std::string JudgeWay(StoreId id) const;
+  void ForgetWays(StoreId from);
+  void SetLeader(GroupId group, StoreId store);
+  void CountLead(StoreId store, int more);
 
   absl::flat_hash_map<ShardId, ShardReport> shards_;
-  std::map<GroupId, Amounts> groups_;
+  std::map<GroupId, GroupEntry> groups_;
+  Ranked busy_;  // by load, those that have any
   Amounts total_;
   std::set<ShardId> splittable_;
   std::map<GroupId, StoreId> leaders_;
+  std::map<StoreId, size_t> leads_;  // of leaders_; none is 0
   std::map<StoreId, StoreEntry> stores_;
-  uint32_t follows_ = 0;
+  // What each takes to get to, as others measure it: {to, from}.
+  std::map<StoreId, std::map<StoreId, double>> ways_;
+  uint64_t version_ = 1;
+  // Versions of the state and of this that were followed last.
+  std::pair<uint64_t, uint64_t> followed_;
+  GroupId sweep_from_;
+  size_t sweeps_left_ = 0;  // until all groups have been looked at since
 };
 
 }  // namespace kvd::shardctrler

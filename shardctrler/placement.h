@@ -8,9 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "shardctrler/scheduler.h"
 
 namespace kvd::shardctrler {
+
+// What counts of how long a store was silent, and of how it does.
+enum StoreClass : uint8_t {
+  kSilentStore = 1,  // for so long that it may not be there
+  kDownStore = 2,    // for so long that its replicas are replaced
+  kSlowStore = 4,
+};
+// Of each store, in the order of their ids, a union of these.
+std::vector<uint8_t> ClassesOf(const State& state, const View& view);
 
 class Placement {
  public:
@@ -21,6 +33,7 @@ class Placement {
   // Its replicas are to go elsewhere: it drains, is gone, or is down for too long.
   bool IsLeaving(StoreId store) const { return leaving_.contains(store); }
   const std::set<StoreId>& usable() const { return usable_; }
+  const std::set<StoreId>& leaving() const { return leaving_; }
   // Stores that belong to the cluster for good, whether or not they are up.
   size_t staying() const { return staying_; }
 
@@ -30,28 +43,46 @@ class Placement {
 
   // The store that should get a replica of a group that is on `stores`: none that is slow, if
   // there is another one; in the zone with fewest of them, then with fewest replicas for its cores.
-  // Nothing if there is none.
-  std::optional<StoreId> Best(const std::set<StoreId>& stores) const;
-  void Add(StoreId store) { ++replicas_[store]; }
-  void Remove(StoreId store) { --replicas_[store]; }
+  // Nothing if there is none. Takes time by the number of zones.
+  std::optional<StoreId> Best(const std::vector<StoreId>& stores) const;
+  void Add(StoreId store) { Count(store, +1); }
+  void Remove(StoreId store) { Count(store, -1); }
 
   // Replicas for each core.
-  double Fullness(StoreId store) const;
+  double Fullness(StoreId store) const { return FullnessWith(store, 0); }
   // How full the store would be with one more, or one less.
   double FullnessWith(StoreId store, int more) const;
+  // Of those that are usable: how full the emptiest one would be with one more; nothing if there
+  // are none.
+  std::optional<double> LeastFullWithOne() const;
 
  private:
-  const std::string& ZoneOf(StoreId store) const;
-  size_t InZone(const std::string& zone, const std::set<StoreId>& stores) const;
+  // A number for each zone's name, 0: none.
+  using Zone = uint32_t;
+  struct Place {
+    Zone zone = 0;
+    bool slow = false;
+    uint32_t cores = 1;
+    int64_t replicas = 0;
+  };
+  // Stores that can be chosen, and differ only by how full they would be with one more.
+  struct Alike {
+    bool slow = false;
+    Zone zone = 0;
+    auto operator<=>(const Alike&) const = default;
+  };
+  using Order = absl::btree_set<std::pair<double, StoreId>>;
 
-  const State& state_;
+  void Count(StoreId store, int more);
+  // Stores that name no zone share none.
+  size_t InZone(Zone zone, const std::vector<StoreId>& stores) const;
+
+  absl::flat_hash_map<StoreId, Place> places_;
+  std::map<Alike, Order> orders_;
   std::set<StoreId> usable_;
   std::set<StoreId> leaving_;
-  std::set<StoreId> silent_;
-  std::set<StoreId> slow_;
-  std::map<StoreId, std::string> zones_;
+  absl::flat_hash_set<StoreId> silent_;
   size_t staying_ = 0;
-  std::map<StoreId, int64_t> replicas_;
 };
 
 }  // namespace kvd::shardctrler

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "raft/runtime/time.h"
+#include "shardctrler/dwelling.h"
 #include "shardctrler/load.h"
 #include "shardctrler/state.h"
 
@@ -22,6 +23,8 @@ struct View {
   // Null: nothing is known, then nothing is split or merged, and numbers are balanced. Outlives the
   // view.
   const ClusterLoad* load = nullptr;
+  // Shards that have moved lately. Null: none. Outlives the view.
+  const Dwelling* dwelling = nullptr;
   // Shards from this start key on are looked at for merging, at most kMergesLookedAt.
   std::string merges_from;
 };
@@ -35,8 +38,17 @@ size_t VotersFor(size_t wanted, size_t stores);
 // Operations to take back: they wait for a replica on a store that is silent, or gone.
 std::vector<OperationId> Hopeless(const State& state, const View& view);
 
-// Operations to open, the most urgent first, none on what another one is open on. `state` has been
-// bootstrapped.
+// Changes of replicas and new groups to begin, the most urgent first, each on a group of its own.
+std::vector<Operation> ScheduleReplicas(const State& state, const View& view);
+
+// Splits, merges and moves to begin, each on shards of its own.
+struct ShardPlan {
+  std::vector<Operation> operations;
+  std::string merges_from;  // where to look on, next time
+};
+ShardPlan ScheduleShards(const State& state, const View& view);
+
+// Operations to open: both. `state` has been bootstrapped.
 std::vector<Operation> Schedule(const State& state, const View& view);
 
 }  // namespace kvd::shardctrler

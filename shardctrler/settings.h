@@ -20,6 +20,7 @@ enum class Setting : uint8_t {
   kReplicaChangesAtOnce,
   kShardMegabytesMax,
   kShardLoadMax,
+  kShardDwellSeconds,
   kMigrationRate,
   kAutoSplit,
   kAutoMerge,
@@ -35,7 +36,7 @@ struct SettingInfo {
   std::string_view meaning;
 };
 
-inline constexpr std::array<SettingInfo, 12> kSettings = {{
+inline constexpr std::array<SettingInfo, 13> kSettings = {{
     {Setting::kReplicas, "replicas", 3, 1, 7,
      "voters of each data group, once there are as many stores"},
     {Setting::kCoresPerGroup, "cores-per-group", 4, 1, 4096,
@@ -51,6 +52,8 @@ inline constexpr std::array<SettingInfo, 12> kSettings = {{
      "MiB above which a shard is split; while there is little data, several groups split sooner"},
     {Setting::kShardLoadMax, "shard-load-max", 4'000, 10, 10'000'000,
      "operations a second above which a shard is split, if there are several groups"},
+    {Setting::kShardDwellSeconds, "shard-dwell-s", 30, 0, 86'400,
+     "seconds for which a shard that has moved is not moved on by balance or for a merge"},
     {Setting::kMigrationRate, "migration-rate-mb", 32, 1, 100'000,
      "MiB a second that a store takes in of shards that move to it"},
     {Setting::kAutoSplit, "auto-split", 1, 0, 1, "1: large and busy shards are split"},

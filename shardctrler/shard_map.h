@@ -49,7 +49,7 @@ class ShardMap {
 
   Map shards_;
   absl::flat_hash_map<ShardId, Map::iterator> by_id_;
-  std::map<GroupId, Ids> by_group_;  // none is empty
+  absl::flat_hash_map<GroupId, Ids> by_group_;  // none is empty
 };
 
 }  // namespace kvd::shardctrler

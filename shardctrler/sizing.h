@@ -18,10 +18,14 @@ SizeLimits LimitsFor(const State& state, const ClusterLoad& load);
 // Splits, at most `most` of them.
 std::vector<Operation> SplitShards(const State& state, const ClusterLoad& load, size_t most);
 // Merges, at most `most`, of shards from `view.merges_from` on; and moves, at most `moves`, of
-// those that would be merged if they were in one group.
-std::vector<Operation> MergeShards(const State& state, const View& view, size_t most, size_t moves);
-
-// Where to look on, next time.
-std::string NextMerges(const State& state, const std::string& from);
+// those that would be merged if they were in one group: as soon as such a move is over, the merge
+// is next, wherever the others are looked for by then.
+struct Merges {
+  std::vector<Operation> operations;
+  // Where to look on, next time: at the first pair for which there were too few left, so that none
+  // is passed over, or behind those that were looked at.
+  std::string next;
+};
+Merges MergeShards(const State& state, const View& view, size_t most, size_t moves);
 
 }  // namespace kvd::shardctrler

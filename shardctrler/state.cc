@@ -27,14 +27,12 @@ bool Insert(std::map<Id, T>* map, std::string_view key, std::optional<T> value) 
 }  // namespace
 
 const Store* State::FindStore(StoreId id) const { return Lookup(stores_, id); }
-const Group* State::FindGroup(GroupId id) const { return Lookup(groups_, id); }
+const Group* State::FindGroup(GroupId id) const { return groups_.Find(id); }
 const Operation* State::FindOperation(OperationId id) const { return Lookup(operations_, id); }
 
 bool State::HoldsReplica(StoreId store) const {
+  if (!groups_.On(store).empty()) return true;
   auto on_store = [store](const Replica& r) { return r.store == store; };
-  for (const auto& [id, group] : groups_) {
-    if (std::any_of(group.replicas.begin(), group.replicas.end(), on_store)) return true;
-  }
   for (const auto& [id, o] : operations_) {
     if (IsOpen(o.phase) && std::any_of(o.added.begin(), o.added.end(), on_store)) return true;
   }
@@ -42,36 +40,43 @@ bool State::HoldsReplica(StoreId store) const {
 }
 
 void State::Put(const Ids& ids, storage::RecordSink* records) {
+  ++version_;
   ids_ = ids;
   records->Put(Prefix(Table::kIds), Encode(ids));
 }
 
 void State::Put(StoreId id, const Store& store, storage::RecordSink* records) {
+  NotePlacement();
   stores_[id] = store;
   records->Put(RecordKey(Table::kStores, id.value()), Encode(store));
 }
 
 void State::Put(GroupId id, const Group& group, storage::RecordSink* records) {
-  groups_[id] = group;
+  NotePlacement();
+  groups_.Put(id, group);
   records->Put(RecordKey(Table::kGroups, id.value()), Encode(group));
 }
 
 void State::EraseGroup(GroupId id, storage::RecordSink* records) {
-  KVD_CHECK(groups_.erase(id) == 1);
+  NotePlacement();
+  groups_.Erase(id);
   records->Delete(RecordKey(Table::kGroups, id.value()));
 }
 
 void State::PutShard(const std::string& start, const Shard& shard, storage::RecordSink* records) {
+  ++version_;
   shards_.Put(start, shard);
   records->Put(RecordKey(Table::kShards, start), Encode(shard));
 }
 
 void State::EraseShard(const std::string& start, storage::RecordSink* records) {
+  ++version_;
   shards_.Erase(start);
   records->Delete(RecordKey(Table::kShards, start));
 }
 
 void State::Put(OperationId id, const Operation& operation, storage::RecordSink* records) {
+  ++version_;
   const Operation* before = FindOperation(id);
   KVD_CHECK(before == nullptr || IsOpen(before->phase));
   if (before != nullptr) Mark(*before, OperationId());
@@ -100,8 +105,8 @@ void State::Mark(const Operation& o, OperationId with) {
     if (shards_.Find(id) != shards_.end()) shards_.SetOperation(id, with);
   };
   auto mark_group = [&](GroupId id) {
-    auto it = groups_.find(id);
-    if (it != groups_.end()) it->second.operation = with;
+    NotePlacement();
+    groups_.SetOperation(id, with);
   };
   switch (o.kind) {
     case OperationKind::kMerge: mark_shard(o.other); [[fallthrough]];
@@ -116,6 +121,7 @@ void State::Mark(const Operation& o, OperationId with) {
 }
 
 void State::PutSetting(std::string_view name, uint64_t value, storage::RecordSink* records) {
+  NotePlacement();
   settings_.Set(name, value);
   records->Put(RecordKey(Table::kSettings, name), EncodeNumber(value));
 }
@@ -137,7 +143,13 @@ bool State::Take(std::string_view key, std::string_view value) {
       }
       return false;
     case Table::kStores: return Insert(&stores_, key, DecodeStore(value));
-    case Table::kGroups: return Insert(&groups_, key, DecodeGroup(value));
+    case Table::kGroups: {
+      auto number = NumberOf(key);
+      auto group = DecodeGroup(value);
+      if (!number || !group) return false;
+      groups_.Put(GroupId(*number), *group);
+      return true;
+    }
     case Table::kOperations: return Insert(&operations_, key, DecodeOperation(value));
     case Table::kShards: {
       auto shard = DecodeShard(value);
@@ -156,7 +168,10 @@ bool State::Take(std::string_view key, std::string_view value) {
 }
 
 absl::Status State::Load(const storage::MvccReader& reader, Timestamp at) {
+  // What was known at an earlier version is about another state.
+  uint64_t version = version_ + 1;
   *this = State();
+  version_ = placement_version_ = version;
   storage::ScanOptions options;
   options.at = at;
   std::string bad;
@@ -189,7 +204,8 @@ void State::CheckState() const {
     KVD_CHECK(shard.group != kControllerGroup && shard.id < ids_.next_shard);
     KVD_CHECK(!shard.operation || FindOperation(shard.operation) != nullptr);
   }
-  for (const auto& [id, group] : groups_) {
+  groups_.CheckState();
+  for (const auto& [id, group] : groups_.all()) {
     KVD_CHECK(id < ids_.next_group && !group.replicas.empty());
     std::set<StoreId> stores;
     for (const Replica& r : group.replicas) {
@@ -230,8 +246,9 @@ absl::StatusOr<Timestamp> ConfigSince(const storage::MvccReader& reader, ConfigN
   return Timestamp(*value);
 }
 
-absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
-                                    Timestamp now, Timestamp safe_point) {
+absl::StatusOr<ConfigPage> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
+                                      Timestamp now, Timestamp safe_point, std::string_view from,
+                                      size_t most) {
   auto since = ConfigSince(reader, number, now);
   if (!since.ok()) return since.status();
   // What held when the history that is kept begins is the map as it was then.
@@ -243,21 +260,25 @@ absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNum
       return absl::OutOfRangeError(
           absl::StrCat("config ", number.value(), " is older than the history that is kept"));
   }
-  ShardMap map;
+  ConfigPage page;
   storage::ScanOptions options;
   options.at = at;
-  options.range = {Prefix(Table::kShards), PrefixEnd(Prefix(Table::kShards))};
+  options.range = {RecordKey(Table::kShards, from), PrefixEnd(Prefix(Table::kShards))};
   bool valid = true;
   auto scanned =
       reader.Scan(options, [&](const std::string& key, Timestamp, const storage::Version& version) {
+        if (page.shards.size() == most) {
+          page.next_key = std::string(NameOf(key));
+          return false;
+        }
         auto shard = DecodeShard(version.value);
-        valid = shard && map.Find(shard->id) == map.end();
-        if (valid) map.Put(std::string(NameOf(key)), *shard);
+        valid = shard.has_value();
+        if (valid) page.shards.emplace_back(NameOf(key), *shard);
         return valid;
       });
   if (!scanned.ok()) return scanned.status();
   if (!valid) return absl::DataLossError("the controller's record of a shard is malformed");
-  return map;
+  return page;
 }
 
 }  // namespace kvd::shardctrler

@@ -3,8 +3,12 @@
 #pragma once
 
 #include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "server/storage/record_machine.h"
+#include "shardctrler/group_table.h"
 #include "shardctrler/records.h"
 #include "shardctrler/settings.h"
 #include "shardctrler/shard_map.h"
@@ -18,12 +22,19 @@ class State {
  public:
   const Ids& ids() const { return ids_; }
   const std::map<StoreId, Store>& stores() const { return stores_; }
-  const std::map<GroupId, Group>& groups() const { return groups_; }
+  const std::map<GroupId, Group>& groups() const { return groups_.all(); }
+  // The same, by where they are.
+  const GroupTable& group_table() const { return groups_; }
   const ShardMap& shards() const { return shards_; }
   // Open ones and the last that are over.
   const std::map<OperationId, Operation>& operations() const { return operations_; }
   size_t open_operations() const { return operations_.size() - closed_; }
   const Settings& settings() const { return settings_; }
+
+  // Rises with each change of anything, and with each one of stores, groups or settings: what was
+  // found out at a version holds while it stays. They say nothing to another replica.
+  uint64_t version() const { return version_; }
+  uint64_t placement_version() const { return placement_version_; }
 
   // Null if there is none.
   const Store* FindStore(StoreId id) const;
@@ -53,24 +64,35 @@ class State {
  private:
   bool Take(std::string_view key, std::string_view value);
   void Mark(const Operation& operation, OperationId with);
+  void NotePlacement() { placement_version_ = ++version_; }
   void ForgetClosed(OperationId but, storage::RecordSink* records);
 
   Ids ids_;
   std::map<StoreId, Store> stores_;
-  std::map<GroupId, Group> groups_;
+  GroupTable groups_;
   ShardMap shards_;
   std::map<OperationId, Operation> operations_;
   size_t closed_ = 0;  // of operations_
   Settings settings_;
+  uint64_t version_ = 1;
+  uint64_t placement_version_ = 1;
 };
 
 // Since when config `number` holds. NOT_FOUND if there is none of the number yet.
 absl::StatusOr<Timestamp> ConfigSince(const storage::MvccReader& reader, ConfigNumber number,
                                       Timestamp now);
 
-// The map of config `number`, which may be an earlier one. NOT_FOUND if there is none of the number
-// yet; OUT_OF_RANGE if another one held already at `safe_point`, where the history begins.
-absl::StatusOr<ShardMap> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
-                                    Timestamp now, Timestamp safe_point);
+// A part of a config, in the order of the keys.
+struct ConfigPage {
+  std::vector<std::pair<std::string, Shard>> shards;  // with their start keys
+  std::string next_key;                               // where it goes on; empty: it ends here
+};
+
+// The map of config `number`, which may be an earlier one, from start key `from` on, at most `most`
+// shards: takes time by those alone. NOT_FOUND if there is none of the number yet; OUT_OF_RANGE if
+// another one held already at `safe_point`, where the history begins.
+absl::StatusOr<ConfigPage> ReadConfig(const storage::MvccReader& reader, ConfigNumber number,
+                                      Timestamp now, Timestamp safe_point, std::string_view from,
+                                      size_t most);
 
 }  // namespace kvd::shardctrler

@@ -14,6 +14,13 @@ std::map<std::string, std::string> Store::AllLabels() const {
   return all;
 }
 
+const std::string& Store::Label(const std::string& name) const {
+  static const std::string none;
+  if (auto set = set_labels.find(name); set != set_labels.end()) return set->second;
+  auto label = labels.find(name);
+  return label == labels.end() ? none : label->second;
+}
+
 std::string_view ToString(StoreState state) {
   switch (state) {
     case StoreState::kServing: return "serving";

@@ -31,6 +31,8 @@ struct Store {
 
   // Those that hold.
   std::map<std::string, std::string> AllLabels() const;
+  // One of them; empty: none.
+  const std::string& Label(const std::string& name) const;
 
   bool operator==(const Store&) const = default;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "proto/bytes.h"
 #include "server/node/routing_answer.h"
 
 namespace kvd::node {
@@ -77,25 +76,20 @@ void ControllerDesk::Handle(const wire::StoreRequest& request, const Done& done)
 void ControllerDesk::ListStores(const v1::ListStoresRequest& request,
                                 v1::ListStoresResponse* out) const {
   const shardctrler::State& state = role_->state();
-  std::map<StoreId, uint32_t> replicas;
-  for (const auto& [id, group] : state.groups()) {
-    for (const shardctrler::Replica& r : group.replicas) ++replicas[r.store];
-  }
-  std::map<StoreId, uint32_t> leads;
-  for (const auto& [group, store] : role_->load().leaders()) ++leads[store];
+  std::map<StoreId, uint32_t> coming;
   for (const auto& [id, o] : state.operations()) {
     if (!shardctrler::IsOpen(o.phase) || o.kind != shardctrler::OperationKind::kChangeReplicas)
       continue;
-    for (const shardctrler::Replica& r : o.added) ++replicas[r.store];
+    for (const shardctrler::Replica& r : o.added) ++coming[r.store];
   }
   for (const auto& [id, store] : state.stores()) {
     if (store.state == shardctrler::StoreState::kGone && !request.gone()) continue;
     auto* listed = out->add_stores();
     *listed->mutable_store() = StoreMessage(id, store);
-    listed->set_replicas(replicas[id]);
+    listed->set_replicas(static_cast<uint32_t>(state.group_table().On(id).size()) + coming[id]);
     listed->set_silent_ms(static_cast<uint64_t>(
         std::chrono::duration_cast<milliseconds>(role_->SilenceOf(id)).count()));
-    listed->set_leads(leads[id]);
+    listed->set_leads(static_cast<uint32_t>(role_->load().LeadsOf(id)));
     listed->set_slow(role_->load().WhySlow(id));
     const shardctrler::StoreReport* report = role_->load().Find(id);
     if (report == nullptr) continue;
@@ -135,48 +129,59 @@ absl::Status ControllerDesk::Query(const v1::QueryRequest& request, v1::QueryRes
   const shardctrler::State& state = role_->state();
   ConfigNumber number = request.config() == 0 ? state.ids().config : ConfigNumber(request.config());
   out->set_config(number.value());
-  std::optional<shardctrler::ShardMap> earlier;
+  constexpr size_t most = kRoutingShardsMax;
+  auto add = [&](const std::string& start, const shardctrler::Shard& shard) {
+    *out->add_shards() = ShardMessage(start, shard);
+    if (request.loads()) FillLoad(shard, out->add_loads());
+  };
   if (number != state.ids().config) {
-    auto read = shardctrler::ReadConfig(group_->reader(), number, group_->meta().clock,
-                                        group_->meta().safe_point);
-    if (!read.ok()) return read.status();
-    earlier = *std::move(read);
+    auto page = shardctrler::ReadConfig(group_->reader(), number, group_->meta().clock,
+                                        group_->meta().safe_point, request.next_key(), most);
+    if (!page.ok()) return page.status();
+    for (const auto& [start, shard] : page->shards) add(start, shard);
+    out->set_next_key(page->next_key);
+    return absl::OkStatus();
   }
-  const auto& shards = earlier ? earlier->shards() : state.shards().shards();
-  for (auto it = shards.lower_bound(request.next_key()); it != shards.end(); ++it) {
-    if (static_cast<size_t>(out->shards_size()) == kRoutingShardsMax) {
-      out->set_next_key(it->first);
-      break;
-    }
-    *out->add_shards() = ShardMessage(it->first, it->second);
-    if (request.loads()) FillLoad(it->second, out->add_loads());
-  }
+  const auto& shards = state.shards().shards();
+  auto it = shards.lower_bound(request.next_key());
+  for (; it != shards.end() && static_cast<size_t>(out->shards_size()) < most; ++it)
+    add(it->first, it->second);
+  if (it != shards.end()) out->set_next_key(it->first);
   return absl::OkStatus();
+}
+
+void ControllerDesk::AddOperation(OperationId id, const shardctrler::Operation& o,
+                                  v1::ListOperationsResponse* out) const {
+  auto* listed = out->add_operations();
+  listed->set_operation_id(id.value());
+  listed->set_kind(std::string(ToString(o.kind)));
+  listed->set_phase(std::string(ToString(o.phase)));
+  listed->set_reason(o.reason);
+  listed->set_trouble(role_->Trouble(id));
+  listed->set_shard_id(o.shard.value());
+  listed->set_key(o.key);
+  listed->set_other_shard_id(o.other.value());
+  listed->set_group_id(o.group.value());
+  listed->set_to_group_id(o.to.value());
+  for (const shardctrler::Replica& r : o.added) listed->add_added_stores(r.store.value());
+  for (ReplicaId r : o.removed) listed->add_removed_replicas(r.value());
+  listed->set_opened(o.opened.value());
+  listed->set_changed(o.changed.value());
 }
 
 absl::Status ControllerDesk::ListOperations(const v1::ListOperationsRequest& request,
                                             v1::ListOperationsResponse* out) const {
-  for (const auto& [id, o] : role_->state().operations()) {
-    OperationId wanted(request.operation_id());
-    if (wanted ? id != wanted : !request.over() && !shardctrler::IsOpen(o.phase)) continue;
-    auto* listed = out->add_operations();
-    listed->set_operation_id(id.value());
-    listed->set_kind(std::string(ToString(o.kind)));
-    listed->set_phase(std::string(ToString(o.phase)));
-    listed->set_reason(o.reason);
-    listed->set_trouble(role_->Trouble(id));
-    listed->set_shard_id(o.shard.value());
-    listed->set_key(o.key);
-    listed->set_other_shard_id(o.other.value());
-    listed->set_group_id(o.group.value());
-    listed->set_to_group_id(o.to.value());
-    for (const shardctrler::Replica& r : o.added) listed->add_added_stores(r.store.value());
-    for (ReplicaId r : o.removed) listed->add_removed_replicas(r.value());
-    listed->set_opened(o.opened.value());
-    listed->set_changed(o.changed.value());
+  const shardctrler::State& state = role_->state();
+  if (OperationId wanted(request.operation_id()); wanted) {
+    const shardctrler::Operation* o = state.FindOperation(wanted);
+    if (o == nullptr)
+      return absl::NotFoundError(absl::StrCat("there is no operation ", wanted.value()));
+    AddOperation(wanted, *o, out);
+    return absl::OkStatus();
   }
-  if (request.operation_id() != 0 && out->operations().empty())
-    return absl::NotFoundError(absl::StrCat("there is no operation ", request.operation_id()));
+  for (const auto& [id, o] : state.operations()) {
+    if (request.over() || shardctrler::IsOpen(o.phase)) AddOperation(id, o, out);
+  }
   return absl::OkStatus();
 }
 

@@ -3,7 +3,7 @@
 #include "proto/bytes.h"
 #include "proto/error.h"
 #include "server/node/controller_desk.h"
-#include "shardctrler/balance.h"
+#include "shardctrler/scatter.h"
 
 namespace kvd::node {
 
@@ -121,7 +121,8 @@ void ControllerDesk::Scatter(const v1::ScatterRequest& request, const Done& done
     return done(absl::InvalidArgumentError(absl::StrCat(
         "end: ", Printable(range.end), " is not behind start, ", Printable(range.start))));
   }
-  shardctrler::Scattering plan = shardctrler::ScatterShards(role_->state(), range, kAtOnce);
+  shardctrler::Scattering plan =
+      shardctrler::ScatterShards(role_->state(), &role_->load(), range, kAtOnce);
   internal::v1::StoreResponse out;
   out.mutable_scatter()->set_shards(plan.shards);
   out.mutable_scatter()->set_busy(plan.busy);

@@ -92,11 +92,14 @@ absl::Status ControllerDesk::Explain(const v1::ExplainRequest& request,
     if (!trouble.empty()) lines.push_back(absl::StrCat("  it does not get on: ", trouble));
   }
   bool planned = false;
-  for (const Operation& o : shardctrler::Schedule(state, role_->ViewNow())) {
-    if (o.shard != id && o.other != id) continue;
+  // As of its last look: another one for each that asks would keep the controller from its work.
+  for (const Operation& o : role_->planned()) {
+    if (shard.operation || (o.shard != id && o.other != id)) continue;
     planned = true;
     lines.push_back(absl::StrCat("next: ", What(o), ": ", o.reason));
   }
+  if (role_->dwelling().Has(id))
+    lines.push_back("it has moved lately: balance leaves it where it is for now");
   if (!planned && !shard.operation) lines.push_back("the scheduler wants nothing else of it");
   for (std::string& line : lines) out->add_lines(std::move(line));
   return absl::OkStatus();

@@ -19,9 +19,15 @@ absl::Status RemovedError(StoreId id) {
 
 shardctrler::View ControllerRole::ViewNow() const {
   shardctrler::View view;
-  for (const auto& [id, store] : state().stores()) view.silence[id] = SilenceOf(id);
+  // Who was silent for less is as well as can be: nobody decides by it.
+  constexpr Duration kSaysNothing = std::chrono::seconds(1);
+  for (const auto& [id, store] : state().stores()) {
+    Duration silence = SilenceOf(id);
+    if (silence >= kSaysNothing) view.silence.emplace_hint(view.silence.end(), id, silence);
+  }
   view.load = &load_;
-  view.merges_from = merges_from_;
+  view.dwelling = &dwelling_;
+  view.merges_from = planner_.merges_from();
   return view;
 }
 
@@ -56,31 +62,27 @@ void ControllerRole::Transfers(StoreId from, wire::ReportResponse* out) {
   }
 }
 
-const std::set<ReplicaId>& ControllerRole::WantedReplicas() {
-  if (wanted_at_ == machine_->changes().upto()) return wanted_;
-  wanted_at_ = machine_->changes().upto();
-  wanted_.clear();
-  for (const auto& [id, group] : state().groups()) {
-    for (const shardctrler::Replica& r : group.replicas) wanted_.insert(r.id);
-  }
-  for (const auto& [id, o] : state().operations()) {
-    if (!shardctrler::IsOpen(o.phase)) continue;
-    for (const shardctrler::Replica& r : o.added) wanted_.insert(r.id);
-    wanted_.insert(o.removed.begin(), o.removed.end());
-  }
-  return wanted_;
+// Whether the replica belongs to the group or is about to, or no longer quite.
+bool ControllerRole::IsWanted(GroupId group, ReplicaId replica) const {
+  const shardctrler::Group* known = state().FindGroup(group);
+  if (known == nullptr) return false;
+  auto is_it = [replica](const shardctrler::Replica& r) { return r.id == replica; };
+  if (std::any_of(known->replicas.begin(), known->replicas.end(), is_it)) return true;
+  const shardctrler::Operation* open = state().FindOperation(known->operation);
+  if (open == nullptr) return false;
+  return std::any_of(open->added.begin(), open->added.end(), is_it) ||
+         std::find(open->removed.begin(), open->removed.end(), replica) != open->removed.end();
 }
 
 // A deposed leader may not know of the newest replicas, but it knows that it does not.
 void ControllerRole::FindOrphans(StoreId store, wire::ReportResponse* out) {
   Heard& heard = heard_[store];
   if (heard.checked == machine_->changes().upto()) return;
-  const std::set<ReplicaId>& wanted = WantedReplicas();
   for (const auto& held : heard.held) {
     ReplicaId replica(held.replica_id());
     // A controller that was lost may have begun it.
     bool known = replica < state().ids().next_replica && !state().ids().MayBeLost(replica);
-    if (known && !wanted.contains(replica)) *out->add_orphans() = held;
+    if (known && !IsWanted(GroupId(held.group_id()), replica)) *out->add_orphans() = held;
   }
   // While there are some, it may miss what it is told.
   if (out->orphans().empty()) heard.checked = machine_->changes().upto();

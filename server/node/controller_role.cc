@@ -63,7 +63,8 @@ void ControllerRole::Lead() {
   heard_.clear();
   load_.Clear();
   handovers_.clear();
-  merges_from_.clear();
+  dwelling_.Clear();
+  planner_.Clear();
   limits_ = shardctrler::LimitsFor(state(), load_);
   beginning_ = 0;
 }
@@ -80,6 +81,7 @@ void ControllerRole::Begin() {
   if (beginning_ > 0) return;
   NoteSilent();
   load_.Follow(state());
+  dwelling_.Follow(state(), began);
   limits_ = shardctrler::LimitsFor(state(), load_);
   shardctrler::View view = ViewNow();
   SpreadLeaders(view);
@@ -90,12 +92,11 @@ void ControllerRole::Begin() {
     command.id = id;
     command.next = shardctrler::Phase::kCancelling;
   }
-  for (shardctrler::Operation& operation : shardctrler::Schedule(state(), view)) {
+  for (const shardctrler::Operation& operation : planner_.Next(state(), view)) {
     Command& command = commands.emplace_back();
     command.kind = CommandKind::kOpen;
-    command.operation = std::move(operation);
+    command.operation = operation;
   }
-  merges_from_ = shardctrler::NextMerges(state(), merges_from_);
   // However large the cluster is, the store has other things to do.
   constexpr int kPart = 20;
   auto now = loop_->Now();

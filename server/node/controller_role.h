@@ -13,7 +13,7 @@
 #include "shardctrler/driver.h"
 #include "shardctrler/leaders.h"
 #include "shardctrler/machine.h"
-#include "shardctrler/scheduler.h"
+#include "shardctrler/planner.h"
 #include "shardctrler/sizing.h"
 
 namespace kvd::node {
@@ -64,6 +64,9 @@ class ControllerRole {
   const shardctrler::ClusterLoad& load() const { return load_; }
   // What the scheduler sees.
   shardctrler::View ViewNow() const;
+  // What it wanted when it last looked.
+  const std::vector<shardctrler::Operation>& planned() const { return planner_.last(); }
+  const shardctrler::Dwelling& dwelling() const { return dwelling_; }
 
   // Operations that were over while this replica led, by kind and how they ended.
   using Ended = std::map<std::pair<shardctrler::OperationKind, shardctrler::Phase>, uint64_t>;
@@ -88,7 +91,7 @@ class ControllerRole {
   void SpreadLeaders(const shardctrler::View& view);
   void Transfers(StoreId from, internal::v1::ReportResponse* out);
   void FindOrphans(StoreId store, internal::v1::ReportResponse* out);
-  const std::set<ReplicaId>& WantedReplicas();
+  bool IsWanted(GroupId group, ReplicaId replica) const;
   void AdoptMembers(const internal::v1::ReportRequest::Members& told);
 
   Loop* const loop_;
@@ -103,7 +106,8 @@ class ControllerRole {
   size_t beginning_ = 0;  // operations on their way to the log
   shardctrler::ClusterLoad load_;
   shardctrler::SizeLimits limits_;  // as of the last look at what to begin
-  std::string merges_from_;
+  shardctrler::Dwelling dwelling_;
+  shardctrler::Planner planner_;
   Ended ended_;
   Duration schedule_time_ = Duration::zero();
   // Leaderships that are to go elsewhere, and until when nothing more is asked of their groups.
@@ -124,9 +128,6 @@ class ControllerRole {
     Timestamp checked;  // for orphans, with what was known up to here
   };
   std::map<StoreId, Heard> heard_;
-  // Replicas that belong to a group or are about to, or no longer quite, as of then.
-  std::set<ReplicaId> wanted_;
-  Timestamp wanted_at_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

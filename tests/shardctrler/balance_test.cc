@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "shardctrler/leaders.h"
+#include "shardctrler/scatter.h"
 #include "shardctrler/sizing.h"
 #include "tests/shardctrler/obedient_cluster.h"
 
@@ -182,6 +183,74 @@ TEST_F(BalanceTest, WhatBecameSmallIsMerged) {
   ExpectBalancedShards();
 }
 
+// Of two neighbours in two groups one moves, and then they are merged, wherever pairs are looked
+// for by then, and after a restart too.
+TEST_F(BalanceTest, WhatMovedToBeMergedIsMerged) {
+  Grow(2);
+  Do(SetCommand("auto-balance", 0));
+  SplitInto(20);
+  ShardId left = state().shards().At("k10005")->second.id;
+  ShardId right = state().shards().At("k10006")->second.id;
+  GroupId there(state().shards().Find(right)->second.group == GroupId(2) ? 3 : 2);
+  Do(OpenCommand(MoveOf(right.value(), there.value())));
+  while (state().open_operations() > 0) Step();
+  for (ShardId id : {left, right}) {
+    ShardReport report;
+    report.epoch = state().shards().Find(id)->second.epoch;
+    report.group = state().shards().Find(id)->second.group;
+    report.bytes = 100;
+    load_.Note(id, report);
+  }
+  Merges joins = MergeShards(state(), view_, 4, 4);
+  ASSERT_EQ(joins.operations.size(), 1u);
+  EXPECT_EQ(joins.operations[0].kind, OperationKind::kMove);
+  EXPECT_EQ(joins.operations[0].shard, right);
+  Do(OpenCommand(joins.operations[0]));
+  // Whatever balance would rather have: the other one waits for it.
+  for (const auto& [start, shard] : state().shards().shards()) {
+    if (shard.id == left || shard.id == right) continue;
+    Do(OpenCommand(SplitOf(shard.id.value(), start + "a")));
+  }
+  Do(SetCommand("auto-balance", 1));
+  for (const Operation& o : Schedule(state(), view_)) EXPECT_NE(o.shard, left);
+  while (state().open_operations() > 0) Step();
+  load_.Follow(state());
+  controller_.Restart();
+  view_.merges_from = "k10015";
+  Merges merges = MergeShards(state(), view_, 4, 4);
+  ASSERT_EQ(merges.operations.size(), 1u);
+  EXPECT_EQ(merges.operations[0].kind, OperationKind::kMerge);
+  EXPECT_EQ(merges.operations[0].shard, left);
+  EXPECT_EQ(merges.operations[0].other, right);
+}
+
+// What there is no room for now is looked at first the next time.
+TEST_F(BalanceTest, NoPairIsPassedOver) {
+  Grow(2);
+  SplitInto(40);
+  for (const auto& [start, shard] : state().shards().shards()) {
+    ShardReport report;
+    report.epoch = shard.epoch;
+    report.group = GroupId(2);
+    report.bytes = 100;
+    load_.Note(shard.id, report);
+  }
+  Merges none = MergeShards(state(), view_, 0, 4);
+  EXPECT_TRUE(none.operations.empty());
+  EXPECT_EQ(none.next, "");
+  Merges some = MergeShards(state(), view_, 3, 0);
+  ASSERT_EQ(some.operations.size(), 3u);
+  EXPECT_EQ(some.next, "k10006") << "behind the three pairs";
+  // The right one of the second pair is elsewhere: without a move there is no merge.
+  ShardId elsewhere = state().shards().At("k10003")->second.id;
+  Do(OpenCommand(MoveOf(elsewhere.value(), 3)));
+  while (state().open_operations() > 0) Step();
+  load_.Follow(state());
+  some = MergeShards(state(), view_, 3, 0);
+  ASSERT_EQ(some.operations.size(), 3u);
+  EXPECT_EQ(some.next, "k10002") << "there is one for which there was no move";
+}
+
 TEST_F(BalanceTest, WhatAnOperatorSplitIsNotMerged) {
   for (int i = 1; i < 40; ++i) {
     Operation split = SplitOf(state().shards().At(Key(i * 100))->second.id.value(), Key(i * 100));
@@ -250,11 +319,12 @@ TEST_F(BalanceTest, ScatterSpreadsARange) {
   Do(SetCommand("auto-balance", 0));
   SplitInto(40);
   KeyRange range{"k10020", "k10030"};
-  Scattering plan = ScatterShards(state(), range, 100);
+  Scattering plan = ScatterShards(state(), &load_, range, 100);
   EXPECT_EQ(plan.shards, 10u);
   std::map<GroupId, int> counts;
   for (const Operation& move : plan.moves) Do(OpenCommand(move));
-  EXPECT_TRUE(ScatterShards(state(), range, 100).moves.empty()) << "what moves counts already";
+  EXPECT_TRUE(ScatterShards(state(), &load_, range, 100).moves.empty())
+      << "what moves counts already";
   for (int i = 0; i < 5; ++i) Step();
   for (const auto& [start, shard] : state().shards().shards()) {
     if (start >= range.start && start < range.end) ++counts[shard.group];

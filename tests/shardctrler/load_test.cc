@@ -61,14 +61,51 @@ TEST_F(LoadTest, FollowsMovesAndMerges) {
   EXPECT_EQ(load_.total().bytes, 110u) << "counted once";
 }
 
+TEST_F(LoadTest, RanksAndTheBusiest) {
+  load_.Note(ShardId(1), Report(1, 2, 32 << 20, 100));
+  load_.Note(ShardId(2), Report(1, 2, 0, 900));
+  load_.Note(ShardId(3), Report(1, 3, 16 << 20));
+  load_.Note(ShardId(4), Report(1, 2, 1, 100));
+  auto ranked = [this](uint64_t group) {
+    std::vector<uint64_t> ids;
+    for (const auto& [weight, id] : load_.RankedOf(GroupId(group))) ids.push_back(id.value());
+    return ids;
+  };
+  EXPECT_EQ(ranked(2), (std::vector<uint64_t>{4, 2, 1}));
+  EXPECT_EQ(ranked(3), (std::vector<uint64_t>{3}));
+  EXPECT_EQ(ranked(4), (std::vector<uint64_t>{}));
+  EXPECT_EQ(load_.Busiest(2), (std::vector<ShardId>{ShardId(2), ShardId(4)}));
+  EXPECT_EQ(load_.Busiest(9).size(), 3u) << "one is asked nothing";
+  load_.Note(ShardId(2), Report(2, 3, 0, 1));
+  EXPECT_EQ(ranked(2), (std::vector<uint64_t>{4, 1}));
+  EXPECT_EQ(ranked(3), (std::vector<uint64_t>{2, 3}));
+  EXPECT_EQ(load_.Busiest(1), (std::vector<ShardId>{ShardId(4)}));
+}
+
+// What is told of a shard that is no more is forgotten, however late it came.
+TEST_F(LoadTest, WhatCameLateOfAShardThatIsNoMoreIsForgotten) {
+  for (uint64_t id = 100; id < 200; ++id) load_.Note(ShardId(id), Report(1, id, 10, 1));
+  uint64_t version = load_.version();
+  for (int i = 0; i < 10; ++i) load_.Follow(state());
+  EXPECT_EQ(load_.total().bytes, 0u);
+  EXPECT_TRUE(load_.Busiest(10).empty());
+  EXPECT_GT(load_.version(), version);
+  version = load_.version();
+  for (int i = 0; i < 10; ++i) load_.Follow(state());
+  EXPECT_EQ(load_.version(), version) << "nothing is to be looked at again for it";
+}
+
 TEST_F(LoadTest, LeadersAreWhoSaysSo) {
   load_.NoteLeads(StoreId(1), {GroupId(1), GroupId(2)});
   load_.NoteLeads(StoreId(2), {GroupId(2)});
   load_.NoteLeads(StoreId(1), {GroupId(1)});
   EXPECT_EQ(load_.LeaderOf(GroupId(2)), StoreId(2));
+  EXPECT_EQ(load_.LeadsOf(StoreId(1)), 1u);
+  EXPECT_EQ(load_.LeadsOf(StoreId(2)), 1u);
   load_.Forget(StoreId(2));
   EXPECT_EQ(load_.LeaderOf(GroupId(2)), StoreId());
   EXPECT_EQ(load_.LeaderOf(GroupId(1)), StoreId(1));
+  EXPECT_EQ(load_.LeadsOf(StoreId(2)), 0u);
 }
 
 class SlowTest : public testing::Test {

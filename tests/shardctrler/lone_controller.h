@@ -38,8 +38,19 @@ class LoneController : public storage::RecordSink {
     state().CheckState();
   }
 
-  absl::StatusOr<ShardMap> Query(ConfigNumber number, Timestamp safe_point = Timestamp()) const {
-    return ReadConfig(reader(), number, now_, safe_point);
+  // The whole config, in pages of `page` shards.
+  absl::StatusOr<ShardMap> Query(ConfigNumber number, Timestamp safe_point = Timestamp(),
+                                 size_t page = 7) const {
+    ShardMap map;
+    std::string from;
+    do {
+      auto part = ReadConfig(reader(), number, now_, safe_point, from, page);
+      if (!part.ok()) return part.status();
+      EXPECT_LE(part->shards.size(), page);
+      for (const auto& [start, shard] : part->shards) map.Put(start, shard);
+      from = part->next_key;
+    } while (!from.empty());
+    return map;
   }
 
   void Put(std::string_view key, std::string_view value) override {
