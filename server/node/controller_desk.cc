@@ -3,12 +3,16 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "proto/error.h"
 #include "server/node/routing_answer.h"
 
 namespace kvd::node {
 
 namespace wire = internal::v1;
 using Case = wire::StoreRequest;
+
+constexpr uint32_t kBusiestMax = 1'000;
+constexpr size_t kOperationIdsMax = 1'000;
 
 bool ControllerDesk::Takes(const wire::StoreRequest& request) {
   switch (request.request_case()) {
@@ -127,9 +131,11 @@ void ControllerDesk::FillLoad(const shardctrler::Shard& shard, v1::QueryResponse
 
 absl::Status ControllerDesk::Query(const v1::QueryRequest& request, v1::QueryResponse* out) const {
   const shardctrler::State& state = role_->state();
+  if (request.busiest() > 0) return Busiest(request, out);
   ConfigNumber number = request.config() == 0 ? state.ids().config : ConfigNumber(request.config());
   out->set_config(number.value());
-  constexpr size_t most = kRoutingShardsMax;
+  size_t most = request.limit() == 0 ? kRoutingShardsMax
+                                     : std::min<size_t>(request.limit(), kRoutingShardsMax);
   auto add = [&](const std::string& start, const shardctrler::Shard& shard) {
     *out->add_shards() = ShardMessage(start, shard);
     if (request.loads()) FillLoad(shard, out->add_loads());
@@ -147,6 +153,22 @@ absl::Status ControllerDesk::Query(const v1::QueryRequest& request, v1::QueryRes
   for (; it != shards.end() && static_cast<size_t>(out->shards_size()) < most; ++it)
     add(it->first, it->second);
   if (it != shards.end()) out->set_next_key(it->first);
+  return absl::OkStatus();
+}
+
+absl::Status ControllerDesk::Busiest(const v1::QueryRequest& request,
+                                     v1::QueryResponse* out) const {
+  if (request.busiest() > kBusiestMax)
+    return LimitError("busiest", kBusiestMax, request.busiest(), "shards");
+  const shardctrler::State& state = role_->state();
+  out->set_config(state.ids().config.value());
+  for (ShardId id : role_->load().Busiest(request.busiest())) {
+    auto shard = state.shards().Find(id);
+    // It was merged, and what was told of it last came late.
+    if (shard == state.shards().end()) continue;
+    *out->add_shards() = ShardMessage(shard->first, shard->second);
+    FillLoad(shard->second, out->add_loads());
+  }
   return absl::OkStatus();
 }
 
@@ -172,11 +194,21 @@ void ControllerDesk::AddOperation(OperationId id, const shardctrler::Operation& 
 absl::Status ControllerDesk::ListOperations(const v1::ListOperationsRequest& request,
                                             v1::ListOperationsResponse* out) const {
   const shardctrler::State& state = role_->state();
+  if (request.operation_ids_size() > static_cast<int>(kOperationIdsMax))
+    return LimitError("operation_ids", kOperationIdsMax,
+                      static_cast<uint64_t>(request.operation_ids_size()), "operations");
   if (OperationId wanted(request.operation_id()); wanted) {
     const shardctrler::Operation* o = state.FindOperation(wanted);
     if (o == nullptr)
       return absl::NotFoundError(absl::StrCat("there is no operation ", wanted.value()));
     AddOperation(wanted, *o, out);
+    return absl::OkStatus();
+  }
+  if (!request.operation_ids().empty()) {
+    for (uint64_t id : request.operation_ids()) {
+      const shardctrler::Operation* o = state.FindOperation(OperationId(id));
+      if (o != nullptr) AddOperation(OperationId(id), *o, out);
+    }
     return absl::OkStatus();
   }
   for (const auto& [id, o] : state.operations()) {

@@ -25,6 +25,7 @@ class ControllerDesk {
   void ListGroups(v1::ListGroupsResponse* out) const;
   void FillLoad(const shardctrler::Shard& shard, v1::QueryResponse::Load* out) const;
   absl::Status Query(const v1::QueryRequest& request, v1::QueryResponse* out) const;
+  absl::Status Busiest(const v1::QueryRequest& request, v1::QueryResponse* out) const;
   void AddOperation(OperationId id, const shardctrler::Operation& operation,
                     v1::ListOperationsResponse* out) const;
   absl::Status ListOperations(const v1::ListOperationsRequest& request,
