@@ -21,18 +21,28 @@ void Show(const Context& context, const Response& response, std::string (*text)(
   std::cout << (context.json() ? ToJson(response) + "\n" : text(response));
 }
 
-// All pages of a config; `loads`: also what its shards take and are asked now.
-v1::QueryResponse WholeConfig(Context& context, uint64_t number, bool loads = false);
+// Which part of a config is shown.
+struct ConfigPart {
+  uint64_t number = 0;  // 0: the newest
+  std::string from;     // first start key
+  uint64_t limit = 0;   // shards, at most; 0: all
+  bool loads = false;   // also what they take and are asked now
+};
+// Page by page as they come, a table or an object for each, all of one config, however the map
+// changes meanwhile. A failure says how to go on.
+void ShowConfig(Context& context, const ConfigPart& part);
 
-// shard_commands.cc: shard, config, explain.
+// shard_commands.cc: shard, explain.
 void AddShardCommands(CLI::App& app, Context& context);
-void AddConfigCommands(CLI::App& app, Context& context);
 void AddExplainCommand(CLI::App& app, Context& context);
 // show_commands.cc: one store, group or shard, and the list of configs.
 void AddStoreShow(CLI::App* store, Context& context);
 void AddGroupShow(CLI::App* group, Context& context);
 void AddShardShow(CLI::App* shard, Context& context);
 void AddConfigList(CLI::App* config, Context& context);
+// config_commands.cc: shard list, config.
+void AddShardListCommand(CLI::App* shard, Context& context);
+void AddConfigCommands(CLI::App& app, Context& context);
 // top_command.cc
 void AddTopCommand(CLI::App& app, Context& context);
 

@@ -3,7 +3,6 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -105,19 +104,13 @@ std::string ShardsText(const v1::QueryResponse& config) {
   return Table(rows);
 }
 
-std::string BusyShardsText(const v1::QueryResponse& config, size_t most) {
-  if (config.loads_size() != config.shards_size()) return "";
-  std::vector<int> order(static_cast<size_t>(config.shards_size()));
-  std::iota(order.begin(), order.end(), 0);
-  auto load = [&config](int i) { return config.loads(i).reads() + config.loads(i).writes(); };
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return load(a) > load(b); });
-  order.resize(std::min(order.size(), most));
+std::string BusyShardsText(const v1::QueryResponse& busiest) {
   Rows rows = {{"SHARD", "START", "GROUP", "SIZE", "READS/S", "WRITES/S", "HOT KEY", "OPERATION"}};
-  for (int i : order) {
-    const auto& shard = config.shards(i);
+  for (int i = 0; i < std::min(busiest.shards_size(), busiest.loads_size()); ++i) {
+    const auto& shard = busiest.shards(i);
     rows.push_back({std::to_string(shard.shard_id()), KeyText(shard.start()),
                     std::to_string(shard.group_id())});
-    AddLoad(config.loads(i), &rows.back());
+    AddLoad(busiest.loads(i), &rows.back());
   }
   return Table(rows);
 }

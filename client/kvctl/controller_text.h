@@ -10,8 +10,8 @@ namespace kvd::kvctl {
 std::string StoresText(const v1::ListStoresResponse& stores);
 std::string GroupsText(const v1::ListGroupsResponse& groups);
 std::string ShardsText(const v1::QueryResponse& config);
-// The `most` that are asked most often. Requires: `config` has loads.
-std::string BusyShardsText(const v1::QueryResponse& config, size_t most);
+// What a query for the busiest gave.
+std::string BusyShardsText(const v1::QueryResponse& busiest);
 std::string OperationsText(const v1::ListOperationsResponse& operations);
 std::string SettingsText(const v1::ListSettingsResponse& settings);
 std::string StateName(v1::RoutingResponse::Store::State state);

@@ -1,4 +1,5 @@
-// shard, config, explain: who owns which keys, why, and changing it.
+// shard, explain: changing who owns which keys, and why it is as it is.
+#include <algorithm>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -8,16 +9,17 @@ namespace kvd::kvctl {
 namespace {
 
 using Stub = ControllerStub;
+using Clock = std::chrono::steady_clock;
 
 // Begins it, and waits until it is over unless told not to.
 void Begin(Context& context, const v1::BeginRequest& request, bool wait) {
   uint64_t id = OrFail(ClientOf(context).Call(&Stub::Begin, request)).operation_id();
   v1::ListOperationsRequest look;
   look.set_operation_id(id);
-  auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(context.timeout_ms);
+  auto end = Clock::now() + std::chrono::milliseconds(context.timeout_ms);
   std::string phase = "running", trouble;
   while (wait && phase != "done" && phase != "cancelled") {
-    if (std::chrono::steady_clock::now() > end) {
+    if (Clock::now() > end) {
       throw Failure{absl::DeadlineExceededError(absl::StrCat(
           "operation ", id, " goes on, it is not done yet", trouble.empty() ? "" : ": ", trouble))};
     }
@@ -33,9 +35,25 @@ void Begin(Context& context, const v1::BeginRequest& request, bool wait) {
   }
 }
 
-// Asks again as moves end, until every shard is where it should be.
+// Until these operations are over, or `end`: whether they are.
+bool AwaitOver(Context& context, const v1::ScatterResponse& begun, Clock::time_point end) {
+  v1::ListOperationsRequest look;
+  *look.mutable_operation_ids() = begun.operation_ids();
+  while (true) {
+    auto told = OrFail(ClientOf(context).Call(&Stub::ListOperations, look));
+    // One that is not known any more is over.
+    bool over = std::all_of(told.operations().begin(), told.operations().end(), [](const auto& o) {
+      return o.phase() == "done" || o.phase() == "cancelled";
+    });
+    if (over) return true;
+    if (Clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+// Begins moves, waits for those, and asks for more, until every shard is where it should be.
 void Scatter(Context& context, const v1::ScatterRequest& request, bool wait) {
-  auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(context.timeout_ms);
+  auto end = Clock::now() + std::chrono::milliseconds(context.timeout_ms);
   uint64_t moves = 0;
   while (true) {
     v1::ScatterResponse told = OrFail(ClientOf(context).Call(&Stub::Scatter, request));
@@ -48,11 +66,13 @@ void Scatter(Context& context, const v1::ScatterRequest& request, bool wait) {
                                        over ? "are done" : "have begun", "\n"));
       return;
     }
-    if (std::chrono::steady_clock::now() > end) {
+    bool moved = told.operation_ids().empty() || AwaitOver(context, told, end);
+    if (!moved || Clock::now() > end) {
       throw Failure{absl::DeadlineExceededError(absl::StrCat(
           moves, " moves of ", told.shards(), " shards have begun, and go on; see op list"))};
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    // Others are at work on what should move: what those are is not told.
+    if (told.operation_ids().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
 }
 
@@ -74,28 +94,10 @@ void AddScatterCommand(CLI::App* shard, Context& context) {
 
 }  // namespace
 
-v1::QueryResponse WholeConfig(Context& context, uint64_t number, bool loads) {
-  v1::QueryResponse whole;
-  v1::QueryRequest request;
-  request.set_config(number);
-  request.set_loads(loads);
-  do {
-    v1::QueryResponse page = OrFail(ClientOf(context).Call(&Stub::Query, request));
-    whole.set_config(page.config());
-    whole.mutable_shards()->MergeFrom(page.shards());
-    whole.mutable_loads()->MergeFrom(page.loads());
-    request.set_config(page.config());
-    request.set_next_key(page.next_key());
-  } while (!request.next_key().empty());
-  return whole;
-}
-
 void AddShardCommands(CLI::App& app, Context& context) {
   CLI::App* shard = app.add_subcommand("shard", "Show, move, split and merge shards");
   shard->require_subcommand(1);
-  shard->add_subcommand("list", "Show who owns which keys")->callback([&context] {
-    Show(context, WholeConfig(context, 0, /*loads=*/true), ShardsText);
-  });
+  AddShardListCommand(shard, context);
   AddShardShow(shard, context);
   auto wait = std::make_shared<bool>(true);
   auto add = [&](const char* name, const char* help) {
@@ -150,20 +152,6 @@ void AddExplainCommand(CLI::App& app, Context& context) {
       return;
     }
     for (const std::string& line : told.lines()) std::cout << line << "\n";
-  });
-}
-
-void AddConfigCommands(CLI::App& app, Context& context) {
-  CLI::App* config = app.add_subcommand("config", "Show the shard map, now or as it was");
-  config->require_subcommand(1);
-  AddConfigList(config, context);
-  auto number = std::make_shared<uint64_t>(0);
-  CLI::App* show = config->add_subcommand("show", "Show a config");
-  show->add_option("number", *number, "Its number; none: the newest");
-  show->callback([&context, number] {
-    v1::QueryResponse whole = WholeConfig(context, *number);
-    if (!context.json()) std::cout << "config " << whole.config() << "\n";
-    Show(context, whole, ShardsText);
   });
 }
 
