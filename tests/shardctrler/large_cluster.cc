@@ -61,7 +61,7 @@ uint64_t HeapBytes() {
 
 std::string Effort::ToString() const {
   return absl::StrFormat(
-      "%d decisions, CPU %.2f ms each, at most %.2f ms; %d replicas added (%.1f GB), %d shards "
+      "%d decisions, CPU %.3f ms each, at most %.3f ms; %d replicas added (%.1f GB), %d shards "
       "moved (%.1f GB), %d of them again, %d other operations",
       decisions, decisions == 0 ? 0.0 : cpu_ms / static_cast<double>(decisions), cpu_ms_max,
       replicas, static_cast<double>(replica_bytes) / 1e9, moves,

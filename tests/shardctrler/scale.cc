@@ -33,6 +33,12 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
   };
   run("at rest");
+  // Once all pairs of neighbours have been looked at.
+  Effort looking, idle;
+  for (uint64_t i = 0; i < 2 + options.shards / kMergesLookedAt; ++i) cluster.Turn(&looking);
+  for (int i = 0; i < 100; ++i) cluster.Turn(&idle);
+  std::printf("looking on: %s\nnothing has changed: %s\n", looking.ToString().c_str(),
+              idle.ToString().c_str());
   cluster.Lose(0);
   run("a zone is lost");
   cluster.Join(0, options.stores / options.zones);
