@@ -144,6 +144,8 @@ class Host : public TransportHandler {
   // Whether the leader has given it: then a majority has its state without this replica, or
   // everybody else has.
   bool AskLeave(GroupId group);
+  // Asks no longer, and has no leave; another replica may get it.
+  void TakeBackAsking(GroupId group);
   // Whether a peer has a state that is not known to be damaged, as far as can be told. Requires: it
   // leads.
   bool MayHaveState(GroupId group, ReplicaId peer) const;

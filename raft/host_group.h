@@ -34,7 +34,8 @@ struct Host::Group : public LogReader {
     Term term;
     MonotonicTime sent_at;  // of what it answered
     MonotonicTime heard_at;
-    uint64_t asks = 0;  // its life, if it asks for leave
+    uint64_t asks = 0;  // the number of its asking for leave; 0: it does not ask
+    uint64_t life = 0;
     bool needs_state = false;
     bool damaged = false;
   };
@@ -42,6 +43,7 @@ struct Host::Group : public LogReader {
   struct Leave {
     Term term;
     ReplicaId to;
+    uint64_t number = 0;
     uint64_t life = 0;
     MonotonicTime given_at;
   };
@@ -68,9 +70,12 @@ struct Host::Group : public LogReader {
   std::unique_ptr<Timer> stall_timer;
   // The state is damaged: nothing is applied any more, while the log goes on.
   bool halted = false;
-  // To give up a damaged state: for good once set.
+  // To give up a damaged state. Each asking has a number of its own: what allowed an earlier one is
+  // worth nothing, however late it comes.
   bool asks_leave = false;
+  uint64_t asks_taken_back = 0;
   Term leave_term;  // in which it was given
+  uint64_t AskNumber() const { return core->life() + asks_taken_back; }
   // Of a leader.
   std::map<ReplicaId, Peer> peers;
   Leave leave;

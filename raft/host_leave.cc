@@ -26,6 +26,14 @@ bool Host::AskLeave(GroupId id) {
   return core.leader() && core.leader() != core.id() && group->leave_term == core.term();
 }
 
+void Host::TakeBackAsking(GroupId id) {
+  Group* group = Find(id);
+  if (group == nullptr || !group->asks_leave) return;
+  group->asks_leave = false;
+  group->leave_term = Term();
+  ++group->asks_taken_back;
+}
+
 bool Host::MayHaveState(GroupId id, ReplicaId peer) const {
   const Group* group = Find(id);
   auto progress = group->core->progress().find(peer);
@@ -43,29 +51,30 @@ const Host::Group::Peer* Host::Group::Known(ReplicaId peer) const {
 void Host::TellOfState(Group& group, Message* m) const {
   m->state_damaged = state_damaged_;
   if (m->type == MessageType::kHeartbeat) m->leave = LeaveFor(group, *m);
-  if (IsFollowersReply(*m) && group.asks_leave) m->leave = group.core->life();
+  if (IsFollowersReply(*m) && group.asks_leave) m->leave = group.AskNumber();
 }
 
 void Host::HearOfState(Group& group, const Message& m) {
   const Core& core = *group.core;
   if (m.term != core.term()) return;
   if (m.type == MessageType::kHeartbeat && core.leader() == m.from && group.asks_leave &&
-      m.leave == core.life()) {
+      m.leave == group.AskNumber()) {
     group.leave_term = m.term;
   }
   if (!IsFollowersReply(m) || !core.progress().contains(m.from)) return;
   Group::Peer& peer = group.peers[m.from];
   if (peer.term == m.term && m.sent_at < peer.sent_at) return;  // overtaken
-  peer = {m.term, m.sent_at, loop_->Now(), m.leave, m.needs_state, m.state_damaged};
-  // It has started again since, and needs nothing any more.
+  peer = {m.term,          m.sent_at,     loop_->Now(),   m.leave,
+          m.follower_life, m.needs_state, m.state_damaged};
   Group::Leave& leave = group.leave;
-  if (leave.to == m.from && m.sent_at > leave.given_at && m.follower_life != leave.life &&
-      !m.needs_state) {
-    leave = {};
-  }
+  if (leave.to != m.from || m.sent_at <= leave.given_at) return;
+  // It has started again since, and needs nothing any more; or it asks no longer, or anew.
+  bool back = m.follower_life != leave.life && !m.needs_state;
+  bool taken_back = m.follower_life == leave.life && m.leave != leave.number;
+  if (back || taken_back) leave = {};
 }
 
-// 0, or the life of the receiver that may give its state up.
+// 0, or the number of the receiver's asking, if it may give its state up.
 uint64_t Host::LeaveFor(Group& group, const Message& heartbeat) const {
   const Core& core = *group.core;
   if (!core.IsLeader() || core.term() != heartbeat.term || !core.KnowsCommitted()) return 0;
@@ -74,10 +83,10 @@ uint64_t Host::LeaveFor(Group& group, const Message& heartbeat) const {
   if (leave.term != core.term() || !core.progress().contains(leave.to)) leave = {};
   const Group::Peer* peer = group.Known(heartbeat.to);
   if (peer == nullptr || peer->asks == 0 || peer->needs_state) return 0;
-  if (leave.to) return leave.to == heartbeat.to && leave.life == peer->asks ? leave.life : 0;
+  if (leave.to) return leave.to == heartbeat.to && leave.number == peer->asks ? leave.number : 0;
   if (!OthersHaveState(group, heartbeat.to)) return 0;
-  leave = {core.term(), heartbeat.to, peer->asks, heartbeat.sent_at};
-  return leave.life;
+  leave = {core.term(), heartbeat.to, peer->asks, peer->life, heartbeat.sent_at};
+  return leave.number;
 }
 
 // A majority of the voters, or all of those that are left.

@@ -151,8 +151,9 @@ struct Message {
   Index closed_index;
   // Of a follower's reply: it lost its state and asks for a snapshot.
   bool needs_state = false;
-  // The sender's state is known to be damaged. A follower's reply: its life, if it asks for leave
-  // to give the state up. A heartbeat: the life of the receiver that may. Both are the host's.
+  // The sender's state is known to be damaged. A follower's reply: the number of its asking, if
+  // it asks for leave to give the state up. A heartbeat: that of the receiver's, if it may. All are
+  // the host's.
   bool state_damaged = false;
   uint64_t leave = 0;
   // A vote asked for by the leader itself; overrides its lease.

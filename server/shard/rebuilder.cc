@@ -66,11 +66,18 @@ bool Rebuilder::FollowsEverywhere() {
   return follows;
 }
 
-// One replica at a time: what has rotted here may be whole where something else has.
+// One replica at a time: what has rotted here may be whole where something else has. Everybody asks
+// in the same order, and keeps no leave that is of no use yet: else two stores that share groups
+// would wait for each other.
 bool Rebuilder::MayGo() {
-  bool may = true;
+  bool may = Possible() && FollowsEverywhere();
   for (GroupId group : host_->groups()) {
-    if (!host_->core(group).removed()) may = host_->AskLeave(group) && may;
+    if (host_->core(group).removed()) continue;
+    if (may) {
+      may = host_->AskLeave(group);
+    } else {
+      host_->TakeBackAsking(group);
+    }
   }
   return may;
 }
@@ -78,7 +85,7 @@ bool Rebuilder::MayGo() {
 void Rebuilder::Step() {
   timer_ = loop_->After(kStepInterval, [this] { Step(); });
   if (loop_->Now() < not_before_) return;
-  if (Possible() && FollowsEverywhere() && MayGo()) {
+  if (MayGo()) {
     KVD_FAULT_POINT(kGoingOut);
     return go_out(damage_);
   }

@@ -1,11 +1,11 @@
 // Decides what becomes of a store whose state is damaged: it goes out, to be rebuilt from the other
 // replicas, as soon as they can do without it. One for a store, since its groups share one engine.
 //
-// It goes out only while it follows a leader in every group: a leader has applied what is
-// committed, so the state is there, whatever is lost here. A leader hands over first, and a leader
-// whose own state is not known to be damaged lets one replica go at a time. Where nobody else has a
-// whole state (the only voter, or the last one that is whole), it stays and serves what is not
-// damaged.
+// It goes out only while it follows a leader in every group, and has its leave: a leader has
+// applied what is committed, so the state is there, whatever is lost here. A leader hands over
+// first, and a leader whose own state is not known to be damaged lets one replica go at a time.
+// Where nobody else has a whole state (the only voter, or the last one that is whole), it stays and
+// serves what is not damaged.
 //
 // Lives on the hosts' loop.
 #pragma once
@@ -51,7 +51,7 @@ class Rebuilder {
   void Step();
   // Whether the groups' leaders are elsewhere; where this store leads, it asks another to.
   bool FollowsEverywhere();
-  // Whether their leaders let it go.
+  // Whether it follows everywhere, and the leaders let it go.
   bool MayGo();
 
   Loop* const loop_;
