@@ -53,8 +53,34 @@ class NodeStore {
   void Crash();
   bool running() const { return process_ != nullptr; }
 
+  // Crashes; what the groups' states were kept in is gone, the log is not.
+  void LoseState();
+  // The disks are gone too: this store is no more, see World::LoseDisk.
+  void Lose();
+  bool lost() const { return lost_; }
+  // A part of some group's state decays; false if there is nothing that could. The process finds
+  // out when it reads there.
+  bool DamageState(Random& random);
+  // What is stored at these places of a group's log can't be read any more.
+  void DamageLog(GroupId group, const std::set<Index>& places);
+  // Nothing that was acknowledged is missing on the disk, unnoticed or noticed, and every replica
+  // that runs has its state.
+  bool IsWhole() const;
+  // Whether it lacks a state, or knows that one is damaged.
+  bool Mends() const;
+  // Nothing of the states on the disk has decayed unnoticed, or waits to be given up.
+  bool StateIsWhole() const;
+  // Whether it gave the group's state up by itself and does not have it again yet.
+  bool Rebuilds(GroupId group) const;
+  uint64_t rebuilds() const { return rebuilds_; }
+  uint64_t starts() const { return starts_; }
+
   StoreId id() const { return id_; }
   const std::string& address() const { return options_.node.address; }
+  uint64_t nonce() const { return options_.node.nonce; }
+  const LogDisk& log_disk() const { return log_disk_; }
+  void SlowDisk(Duration each_sync) { log_disk_.slowed = each_sync; }
+  SimDisk& disk() { return disk_; }
   NodeProcess& process() { return *process_; }
   node::Node& node() { return *process_->node; }
   storage::MemoryEngine& engine() { return engine_; }
@@ -65,9 +91,14 @@ class NodeStore {
   // Set before Start: hooks of the checkers.
   std::function<void(NodeStore&, GroupId, const raft::Entry&, const shard::CommandResult&)>
       on_applied;
-  std::function<void(NodeStore&)> on_crashed;  // by itself, at a fault point
+  std::function<void(NodeStore&)> after_turn;
+  std::function<void(NodeStore&)> on_crashed;    // by itself, at a fault point
+  std::function<void(NodeStore&)> on_going_out;  // it gives its states up
 
  private:
+  void OpenStates(const std::vector<raft::GroupLog>& logs);
+  void StartNode();
+  bool HasStates() const;
   void AnswerNetwork();
   void ScheduleFlush();
 
@@ -79,6 +110,14 @@ class NodeStore {
   storage::MemoryEngine engine_;
   SimDisk disk_;
   v1::RoutingResponse known_;  // on its disk
+  // On its disk: the states are to be given up at the next start.
+  bool condemned_ = false;
+  bool lost_ = false;
+  // Down, and without a state that it had.
+  bool lost_state_ = false;
+  std::set<GroupId> given_up_;  // states that it gave up by itself, as of the last crash
+  uint64_t rebuilds_ = 0;
+  uint64_t starts_ = 0;
   std::unique_ptr<NodeProcess> process_;
 };
 

@@ -33,13 +33,20 @@ class SimLoop::SimTimer : public Timer {
 SimLoop::SimLoop(Scheduler* scheduler, double rate, int64_t wall_offset_ms)
     : scheduler_(scheduler),
       rate_(rate),
-      born_(scheduler->now()),
+      clock_then_(scheduler->now()),
+      real_then_(scheduler->now()),
       wall_offset_ms_(wall_offset_ms),
       random_(scheduler->random().Fork()) {}
 
 MonotonicTime SimLoop::Now() const {
-  auto lived = static_cast<double>((scheduler_->now() - born_).count());
-  return born_ + Duration(static_cast<int64_t>(lived * rate_)) + skipped_;
+  auto since = static_cast<double>((scheduler_->now() - real_then_).count());
+  return clock_then_ + Duration(static_cast<int64_t>(since * rate_)) + skipped_;
+}
+
+void SimLoop::set_rate(double rate) {
+  clock_then_ = Now() - skipped_;
+  real_then_ = scheduler_->now();
+  rate_ = rate;
 }
 
 uint64_t SimLoop::WallMillis() const {

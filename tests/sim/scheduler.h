@@ -76,6 +76,8 @@ class SimLoop : public Loop {
   void set_on_crash(std::function<void()> on_crash) { on_crash_ = std::move(on_crash); }
   bool may_crash() const { return on_crash_ != nullptr; }
   void set_wall_offset_ms(int64_t offset) { wall_offset_ms_ = offset; }
+  // How fast its clock runs from now on. What it waits for already, it waits for as before.
+  void set_rate(double rate);
 
  private:
   class SimTimer;
@@ -84,8 +86,10 @@ class SimLoop : public Loop {
              const std::weak_ptr<bool>& valid);
 
   Scheduler* const scheduler_;
-  const double rate_;
-  const MonotonicTime born_;
+  double rate_;
+  // Its clock and real time when its rate was set.
+  MonotonicTime clock_then_;
+  MonotonicTime real_then_;
   int64_t wall_offset_ms_;
   MonotonicTime paused_until_ = kLongAgo;
   Duration skipped_{};

@@ -77,6 +77,7 @@ void SimLogStore::Start() {
                   Duration(static_cast<int64_t>(random.Below(
                       static_cast<uint64_t>((faults_.sync_max - faults_.sync_min).count()) + 1)));
   if (random.Chance(faults_.slow_chance)) took = milliseconds(random.Between(50, 1000));
+  took += disk_->slowed;
   timer_ = loop_->After(took, [this] {
     Pending done = std::move(pending_.front());
     pending_.pop_front();

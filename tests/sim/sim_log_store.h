@@ -28,6 +28,7 @@ struct LogDisk {
     const raft::EntryPtr* Find(Index index) const;
   };
   std::map<GroupId, Group> groups;
+  Duration slowed{};  // each sync takes so much longer
 
   void Apply(const raft::LogWrite& write);
 };

@@ -19,6 +19,7 @@ Node NodeAt(const std::string& address) {
 Duration SimNetwork::Delay() {
   Random& random = scheduler_->random();
   if (random.Chance(faults.late_chance)) {
+    ++late;
     return Duration(
         static_cast<int64_t>(random.Below(static_cast<uint64_t>(faults.late_max.count()))));
   }
@@ -30,6 +31,7 @@ void SimNetwork::Carry(Node from, Node to, bool may_double, const std::function<
   Random& random = scheduler_->random();
   ++carried;
   int copies = may_double && random.Chance(faults.duplication) ? 2 : 1;
+  if (copies == 2) ++doubled;
   for (int i = 0; i < copies; ++i) {
     if (IsCut(from, to) || random.Chance(faults.loss)) {
       ++lost;

@@ -50,15 +50,18 @@ class SimNetwork {
     std::function<void(internal::v1::StoreRequest, node::StoreDone)> on_store_request;
   };
   std::map<Node, Endpoint> endpoints;
-  // Who is reached at a store's address since that one lost its disk.
+  // Who is reached at a store's address since that one lost its disk; that one perhaps as well.
   std::map<Node, Node> successors;
   Node Reached(Node at) const {
-    auto it = successors.find(at);
-    return it == successors.end() ? at : it->second;
+    for (auto it = successors.find(at); it != successors.end(); it = successors.find(at))
+      at = it->second;
+    return at;
   }
 
   uint64_t carried = 0;
   uint64_t lost = 0;
+  uint64_t doubled = 0;
+  uint64_t late = 0;
 
  private:
   Duration Delay();

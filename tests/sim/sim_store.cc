@@ -16,6 +16,24 @@ Process::~Process() {
   flush_timer.reset();
 }
 
+bool DamageState(storage::MemoryEngine* engine, Random& random) {
+  using Rot = storage::MemoryEngine::Rot;
+  if (engine->contents().empty()) return false;
+  auto at = engine->contents().begin();
+  std::advance(at, static_cast<ptrdiff_t>(random.Below(engine->contents().size())));
+  // Blocks have checksums; a value has one of its own, for what happens to it elsewhere.
+  auto version =
+      storage::IsVersionKey(at->first) ? storage::DecodeVersion(at->second) : std::nullopt;
+  bool value = version.has_value() && version->kind == storage::VersionKind::kValue;
+  bool any =
+      engine->Damage(at->first, value && random.Chance(0.5) ? Rot::kFlippedBit : Rot::kUnreadable);
+  // A block is more than a pair.
+  for (auto n = random.Below(4); n > 0 && any && ++at != engine->contents().end(); --n) {
+    engine->Damage(at->first, Rot::kUnreadable);
+  }
+  return any;
+}
+
 void SimWorker::Run(std::unique_ptr<Job> job) {
   loop_->Post([this, job = std::move(job)]() mutable {
     if (job->Step()) Run(std::move(job));
@@ -180,23 +198,7 @@ void SimStore::LoseState() {
   lost_state_ = true;
 }
 
-bool SimStore::DamageState(Random& random) {
-  using Rot = storage::MemoryEngine::Rot;
-  if (engine_.contents().empty()) return false;
-  auto at = engine_.contents().begin();
-  std::advance(at, static_cast<ptrdiff_t>(random.Below(engine_.contents().size())));
-  // Blocks have checksums; a value has one of its own, for what happens to it elsewhere.
-  auto version =
-      storage::IsVersionKey(at->first) ? storage::DecodeVersion(at->second) : std::nullopt;
-  bool value = version.has_value() && version->kind == storage::VersionKind::kValue;
-  bool any =
-      engine_.Damage(at->first, value && random.Chance(0.5) ? Rot::kFlippedBit : Rot::kUnreadable);
-  // A block is more than a pair.
-  for (auto n = random.Below(4); n > 0 && any && ++at != engine_.contents().end(); --n) {
-    engine_.Damage(at->first, Rot::kUnreadable);
-  }
-  return any;
-}
+bool SimStore::DamageState(Random& random) { return sim::DamageState(&engine_, random); }
 
 void SimStore::DamageLog(const std::set<Index>& places) {
   LogDisk::Group& group = log_disk_.groups.at(kGroup);

@@ -28,6 +28,9 @@ struct StoreOptions {
   int64_t wall_offset_ms = 0;
 };
 
+// A part of what is stored decays; false if there is nothing that could.
+bool DamageState(storage::MemoryEngine* engine, Random& random);
+
 // Runs the slices of its jobs as events of the loop.
 class SimWorker : public Worker {
  public:

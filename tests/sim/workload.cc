@@ -42,6 +42,8 @@ std::string SimClient::Unique() { return absl::StrCat(node_, ".", next_value_++,
 void SimClient::Next() {
   if (stopped_) return;
   Random& random = loop_.random();
+  if (options_.multi_get_chance > 0 && random.Chance(options_.multi_get_chance))
+    return GetSeveral();
   bool counter = random.Chance(0.15);
   std::string key =
       absl::StrCat(counter ? "n" : "k", random.Below(static_cast<uint64_t>(options_.keys)));
@@ -91,18 +93,85 @@ void SimClient::Next() {
   Run(key, std::move(op), std::move(item));
 }
 
-void SimClient::Run(const std::string& key, Operation op, client::RequestItem item) {
+size_t SimClient::Begin(const std::string& key, Operation op) {
   op.called = scheduler_->now().time_since_epoch().count();
   op.known = false;
   auto& ops = history_[key];
-  size_t position = ops.size();
   ops.push_back(std::move(op));
   ++operations_;
   busy_ = true;
+  return ops.size() - 1;
+}
+
+void SimClient::Run(const std::string& key, Operation op, client::RequestItem item) {
+  size_t position = Begin(key, std::move(op));
   session_.Submit(std::move(item), loop_.Now() + options_.deadline,
                   [this, key, position](const absl::StatusOr<client::ResponseItem>& answer) {
                     Finished(key, position, answer);
                   });
+}
+
+void SimClient::GetSeveral() {
+  MultiGet get;
+  get.began = scheduler_->now();
+  std::map<std::string, size_t> positions;
+  for (auto n = loop_.random().Between(2, 4); n > 0; --n) {
+    std::string key = absl::StrCat("k", loop_.random().Below(static_cast<uint64_t>(options_.keys)));
+    if (!positions.contains(key)) positions[key] = Begin(key, Operation());
+  }
+  client::RequestItem item;
+  for (const auto& [key, position] : positions) {
+    get.keys.push_back(key);
+    item.mutable_multi_get()->add_keys(key);
+  }
+  session_.Submit(
+      std::move(item), loop_.Now() + options_.deadline,
+      [this, get, positions](const absl::StatusOr<client::ResponseItem>& answer) mutable {
+        GotSeveral(std::move(get), positions, answer);
+      });
+}
+
+void SimClient::GotSeveral(MultiGet get, const std::map<std::string, size_t>& positions,
+                           const absl::StatusOr<client::ResponseItem>& answer) {
+  busy_ = false;
+  if (!answer.ok()) {
+    Unanswered(answer.status());
+    return Pause();
+  }
+  const v1::MultiGetResponse& response = answer->multi_get();
+  KVD_CHECK(static_cast<size_t>(response.items_size()) == get.keys.size());
+  get.at = Timestamp(response.read_timestamp());
+  for (size_t i = 0; i < get.keys.size(); ++i) {
+    const std::string& key = get.keys[i];
+    const auto& item = response.items(static_cast<int>(i));
+    Operation& op = history_[key][positions.at(key)];
+    op.returned = scheduler_->now().time_since_epoch().count();
+    op.known = true;
+    if (!item.found()) continue;
+    op.value = item.version().value();
+    get.rows.emplace_back(key, item.version().value());
+  }
+  multi_gets_.push_back(std::move(get));
+  Pause();
+}
+
+// Only the two promised ways of not knowing; a read that was not answered says nothing, and a write
+// that was certainly not applied did not happen.
+bool SimClient::Unanswered(const absl::Status& status) {
+  ErrorInfo info = InfoOf(status);
+  bool full = info.kind == ErrorKind::kDiskFull;
+  bool unanswered = absl::IsDeadlineExceeded(status) || full;
+  KVD_CHECK_MSG(unanswered || info.kind == ErrorKind::kOutcomeUnknown,
+                std::string(status.ToString()));
+  ++unknown_;
+  if (full) ++refused_;
+  return unanswered;
+}
+
+void SimClient::Pause() {
+  auto pause = Duration(static_cast<int64_t>(
+      loop_.random().Below(static_cast<uint64_t>(options_.pause_max.count()))));
+  timer_ = loop_.After(pause, [this] { Next(); });
 }
 
 void SimClient::Finished(const std::string& key, size_t position,
@@ -125,23 +194,13 @@ void SimClient::Finished(const std::string& key, size_t position,
       case Kind::kIncrement: op.counter = write.counter(); break;
       case Kind::kCompareAndPut: op.flag = write.applied(); break;
     }
-  } else {
-    // Only the two promised ways of not knowing; a read that was not answered says nothing, and a
-    // write that was certainly not applied did not happen.
-    ErrorInfo info = InfoOf(answer.status());
-    bool unanswered =
-        absl::IsDeadlineExceeded(answer.status()) || info.kind == ErrorKind::kDiskFull;
-    KVD_CHECK_MSG(unanswered || info.kind == ErrorKind::kOutcomeUnknown,
-                  std::string(answer.status().ToString()));
-    ++unknown_;
-    if (unanswered) {
-      // Keep the record out: mark as a get that is not known, which fits everywhere.
-      op = Operation{.kind = Kind::kGet, .known = false, .called = op.called};
-    }
+    if (write.version() != 0)
+      acknowledged_.push_back({key, Timestamp(write.version()), scheduler_->now()});
+  } else if (Unanswered(answer.status())) {
+    // Keep the record out: mark as a get that is not known, which fits everywhere.
+    op = Operation{.kind = Kind::kGet, .known = false, .called = op.called};
   }
-  auto pause = Duration(static_cast<int64_t>(
-      loop_.random().Below(static_cast<uint64_t>(options_.pause_max.count()))));
-  timer_ = loop_.After(pause, [this] { Next(); });
+  Pause();
 }
 
 void SimClient::Read(const std::string& key) {

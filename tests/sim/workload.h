@@ -17,6 +17,7 @@ struct WorkloadOptions {
   int stores = 3;
   Duration pause_max = milliseconds(60);
   Duration deadline = milliseconds(4000);
+  double multi_get_chance = 0;  // of an operation being one
 };
 
 // One client: one operation at a time, then a pause.
@@ -36,10 +37,32 @@ class SimClient {
   std::map<std::string, std::vector<check::Operation>> history() const;
   uint64_t operations() const { return operations_; }
   uint64_t unknown() const { return unknown_; }
+  uint64_t refused() const { return refused_; }  // of those: for want of room on a disk
+  // Writes that were acknowledged, and when.
+  struct Acknowledged {
+    std::string key;
+    Timestamp version;
+    MonotonicTime when;
+  };
+  const std::vector<Acknowledged>& acknowledged() const { return acknowledged_; }
+  // Multi-gets that were answered; each of their keys counts as a get in the history as well.
+  struct MultiGet {
+    std::vector<std::string> keys;
+    MonotonicTime began;
+    Timestamp at;
+    std::vector<std::pair<std::string, std::string>> rows;  // of keys that were found, sorted
+  };
+  const std::vector<MultiGet>& multi_gets() const { return multi_gets_; }
 
  private:
   void ProbeUntil(MonotonicTime end, const std::function<void(bool)>& done);
   void Next();
+  void GetSeveral();
+  void GotSeveral(MultiGet get, const std::map<std::string, size_t>& positions,
+                  const absl::StatusOr<client::ResponseItem>& answer);
+  bool Unanswered(const absl::Status& status);
+  void Pause();
+  size_t Begin(const std::string& key, check::Operation op);
   void Run(const std::string& key, check::Operation op, client::RequestItem item);
   void Finished(const std::string& key, size_t position,
                 const absl::StatusOr<client::ResponseItem>& answer);
@@ -56,6 +79,9 @@ class SimClient {
   uint64_t next_value_ = 1;
   uint64_t operations_ = 0;
   uint64_t unknown_ = 0;
+  uint64_t refused_ = 0;
+  std::vector<Acknowledged> acknowledged_;
+  std::vector<MultiGet> multi_gets_;
   std::map<std::string, std::vector<check::Operation>> history_;
   std::map<std::string, std::optional<std::string>> last_seen_;
   std::unique_ptr<Timer> timer_;

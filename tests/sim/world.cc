@@ -5,60 +5,18 @@
 
 namespace kvd::sim {
 
-namespace {
-
-struct WorldCounter {
-  const char* name;
-  uint64_t WorldReport::*count;
-};
-constexpr WorldCounter kCounters[] = {
-    {"events", &WorldReport::events},
-    {"operations", &WorldReport::operations},
-    {"unknown", &WorldReport::unknown},
-    {"crashes", &WorldReport::crashes},
-    {"cuts", &WorldReport::cuts},
-    {"messages lost", &WorldReport::messages_lost},
-    {"shards moved", &WorldReport::moved},
-    {"split", &WorldReport::split},
-    {"merged", &WorldReport::merged},
-    {"operations cancelled", &WorldReport::cancelled},
-    {"groups made", &WorldReport::groups_made},
-    {"changes of replicas", &WorldReport::replica_changes},
-    {"stores drained", &WorldReport::drained},
-    {"scans", &WorldReport::scans},
-    {"split by load", &WorldReport::load_splits},
-    {"merged as they are small", &WorldReport::small_merges},
-};
-
-}  // namespace
-
-std::string WorldReport::ToString() const {
-  std::string text;
-  for (const WorldCounter& c : kCounters)
-    absl::StrAppend(&text, text.empty() ? "" : ", ", this->*c.count, " ", c.name);
-  return text;
-}
-
-std::string WorldReport::Missing() const {
-  std::string text;
-  for (const WorldCounter& c : kCounters) {
-    if (this->*c.count == 0) absl::StrAppend(&text, text.empty() ? "" : ", ", c.name);
-  }
-  return text;
-}
-
-WorldReport& WorldReport::operator+=(const WorldReport& other) {
-  for (const WorldCounter& c : kCounters) this->*c.count += other.*c.count;
-  return *this;
-}
-
 World::World(const WorldOptions& options)
     : options_(options),
       scheduler_(options.seed),
       network_(&scheduler_),
       fault_points_(Random(options.seed ^ 0x5eed)),
-      operation_random_(options.seed ^ 0x09e7a7e) {
+      operation_random_(options.seed ^ 0x09e7a7e),
+      clock_random_(options.seed ^ 0xC10C),
+      disk_random_(options.seed ^ 0xD15C),
+      damage_random_(options.seed ^ 0xDA3A6E),
+      loss_random_(options.seed ^ 0x10575) {
   DrawOptions();
+  crowded_ = operation_random_.Chance(0.1);
   scheduler_.after_event = [this] { AfterEvent(); };
   Bootstrap();
 }
@@ -71,7 +29,7 @@ void World::DrawOptions() {
   Random& random = scheduler_.random();
   auto& host = store_options_.host;
   host.core.election_timeout_min = milliseconds(600);
-  host.log_entries_kept = random.Chance(0.5) ? 200 : 5000;
+  host.log_entries_kept = random.Chance(0.5) ? 20 : 5000;
   host.truncate_interval = milliseconds(200);
   host.snapshot.give_up_after = milliseconds(3000);
   host.snapshot.resend_after = milliseconds(300);
@@ -95,12 +53,19 @@ void World::DrawOptions() {
   if (random.Chance(0.5)) network_.faults.late_chance = static_cast<double>(random.Below(15)) / 100;
   if (random.Chance(0.5)) network_.faults.delay_max = milliseconds(random.Between(1, 30));
   if (random.Chance(0.3)) store_options_.disk.slow_chance = 0.02;
+  if (random.Chance(0.5)) network_.faults.late_max = milliseconds(random.Between(100, 4000));
+  // Then nobody may count on leases: reads go by ReadIndex, and everything else must hold.
+  clocks_beyond_bound_ = random.Chance(0.1);
+  if (clocks_beyond_bound_) store_options_.group.read_mode = raft::ReadMode::kReadIndex;
 }
 
 NodeStore& World::MakeStore(StoreId id, const std::string& address, uint64_t nonce) {
   NodeStoreOptions options = store_options_;
   Random& random = scheduler_.random();
+  // Within the bound that leases rely on.
   options.clock_rate = 1.0 + (static_cast<double>(random.Below(80)) - 40) / 1000;
+  if (clocks_beyond_bound_)
+    options.clock_rate = 0.6 + static_cast<double>(random.Below(1000)) / 1000;
   options.wall_offset_ms = static_cast<int64_t>(random.Below(2000)) - 1000;
   options.node.address = address;
   options.node.nonce = nonce;
@@ -109,6 +74,8 @@ NodeStore& World::MakeStore(StoreId id, const std::string& address, uint64_t non
                              const shard::CommandResult& result) {
     oracle_.Applied(group, entry, result);
   };
+  store->after_turn = [this](NodeStore& s) { CheckLeases(s); };
+  store->on_going_out = [this](NodeStore& s) { CheckOthersKeepTheirs(s); };
   store->on_crashed = [this](NodeStore& s) {
     ++report_.crashes;
     StartLater(s.id());
@@ -118,7 +85,7 @@ NodeStore& World::MakeStore(StoreId id, const std::string& address, uint64_t non
 
 void World::Bootstrap() {
   NodeStore& first = MakeStore(StoreId(1), AddressOf(1), 1);
-  joined_[1] = StoreId(1);
+  joined_[1] = {Node(1), StoreId(), false, StoreId(1)};
   first.Format();
   first.Start();
   bool done = false;
@@ -164,32 +131,67 @@ const shardctrler::State* World::state() {
   return &leader->node().controller()->state();
 }
 
-void World::AddStore() {
+size_t World::StoresThere() const {
+  return static_cast<size_t>(std::count_if(
+      stores_.begin(), stores_.end(), [](const auto& store) { return !store.second->lost(); }));
+}
+
+size_t World::StoresServing() {
+  const shardctrler::State* known = state();
+  if (known == nullptr) return 0;
+  return static_cast<size_t>(
+      std::count_if(stores_.begin(), stores_.end(), [known](const auto& item) {
+        const shardctrler::Store* store = known->FindStore(item.first);
+        return !item.second->lost() && store != nullptr &&
+               store->state == shardctrler::StoreState::kServing;
+      }));
+}
+
+bool World::Grown() {
+  const shardctrler::State* known = state();
+  return known != nullptr && StoresThere() >= 3 &&
+         std::all_of(known->groups().begin(), known->groups().end(),
+                     [](const auto& group) { return group.second.replicas.size() >= 3; });
+}
+
+NodeStore& World::AnyStore(Random& random) {
+  return *std::next(stores_.begin(), static_cast<ptrdiff_t>(random.Below(stores_.size())))->second;
+}
+
+void World::AddStore() { Join(Node(600 + joined_.size()), StoreId(), false); }
+
+void World::Join(Node at, StoreId before, bool knows) {
   uint64_t nonce = 100 + joined_.size();
-  joined_[nonce] = StoreId();
-  AskToJoin(nonce, 500 + nonce);
+  joined_[nonce] = {at, before, knows, StoreId()};
+  AskToJoin(nonce);
 }
 
 // As a real one: whoever can be reached is asked, and sends on to the controller's leader.
-void World::AskToJoin(uint64_t nonce, Node node) {
-  if (joined_[nonce]) return;
+void World::AskToJoin(uint64_t nonce) {
+  const Joining& joining = joined_.at(nonce);
+  if (joining.id) return;
   scheduler_.After(milliseconds(operation_random_.Between(100, 700)),
-                   [this, nonce, node] { AskToJoin(nonce, node); });
+                   [this, nonce] { AskToJoin(nonce); });
   NodeStore* leader = Leader();
   if (leader == nullptr) return;
   internal::v1::StoreRequest request;
-  request.mutable_join()->set_address(AddressOf(node));
+  request.mutable_join()->set_address(AddressOf(joining.at));
   request.mutable_join()->set_join_nonce(nonce);
   request.mutable_join()->set_cores(4);
-  leader->process().loop->Post([this, leader, nonce, node, request] {
-    leader->node().Handle(request, [this, nonce, node](const auto& answer) {
+  if (joining.knows) request.mutable_join()->set_lost_store_id(joining.before.value());
+  leader->process().loop->Post([this, leader, nonce, request] {
+    leader->node().Handle(request, [this, nonce](const auto& answer) {
+      Joining& joining = joined_.at(nonce);
       // The answer may be lost: asking again gives the same.
-      if (!answer.ok() || joined_[nonce] || operation_random_.Chance(0.1)) return;
+      if (!answer.ok() || joining.id || operation_random_.Chance(0.1)) return;
       StoreId id(answer->join().store_id());
-      joined_[nonce] = id;
-      network_.successors[node] = id.value();
-      scheduler_.After(Duration::zero(), [this, id, nonce, node, known = answer->join().routing()] {
-        NodeStore& store = MakeStore(id, AddressOf(node), nonce);
+      joining.id = id;
+      report_.stores_back += joining.before ? 1 : 0;
+      network_.successors[joining.at] = id.value();
+      if (joining.before && joining.before.value() != joining.at)
+        network_.successors[joining.before.value()] = id.value();
+      scheduler_.After(Duration::zero(), [this, id, nonce, known = answer->join().routing()] {
+        NodeStore& store = MakeStore(id, AddressOf(joined_.at(nonce).at), nonce);
         store.Remember(known);
         store.Start();
       });
@@ -237,6 +239,7 @@ shardctrler::Phase World::AwaitOperation(OperationId id, Duration limit) {
 void World::StartClients(int count) {
   WorkloadOptions workload;
   workload.stores = std::max(options_.stores, 1);
+  workload.multi_get_chance = 0.05;
   for (int i = 0; i < count; ++i) {
     clients_.push_back(
         std::make_unique<SimClient>(&scheduler_, &network_, 1000 + clients_.size(), workload));
@@ -254,27 +257,50 @@ void World::StopClients() {
 
 WorldReport World::Run() {
   StartClients(options_.clients);
+  // What may be lost of a grown cluster is more.
+  if (options_.faults && loss_random_.Chance(0.6)) {
+    Await([this] { return Grown(); }, std::chrono::seconds(30));
+    if (options_.operations && operation_random_.Chance(0.5)) Spread();
+  }
   faulting_ = options_.faults;
   fault_points_.set_active(faulting_ && fault_rate_ > 0);
   working_ = true;
-  if (faulting_) ScheduleFault();
+  if (faulting_ && fault_rate_ > 0) {
+    ScheduleFault();
+    if (clock_random_.Chance(0.3)) ScheduleClock();
+    if (disk_random_.Chance(0.3)) ScheduleDisk();
+    if (damage_random_.Chance(0.3)) ScheduleDamage();
+    if (loss_random_.Chance(0.3)) ScheduleLoss();
+  }
   if (options_.operations) ScheduleOperation();
   ScheduleScan();
   Elapse(options_.duration);
   faulting_ = working_ = false;
   fault_points_.set_active(false);
   Heal();
+  GiveUpTheForgotten();
   Settle();
   StopClients();
   ReadEverything();
   // Something may have been begun at the last moment.
   Settle();
+  VerifyReplicas();
+  if (options_.faults && damage_random_.Chance(0.2)) {
+    DamageTwoStates();
+    VerifyReplicas();
+  }
+  Settle();
   Check();
   report_.messages_lost = network_.lost;
+  report_.messages_doubled = network_.doubled;
+  report_.messages_late = network_.late;
+  report_.clocks_adrift = clocks_beyond_bound_ ? 1 : 0;
+  for (auto& [id, store] : stores_) report_.states_rebuilt += store->rebuilds();
   report_.events = scheduler_.events();
   for (auto& client : clients_) {
     report_.operations += client->operations();
     report_.unknown += client->unknown();
+    report_.refused += client->refused();
   }
   return report_;
 }

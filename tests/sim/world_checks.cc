@@ -13,8 +13,10 @@ namespace kvd::sim {
 bool World::Settled() {
   const shardctrler::State* known = state();
   if (known == nullptr || known->open_operations() > 0) return false;
-  for (const auto& [nonce, id] : joined_) {
-    if (!id || !stores_.contains(id) || !stores_.at(id)->running()) return false;
+  for (const auto& [nonce, joining] : joined_) {
+    auto store = stores_.find(joining.id);
+    if (store == stores_.end()) return false;
+    if (!store->second->running() && !store->second->lost()) return false;
   }
   shardctrler::View view = Leader()->node().controller()->ViewNow();
   if (!options_.by_hand && !shardctrler::Schedule(*known, view).empty()) return false;
@@ -24,12 +26,13 @@ bool World::Settled() {
     Index applied = leader->process().host->core(id).applied_index();
     for (const shardctrler::Replica& r : group.replicas) {
       NodeStore& store = *stores_.at(r.store);
-      if (store.node().groups().ReplicaOf(id) != r.id) return false;
+      if (!store.running() || store.node().groups().ReplicaOf(id) != r.id) return false;
       if (store.process().host->core(id).applied_index() < applied) return false;
     }
   }
   // Replicas that belong nowhere are gone, and every store knows the newest map.
   for (auto& [id, store] : stores_) {
+    if (store->lost()) continue;
     for (const auto& [group, local] : store->node().groups().all()) {
       const shardctrler::Group* record = known->FindGroup(group);
       ReplicaId replica = store->node().groups().ReplicaOf(group);
@@ -75,7 +78,13 @@ std::string World::Describe() {
       absl::StrAppend(&text, "wanted: ", ToAbsl(ToString(o.kind)), " ", o.reason, "\n");
   }
   for (auto& [id, store] : stores_) {
-    absl::StrAppend(&text, "on store ", id.value(), store->running() ? ":" : " (down)");
+    absl::StrAppend(&text, "on store ", id.value(),
+                    store->running() ? ":"
+                    : store->lost()  ? " (lost)"
+                                     : " (down)");
+    if (!store->StateIsWhole()) absl::StrAppend(&text, " (damaged)");
+    if (store->running() && !store->process().rebuilder->damage().empty())
+      absl::StrAppend(&text, " (reported: ", store->process().rebuilder->damage(), ")");
     if (!store->running()) continue;
     absl::StrAppend(&text, " config ", store->node().routing().config().value(), " asks store ",
                     store->node().routing().LeaderOf(shardctrler::kControllerGroup).value(),
@@ -92,8 +101,8 @@ std::string World::Describe() {
     }
     absl::StrAppend(&text, "\n");
   }
-  for (auto& [nonce, id] : joined_) {
-    if (!id) absl::StrAppend(&text, "joining: ", nonce, "\n");
+  for (auto& [nonce, joining] : joined_) {
+    if (!joining.id) absl::StrAppend(&text, "joining: ", nonce, "\n");
   }
   return text;
 }
@@ -151,42 +160,6 @@ void World::ReadEverything() {
   }
 }
 
-// Each row, and no other one, is what its key had at the scan's timestamp.
-void World::CheckScans() {
-  std::map<std::string, std::map<Timestamp, std::optional<std::string>>> written;
-  Timestamp forgotten;
-  for (const auto& [start, shard] : state()->shards().shards()) {
-    const shard::DataGroup& group = *Leader(shard.group)->node().groups().Find(shard.group)->group;
-    auto range = state()->shards().RangeOf(state()->shards().Find(shard.id));
-    auto row = [&](const std::string& key, Timestamp at, const storage::Version& version) {
-      if (version.kind == storage::VersionKind::kOutcome) return true;
-      auto& value = written[key][at];
-      if (version.kind == storage::VersionKind::kValue) value = std::string(version.value);
-      return true;
-    };
-    forgotten = std::max(forgotten, group.meta().floor);
-    absl::Status status = group.reader().DeltaScan(range, Timestamp(), kTimestampMax, row);
-    KVD_CHECK(status.ok());
-  }
-  for (const WorldScan& scan : scans_) {
-    // What was overwritten since then may be forgotten.
-    if (scan.at < forgotten) continue;
-    std::vector<std::pair<std::string, std::string>> expected;
-    for (const auto& [key, versions] : written) {
-      auto newest = versions.upper_bound(scan.at);
-      if (!scan.range.Contains(key) || newest == versions.begin()) continue;
-      const auto& value = std::prev(newest)->second;
-      if (value) expected.emplace_back(key, *value);
-    }
-    if (scan.reverse) std::reverse(expected.begin(), expected.end());
-    KVD_CHECK_MSG(
-        scan.rows == expected,
-        absl::StrCat("a scan at ", scan.at.value(), " from ", Printable(scan.range.start), " to ",
-                     Printable(scan.range.end), scan.reverse ? " backwards" : "", " gave ",
-                     scan.rows.size(), " rows, ", expected.size(), " were there; ", Describe()));
-  }
-}
-
 void World::Check() {
   std::map<std::string, std::vector<check::Operation>> histories;
   for (auto& client : clients_) {
@@ -204,24 +177,28 @@ void World::Check() {
   const shardctrler::State* known = state();
   KVD_CHECK(known != nullptr);
   CheckAgreement(*known);
-  CheckScans();
-  for (const auto& [id, store] : known->stores())
+  CheckReads();
+  CountOperations(*known);
+}
+
+void World::CountOperations(const shardctrler::State& state) {
+  using shardctrler::OperationKind;
+  for (const auto& [id, store] : state.stores())
     report_.drained += store.state == shardctrler::StoreState::kDraining ? 1 : 0;
-  for (const auto& [id, o] : known->operations()) {
+  for (const auto& [id, o] : state.operations()) {
     bool done = o.phase == shardctrler::Phase::kDone;
     if (!done) ++report_.cancelled;
     if (!done) continue;
-    report_.load_splits +=
-        o.kind == shardctrler::OperationKind::kSplit && o.reason.starts_with("load") ? 1 : 0;
+    report_.load_splits += o.kind == OperationKind::kSplit && o.reason.starts_with("load") ? 1 : 0;
     report_.small_merges +=
-        o.kind == shardctrler::OperationKind::kMerge && o.reason.starts_with("small") ? 1 : 0;
+        o.kind == OperationKind::kMerge && o.reason.starts_with("small") ? 1 : 0;
     switch (o.kind) {
-      case shardctrler::OperationKind::kMove: ++report_.moved; break;
-      case shardctrler::OperationKind::kSplit: ++report_.split; break;
-      case shardctrler::OperationKind::kMerge: ++report_.merged; break;
-      case shardctrler::OperationKind::kCreateGroup: ++report_.groups_made; break;
-      case shardctrler::OperationKind::kChangeReplicas: ++report_.replica_changes; break;
-      case shardctrler::OperationKind::kRetireGroup: break;
+      case OperationKind::kMove: ++report_.moved; break;
+      case OperationKind::kSplit: ++report_.split; break;
+      case OperationKind::kMerge: ++report_.merged; break;
+      case OperationKind::kCreateGroup: ++report_.groups_made; break;
+      case OperationKind::kChangeReplicas: ++report_.replica_changes; break;
+      case OperationKind::kRetireGroup: break;
     }
   }
 }

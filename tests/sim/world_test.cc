@@ -100,5 +100,80 @@ TEST(World, RequestsGoWithAShardThatMoves) {
   }
 }
 
+TEST(World, ASeedReplaysExactly) {
+  for (uint64_t seed : {3, 17}) {
+    WorldOptions options;
+    options.seed = seed;
+    std::string first = World(options).Run().ToString();
+    EXPECT_EQ(World(options).Run().ToString(), first);
+  }
+}
+
+// Each follows in groups that others lead, of which each leader lets one replica go at a time: they
+// go out one after the other.
+TEST(World, TwoDamagedStoresDoNotWaitForEachOther) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    WorldOptions options;
+    options.seed = seed;
+    options.stores = 5;
+    options.faults = options.operations = false;
+    World world(options);
+    world.StartClients(3);
+    ASSERT_TRUE(world.Await([&] { return world.stores().size() == 5 && world.Settled(); },
+                            std::chrono::seconds(60)));
+    world.Elapse(std::chrono::seconds(5));  // leaders are spread, and all is flushed
+    world.StopClients();
+    world.Settle();
+    Random random(seed);
+    for (uint64_t id : {seed % 5, (seed + 1) % 5}) {
+      ASSERT_TRUE(world.CanSpare(world.store(id + 1)) || id != seed % 5);
+      while (!world.store(id + 1).DamageState(random)) {
+      }
+    }
+    world.VerifyReplicas();
+    world.Settle();
+    world.Check();
+    EXPECT_EQ(world.store(seed % 5 + 1).rebuilds(), 1u);
+    EXPECT_EQ(world.store((seed + 1) % 5 + 1).rebuilds(), 1u);
+  }
+}
+
+class LostStore : public testing::TestWithParam<World::Loss> {};
+
+// Its replicas are replaced, and what was acknowledged is there.
+TEST_P(LostStore, IsReplaced) {
+  for (uint64_t id = 1; id <= 3; ++id) {
+    WorldOptions options;
+    options.seed = id;
+    options.faults = options.operations = false;
+    World world(options);
+    world.StartClients(3);
+    ASSERT_TRUE(world.Await([&] {
+      return world.stores().size() == 3 && world.Settled() && world.CanSpare(world.store(id));
+    })) << world.Describe();
+    world.LoseDisk(StoreId(id), GetParam());
+    EXPECT_TRUE(world.Await(
+        [&] {
+          const shardctrler::State* known = world.state();
+          return known != nullptr && !known->HoldsReplica(StoreId(id)) &&
+                 world.StoresThere() == 3 && world.Settled();
+        },
+        std::chrono::seconds(60)))
+        << world.Describe();
+    const shardctrler::State& state = *world.state();
+    bool forgotten = GetParam() == World::Loss::kForgotten;
+    EXPECT_EQ(state.FindStore(StoreId(id))->state == shardctrler::StoreState::kGone, !forgotten);
+    for (const auto& [group, record] : state.groups()) EXPECT_EQ(record.replicas.size(), 3u);
+    world.StopClients();
+    world.Settle();
+    world.VerifyReplicas();
+    world.Check();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Any, LostStore,
+                         testing::Values(World::Loss::kBack, World::Loss::kBackKnowing,
+                                         World::Loss::kGivenUp, World::Loss::kForgotten));
+
 }  // namespace
 }  // namespace kvd::sim
