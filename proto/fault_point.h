@@ -63,18 +63,49 @@ namespace kvd {
   X(kLearnerAdded, "members: a learner was added")                         \
   X(kPromoting, "members: a learner is about to vote")
 
+// What only a cluster of several groups with a controller passes.
+#define KVD_CLUSTER_FAULT_POINTS(X)                                                   \
+  X(kReplicaCreated, "groups: a replica's log is there, it is not started")           \
+  X(kBeforeErase, "groups: a replica is removed, its state is not erased")            \
+  X(kChangeFenced, "members: earlier changes are fenced off")                         \
+  X(kChangeCarriedOut, "members: a change is carried out, nobody was told")           \
+  X(kRowsAnswered, "move: rows are about to leave the source")                        \
+  X(kRowsArrive, "move: rows have arrived at the target")                             \
+  X(kRowsApplied, "move: rows are in the target's state, the next are not asked for") \
+  X(kRoundOver, "move: a round has ended, the controller does not know")              \
+  X(kFrozen, "move: the source is frozen, the rest is not pulled")                    \
+  X(kBeforeComplete, "move: the target has all and is about to serve")                \
+  X(kCompleted, "move: the target serves, the map does not say so")                   \
+  X(kDropped, "move: the source has dropped the shard, the operation is open")        \
+  X(kImportAborted, "move: the target has given up, the source is still pinned")      \
+  X(kPhaseBegins, "controller: a phase of an operation begins")                       \
+  X(kPhaseOver, "controller: a phase is over, its end is not proposed")               \
+  X(kPhaseProposed, "controller: a phase's end was proposed")                         \
+  X(kOperationBegun, "controller: an operation is about to be begun")                 \
+  X(kStoreLetIn, "controller: a store was let in and does not know")                  \
+  X(kReportTaken, "controller: a report was taken in, the answer has not left")       \
+  X(kReportLeaves, "node: a report is about to leave")                                \
+  X(kRoutingTaken, "node: a newer map was taken in")                                  \
+  X(kHandingOver, "node: leadership is asked to go elsewhere")                        \
+  X(kGathersAgain, "dispatch: groups of a multi-get are behind")                      \
+  X(kScanProbes, "dispatch: the groups of a scan are asked how far they are")
+
 enum class FaultPoint : uint8_t {
 #define KVD_FAULT_POINT_NAME(name, text) name,
-  KVD_FAULT_POINTS(KVD_FAULT_POINT_NAME)
+  KVD_FAULT_POINTS(KVD_FAULT_POINT_NAME) KVD_CLUSTER_FAULT_POINTS(KVD_FAULT_POINT_NAME)
 #undef KVD_FAULT_POINT_NAME
 };
 
 inline constexpr const char* kFaultPointNames[] = {
 #define KVD_FAULT_POINT_TEXT(name, text) text,
-    KVD_FAULT_POINTS(KVD_FAULT_POINT_TEXT)
+    KVD_FAULT_POINTS(KVD_FAULT_POINT_TEXT) KVD_CLUSTER_FAULT_POINTS(KVD_FAULT_POINT_TEXT)
 #undef KVD_FAULT_POINT_TEXT
 };
 inline constexpr size_t kFaultPointCount = sizeof kFaultPointNames / sizeof kFaultPointNames[0];
+// The first ones, which one group passes by itself.
+#define KVD_FAULT_POINT_ONE(name, text) +1
+inline constexpr size_t kGroupFaultPointCount = 0 KVD_FAULT_POINTS(KVD_FAULT_POINT_ONE);
+#undef KVD_FAULT_POINT_ONE
 
 class FaultInjector {
  public:

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
+#include "proto/fault_point.h"
 
 namespace kvd::shardctrler {
 
@@ -53,6 +54,7 @@ void Driver::Begin(OperationId id) {
   run.phase = o.phase;
   run.attempt = ++attempts_;
   run.retry.reset();
+  KVD_FAULT_POINT(kPhaseBegins);
   switch (o.kind) {
     case OperationKind::kMove: return Move(id, o);
     case OperationKind::kSplit:
@@ -81,6 +83,7 @@ void Driver::Fail(OperationId id, const absl::Status& status) {
 // What this leader decides it decides once: whether it was committed shows in the state, which is
 // looked at when it has changed. A refusal shows there too.
 void Driver::Advance(OperationId id, Phase next) {
+  KVD_FAULT_POINT(kPhaseOver);
   Command command;
   command.kind = CommandKind::kAdvance;
   command.id = id;
@@ -90,6 +93,7 @@ void Driver::Advance(OperationId id, Phase next) {
   propose_(std::move(command), [then = Then<bool>(id, nothing)](const absl::Status& status) {
     then(status.ok() ? absl::StatusOr<bool>(true) : status);
   });
+  KVD_FAULT_POINT(kPhaseProposed);
 }
 
 ShardStep Driver::StepOf(OperationId id, const Operation& o, StepKind kind) const {
@@ -128,12 +132,16 @@ void Driver::Move(OperationId id, const Operation& o) {
     case Phase::kPublished: {
       ShardStep drop = StepOf(id, o, StepKind::kDrop);
       drop.epoch = o.epoch + 1;
-      return Step(id, o.group, drop, [this, id](const StepAnswer&) { Advance(id, Phase::kDone); });
+      return Step(id, o.group, drop, [this, id](const StepAnswer&) {
+        KVD_FAULT_POINT(kDropped);
+        Advance(id, Phase::kDone);
+      });
     }
     case Phase::kCancelling: {
       ShardStep abort = StepOf(id, o, StepKind::kAbortImport);
       abort.epoch = o.epoch + 1;
       return Step(id, o.to, abort, [this, id, o](const StepAnswer&) {
+        KVD_FAULT_POINT(kImportAborted);
         Step(id, o.group, StepOf(id, o, StepKind::kEndExport),
              [this, id](const StepAnswer&) { Advance(id, Phase::kCancelled); });
       });
@@ -164,6 +172,7 @@ void Driver::Switch(OperationId id, const Operation& o) {
       return Fail(id, absl::InternalError(absl::StrCat("group ", o.group.value(),
                                                        " froze the shard and does not have it")));
     }
+    KVD_FAULT_POINT(kFrozen);
     Timestamp at = frozen.shard->frozen_at;
     Timestamp safe_point = frozen.safe_point;
     port_->Pull(o.to, o.shard, id, at, Then<PullAnswer>(id, [=, this](const PullAnswer&) {
@@ -171,8 +180,10 @@ void Driver::Switch(OperationId id, const Operation& o) {
                   complete.epoch = o.epoch + 1;
                   complete.at = at;
                   complete.safe_point = safe_point;
-                  Step(id, o.to, complete,
-                       [this, id](const StepAnswer&) { Advance(id, Phase::kPublished); });
+                  Step(id, o.to, complete, [this, id](const StepAnswer&) {
+                    KVD_FAULT_POINT(kCompleted);
+                    Advance(id, Phase::kPublished);
+                  });
                 }));
   });
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "proto/fault_point.h"
 #include "server/node/controller_role.h"
 #include "server/node/load_report.h"
 #include "server/node/routing_answer.h"
@@ -142,6 +143,7 @@ absl::StatusOr<wire::ReportResponse> ControllerRole::Report(const wire::ReportRe
   told->set_split_bytes(limits_.bytes);
   told->set_split_load(limits_.load);
   told->set_migration_rate(state().settings()[shardctrler::Setting::kMigrationRate] << 20);
+  KVD_FAULT_POINT(kReportTaken);
   *out.mutable_routing() = AnswerRouting(*machine_, report.routing());
   out.set_leader_term(term_.value());
   return out;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/bytes.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "proto/limits.h"
 #include "shardctrler/sizing.h"
 
@@ -103,6 +104,7 @@ void ControllerRole::Begin() {
   schedule_time_ = now - began;
   next_schedule_ = std::max(next_schedule_, now + kPart * schedule_time_);
   for (const Command& command : commands) {
+    KVD_FAULT_POINT(kOperationBegun);
     ++beginning_;
     Propose(command, [this, alive = std::weak_ptr<bool>(alive_), term = term_](const auto&) {
       if (!alive.expired() && term == term_ && beginning_ > 0) --beginning_;

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/check.h"
+#include "proto/fault_point.h"
 #include "server/storage/mvcc_key.h"
 
 namespace kvd::node {
@@ -105,6 +106,7 @@ void Groups::Create(GroupId id, ReplicaId replica, const raft::Configuration& vo
         if (creating == creating_.end() || creating->second != log.replica)
           return done(absl::AbortedError("the replica was removed while it was created"));
         creating_.erase(creating);
+        KVD_FAULT_POINT(kReplicaCreated);
         auto local = OpenOne(log.group);
         absl::Status started =
             local.ok() ? StartOne(std::move(log), *std::move(local)) : local.status();
@@ -139,6 +141,7 @@ void Groups::Remove(GroupId id, ReplicaId replica, Done done) {
   environment_.host->RemoveGroup(
       id, replica, [this, id, alive = std::weak_ptr<bool>(alive_), done = std::move(done)] {
         if (alive.expired()) return;
+        KVD_FAULT_POINT(kBeforeErase);
         Erase(id);
         done(absl::OkStatus());
       });

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 
 namespace kvd::node {
 
@@ -53,6 +54,7 @@ bool Importer::Answer(const Key& key, const shard::ShardDescriptor& shard) {
       ready.emplace_back(std::move(w.done), Pulled{shard.copied, import.bytes - w.bytes_before});
     return has;
   });
+  if (!ready.empty()) KVD_FAULT_POINT(kRoundOver);
   bool waits = !import.waiters.empty();
   if (!waits) imports_.erase(key);
   for (auto& [done, pulled] : ready) done(pulled);
@@ -156,22 +158,28 @@ void Importer::OnRows(const Key& key, Timestamp after, const std::string& from,
   step.next_key = rows.next_key();
   step.next_after = Timestamp(rows.next_after());
   step.rows = std::move(*rows.mutable_rows());
+  KVD_FAULT_POINT(kRowsArrive);
   uint64_t bytes = step.rows.size();
   Duration pause = PauseFor(bytes);
-  import.group->Submit(
-      std::move(command), [this, alive = std::weak_ptr<bool>(alive_), key,
-                           operation = import.operation, bytes, pause](const auto& result) {
-        if (alive.expired()) return;
+  import.group->Submit(std::move(command),
+                       [this, alive = std::weak_ptr<bool>(alive_), key,
+                        operation = import.operation, bytes, pause](const auto& result) {
+                         if (!alive.expired()) OnApplied(key, operation, bytes, pause, result.status());
+});
+}  // namespace kvd::node
+
+void Importer::OnApplied(const Key& key, OperationId operation, uint64_t bytes, Duration pause,
+                         const absl::Status& status) {
   auto it = imports_.find(key);
   if (it == imports_.end() || it->second.operation != operation) return;
   it->second.busy = false;
-  if (!result.ok()) return Fail(key, result.status());
+  if (!status.ok()) return Fail(key, status);
+  KVD_FAULT_POINT(kRowsApplied);
   it->second.bytes += bytes;
   bytes_ += bytes;
   if (pause <= Duration::zero()) return Step(key);
   it->second.pause = loop_->After(pause, [this, key] { AfterPause(key); });
-});
-}  // namespace kvd::node
+}
 
 void Importer::AfterPause(const Key& key) {
   auto it = imports_.find(key);

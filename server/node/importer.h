@@ -64,6 +64,8 @@ class Importer {
   void Fetch(const Key& key, const shard::ShardDescriptor& shard);
   void OnRows(const Key& key, Timestamp after, const std::string& from,
               absl::StatusOr<wire::StoreResponse> answer);
+  void OnApplied(const Key& key, OperationId operation, uint64_t bytes, Duration pause,
+                 const absl::Status& status);
   // Answers those that have what they asked for. Whether somebody waits still.
   bool Answer(const Key& key, const shard::ShardDescriptor& shard);
   void Fail(const Key& key, const absl::Status& status);

@@ -1,6 +1,7 @@
 #include "server/node/node.h"
 
 #include "proto/error.h"
+#include "proto/fault_point.h"
 
 namespace kvd::node {
 namespace {
@@ -119,6 +120,7 @@ void Node::Report() {
   load_report_.Fill(options_.disk_space ? options_.disk_space() : DiskSpace(),
                     request.mutable_report());
   FillMembers(request.mutable_report());
+  KVD_FAULT_POINT(kReportLeaves);
   caller_->ToLeader(shardctrler::kControllerGroup, std::move(request), options_.report_interval,
                     [this](absl::StatusOr<wire::StoreResponse> answer) {
                       reporting_ = false;
@@ -150,6 +152,7 @@ void Node::OnReported(absl::StatusOr<wire::StoreResponse> answer) {
     reported_term_ = report.leader_term();
   }
   routing_.Take(report.routing());
+  KVD_FAULT_POINT(kRoutingTaken);
   if (!routing_.Request().next_key().empty()) ReportSoon();
   if (load_report_.more()) ReportSoon();
   TakeAnswer(report);
@@ -176,6 +179,7 @@ void Node::HandOver(GroupId group, StoreId to) {
   load_report_.TellLeads();
   if (groups_->Find(group) == nullptr || !host_->core(group).IsLeader()) return;
   ReplicaId target = host_->core(group).configuration().ReplicaOn(to);
+  KVD_FAULT_POINT(kHandingOver);
   if (target) (void)host_->TransferLeadership(group, target);
 }
 

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "server/node/node.h"
 #include "server/node/routing_answer.h"
 #include "server/shard/shard_codec.h"
@@ -76,7 +77,10 @@ void Node::ShardStep(const wire::ShardStepRequest& request, const StoreDone& don
     return done(absl::InvalidArgumentError("step: an import is not asked for by others"));
   // What came along was written at the other group's times: nothing here may be earlier from now
   // on.
-  if (command.step.kind == StepKind::kCompleteImport) command.timestamp = command.step.at + 1;
+  if (command.step.kind == StepKind::kCompleteImport) {
+    KVD_FAULT_POINT(kBeforeComplete);
+    command.timestamp = command.step.at + 1;
+  }
   (*local)->group->Submit(std::move(command), [done](absl::StatusOr<shard::CommandResult> result) {
     if (!result.ok()) return done(result.status());
     wire::StoreResponse response;
@@ -125,6 +129,7 @@ void Node::Fetch(const wire::FetchRequest& request, const StoreDone& done) {
   fetched->set_key_after(rows->key_after.value());
   fetched->set_next_key(std::move(rows->next_key));
   fetched->set_next_after(rows->next_after.value());
+  KVD_FAULT_POINT(kRowsAnswered);
   done(std::move(response));
 }
 
@@ -211,6 +216,7 @@ void Node::Join(const wire::JoinStoreRequest& request, const StoreDone& done) {
   joining.lost = StoreId(request.lost_store_id());
   controller_->Join(joining, [this, done](const absl::StatusOr<StoreId>& id) {
     if (!id.ok()) return done(id.status());
+    KVD_FAULT_POINT(kStoreLetIn);
     LocalGroup* local = groups_->Find(shardctrler::kControllerGroup);
     if (local == nullptr) return done(NotLeader(shardctrler::kControllerGroup));
     wire::StoreResponse response;

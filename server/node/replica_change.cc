@@ -78,6 +78,7 @@ absl::StatusOr<bool> ReplicaChange::Look() {
     return false;
   }
   if (IsCarriedOut()) {
+    KVD_FAULT_POINT(kChangeCarriedOut);
     over_ = true;
     return true;
   }
@@ -128,7 +129,9 @@ void ReplicaChange::Fence(OperationId upto) {
   command.kind = shard::CommandKind::kFence;
   command.operation = upto;
   group_->Submit(std::move(command), [this, alive = std::weak_ptr<bool>(alive_)](const auto&) {
-    if (!alive.expired()) submitted_ = false;
+    if (alive.expired()) return;
+    KVD_FAULT_POINT(kChangeFenced);
+    submitted_ = false;
   });
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "proto/fault_point.h"
 #include "proto/limits.h"
 #include "server/service/dispatcher.h"
 #include "server/service/request_keys.h"
@@ -81,6 +82,7 @@ class Dispatcher::MultiGetGathering : public std::enable_shared_from_this<MultiG
     // Each replica that may be stale has a state of its own, whatever the timestamp.
     bool stale = request_->item.multi_get().read().consistency() == v1::ReadOptions::BOUNDED_STALE;
     if (!behind.empty() && !stale) {
+      KVD_FAULT_POINT(kGathersAgain);
       v1::ReadOptions read = request_->item.multi_get().read();
       read.set_consistency(v1::ReadOptions::SNAPSHOT);
       read.set_timestamp(at.value());

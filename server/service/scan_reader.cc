@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "proto/error.h"
+#include "proto/fault_point.h"
 #include "proto/limits.h"
 
 namespace kvd::service {
@@ -63,6 +64,7 @@ void ScanReader::GoOn(const v1::ScanResponse& page, v1::ScanRequest* request) {
 
 // One group after the other, as each says where the next one begins.
 void ScanReader::Probe() {
+  KVD_FAULT_POINT(kScanProbes);
   RequestItem item;
   *item.mutable_scan() = probe_;
   dispatcher_->Execute(std::move(item), [self = shared_from_this()](const ResponseItem& answer) {

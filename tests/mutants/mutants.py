@@ -185,7 +185,8 @@ MUTANTS = [
     ("a change of replicas that was given up goes on", "server/node/replica_change.cc",
      "if (group_->meta().fence >= change_.operation) {", "if (!change_.operation) {"),
     ("a move is published before the target serves", "shardctrler/driver.cc",
-     "Step(id, o.to, complete,\n                       [this, id](const StepAnswer&) { Advance(id, Phase::kPublished); });",
+     "Step(id, o.to, complete, [this, id](const StepAnswer&) {\n                    KVD_FAULT_POINT(kCompleted);\n"
+     "                    Advance(id, Phase::kPublished);\n                  });",
      "port_->Step(o.to, complete, [](const auto&) {});\n                  Advance(id, Phase::kPublished);"),
 ]
 

@@ -24,7 +24,7 @@ Cluster::Cluster(const ClusterOptions& options)
     : options_(options),
       scheduler_(options.seed),
       network_(&scheduler_),
-      fault_points_(scheduler_.random().Fork()),
+      fault_points_(scheduler_.random().Fork(), kGroupFaultPointCount),
       invariants_(options.seed ^ 0x20ca),
       damage_random_(options.seed * 2 + 1),
       loss_random_(options.seed ^ 0x10575),

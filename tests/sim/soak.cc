@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/seed_blocks.h"
@@ -60,11 +59,7 @@ struct Totals {
 };
 
 void Add(const kvd::sim::FaultPointCoverage& from, const kvd::sim::Report& report, Totals* to) {
-  for (size_t i = 0; i < kvd::kFaultPointCount; ++i) {
-    to->points.passed[i] += from.passed[i];
-    to->points.crashed[i] += from.crashed[i];
-    to->points.delayed[i] += from.delayed[i];
-  }
+  to->points += from;
   for (size_t i = 0; i < kCounters; ++i) to->counts[i] += report.*kvd::sim::kFaultCounters[i].count;
 }
 
@@ -74,12 +69,8 @@ constexpr uint64_t kCompleteSeeds = 1000;
 // What did not happen at all; empty if everything did.
 std::string Missing(const Totals& totals) {
   std::vector<std::string> missing;
-  for (size_t i = 0; i < kvd::kFaultPointCount; ++i) {
-    const char* name = kvd::kFaultPointNames[i];
-    if (totals.points.passed[i] == 0) missing.push_back(absl::StrCat("'", name, "' passed"));
-    if (totals.points.crashed[i] == 0) missing.push_back(absl::StrCat("a crash at '", name, "'"));
-    if (totals.points.delayed[i] == 0) missing.push_back(absl::StrCat("a delay at '", name, "'"));
-  }
+  std::string points = totals.points.Missing(kvd::kGroupFaultPointCount);
+  if (!points.empty()) missing.push_back(points);
   for (size_t i = 0; i < kCounters; ++i) {
     if (totals.counts[i] == 0) missing.push_back(kvd::sim::kFaultCounters[i].name);
   }
@@ -92,22 +83,6 @@ void PrintCounts(const Totals& totals) {
     std::printf("%s %lu %s", i == 0 ? "" : ",", totals.counts[i], kvd::sim::kFaultCounters[i].name);
   }
   std::printf("\n");
-}
-
-void PrintCoverage(const kvd::sim::FaultPointCoverage& coverage, bool all) {
-  size_t passed = 0, crashed = 0, delayed = 0;
-  if (all) std::printf("%-58s %12s %8s %8s\n", "FAULT POINT", "PASSED", "CRASHES", "DELAYS");
-  for (size_t i = 0; i < kvd::kFaultPointCount; ++i) {
-    passed += coverage.passed[i] > 0 ? 1 : 0;
-    crashed += coverage.crashed[i] > 0 ? 1 : 0;
-    delayed += coverage.delayed[i] > 0 ? 1 : 0;
-    if (all) {
-      std::printf("%-58s %12lu %8lu %8lu\n", kvd::kFaultPointNames[i], coverage.passed[i],
-                  coverage.crashed[i], coverage.delayed[i]);
-    }
-  }
-  std::printf("fault points: %zu, passed %zu, hit with a crash %zu, with a delay %zu\n",
-              kvd::kFaultPointCount, passed, crashed, delayed);
 }
 
 void RunSeed(uint64_t seed, const Arguments& a, Totals* totals) {
@@ -155,7 +130,7 @@ int main(int argc, char** argv) {
               failed, static_cast<double>(done) / elapsed(),
               static_cast<double>(done) * a.seconds_simulated / 3600);
   PrintCounts(*totals);
-  PrintCoverage(totals->points, a.coverage);
+  std::printf("%s", totals->points.ToString(kvd::kGroupFaultPointCount, a.coverage).c_str());
   std::string missing = Missing(*totals);
   bool complete = done < kCompleteSeeds || missing.empty();
   if (!complete) std::printf("never happened in %lu seeds: %s\n", done, missing.c_str());

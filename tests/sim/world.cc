@@ -9,7 +9,7 @@ World::World(const WorldOptions& options)
     : options_(options),
       scheduler_(options.seed),
       network_(&scheduler_),
-      fault_points_(Random(options.seed ^ 0x5eed)),
+      fault_points_(Random(options.seed ^ 0x5eed), kFaultPointCount),
       operation_random_(options.seed ^ 0x09e7a7e),
       clock_random_(options.seed ^ 0xC10C),
       disk_random_(options.seed ^ 0xD15C),
