@@ -47,7 +47,7 @@ void World::DrawOptions() {
   node.importer.bytes_per_second = random.Chance(0.5) ? 0 : 20'000;
   node.controller.driver.last_round_bytes_max = random.Between(50, 500);
   if (!options_.faults) return;
-  fault_rate_ = random.Chance(0.1) ? 0 : random.Chance(0.5) ? 1 : 3;
+  fault_rate_ = random.Chance(0.1) ? 0 : random.Chance(0.5) ? 0.3 : random.Chance(0.5) ? 1 : 3;
   if (random.Chance(0.6)) network_.faults.loss = static_cast<double>(random.Below(15)) / 100;
   if (random.Chance(0.5)) network_.faults.duplication = static_cast<double>(random.Below(20)) / 100;
   if (random.Chance(0.5)) network_.faults.late_chance = static_cast<double>(random.Below(15)) / 100;
