@@ -33,10 +33,30 @@ void ShowStore(const Context& context, uint64_t id) {
   throw Failure{absl::NotFoundError(absl::StrCat("there is no store ", id))};
 }
 
+// What the newest config gives to a group. Pages are read until the end, and no more is kept.
+v1::QueryResponse ShardsOf(Context& context, GroupId group) {
+  v1::QueryRequest request;
+  request.set_loads(true);
+  client::ControllerClient client = ClientOf(context);
+  v1::QueryResponse all;
+  do {
+    v1::QueryResponse page = OrFail(client.Call(&Stub::Query, request));
+    for (int i = 0; i < page.shards_size(); ++i) {
+      if (page.shards(i).group_id() != group.value()) continue;
+      *all.add_shards() = page.shards(i);
+      *all.add_loads() = page.loads(i);
+    }
+    all.set_config(page.config());
+    request.set_config(page.config());
+    request.set_next_key(page.next_key());
+  } while (!request.next_key().empty());
+  return all;
+}
+
 void ShowGroup(Context& context, uint64_t id) {
   auto group = FindGroup(context, id);
   if (!group) throw Failure{absl::NotFoundError(absl::StrCat("there is no group ", id))};
-  v1::QueryResponse config = WholeConfig(context, 0, /*loads=*/true);
+  v1::QueryResponse config = ShardsOf(context, GroupId(id));
   std::cout << OneGroupText(*group, context.cluster().Group(id), config, context.json());
 }
 

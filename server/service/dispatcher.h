@@ -117,6 +117,8 @@ class Dispatcher {
                        ResponseItem* out) const;
   absl::Status ReadMultiGet(const RequestItem& item, const Route& route, Timestamp at,
                             ResponseItem* out) const;
+  static absl::StatusOr<KeyRange> FillScan(const v1::ScanRequest& request, const Route& route,
+                                           Timestamp at, v1::ScanResponse* response);
   absl::Status ReadScan(const RequestItem& item, const Route& route, Timestamp at,
                         ResponseItem* out) const;
   // Keys of a multi-get that several groups own.

@@ -114,16 +114,52 @@ absl::Status Dispatcher::ReadMultiGet(const RequestItem& item, const Route& rout
   return absl::OkStatus();
 }
 
+namespace {
+
+// Most pages that are bounded in rows end in their first shards; the others may be many thousand.
+constexpr size_t kLookedAtFirst = 32;
+
+KeyRange Served(const shard::ShardTable& shards, const v1::ScanRequest& request,
+                size_t shards_max) {
+  KeyRange asked{request.range().start(), request.range().end()};
+  return request.reverse() ? shards.ServedEnd(asked, shards_max)
+                           : shards.ServedStart(asked, shards_max);
+}
+
+bool HasEnough(const v1::ScanRequest& request, const v1::ScanResponse& response) {
+  return request.limit() != 0 && response.count() >= request.limit();
+}
+
+}  // namespace
+
+// Fills in the rows; the part of the range that this group serves, of which they are the first. May
+// be less than it serves if that has rows enough.
+absl::StatusOr<KeyRange> Dispatcher::FillScan(const v1::ScanRequest& request, const Route& route,
+                                              Timestamp at, v1::ScanResponse* response) {
+  const shard::ShardTable& shards = route.here->meta().shards;
+  bool few = request.limit() != 0 && !request.probe();
+  KeyRange served = Served(shards, request, few ? kLookedAtFirst : ~size_t{0});
+  if (served.Empty() || request.probe()) return served;
+  absl::Status filled = FillPage(request, served, at, route.here->reader(), response);
+  if (!filled.ok()) return filled;
+  if (!few || HasEnough(request, *response)) return served;
+  KeyRange all = Served(shards, request, ~size_t{0});
+  if (all == served || !response->done()) return all;
+  response->Clear();
+  filled = FillPage(request, all, at, route.here->reader(), response);
+  if (!filled.ok()) return filled;
+  return all;
+}
+
 // One page, of what this group serves of the range without a gap.
 absl::Status Dispatcher::ReadScan(const RequestItem& item, const Route& route, Timestamp at,
                                   ResponseItem* out) const {
   const v1::ScanRequest& request = item.scan();
   const shard::ShardTable& shards = route.here->meta().shards;
   KeyRange asked{request.range().start(), request.range().end()};
-  KeyRange served = request.reverse() ? shards.ServedEnd(asked) : shards.ServedStart(asked);
-  if (served.Empty()) return Elsewhere(request.reverse() ? asked.end : asked.start);
   const std::string& first = request.reverse() ? asked.end : asked.start;
   const shard::ShardDescriptor* shard = request.reverse() ? shards.Before(first) : shards.At(first);
+  if (Served(shards, request, 1).Empty()) return Elsewhere(first);
   if (shard != nullptr) route.here->NoteRead(*shard, std::max(first, shard->range.start));
   // Between pages the history may have been given up.
   if (at < route.here->meta().floor) {
@@ -132,19 +168,16 @@ absl::Status Dispatcher::ReadScan(const RequestItem& item, const Route& route, T
                      at.value(), ", the history begins at ", route.here->meta().floor.value()));
   }
   v1::ScanResponse* response = out->mutable_scan();
-  response->set_read_timestamp(at.value());
-  response->set_rest_elsewhere(served != asked);
   response->set_done(true);
-  if (!request.probe()) {
-    absl::Status scanned = FillPage(request, served, at, route.here->reader(), response);
-    if (!scanned.ok()) return route.here->Unreadable(scanned);
-  }
-  if (!response->done() || served == asked) return absl::OkStatus();
-  bool limited = request.limit() != 0 && response->count() >= request.limit();
-  if (limited) return absl::OkStatus();
+  auto served = FillScan(request, route, at, response);
+  if (!served.ok()) return route.here->Unreadable(served.status());
+  response->set_read_timestamp(at.value());
+  response->set_rest_elsewhere(*served != asked);
+  if (!response->done() || *served == asked || HasEnough(request, *response))
+    return absl::OkStatus();
   // The rest is another group's.
   response->set_done(false);
-  response->set_resume_key(request.reverse() ? served.start : served.end);
+  response->set_resume_key(request.reverse() ? served->start : served->end);
   return absl::OkStatus();
 }
 

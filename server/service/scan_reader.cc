@@ -105,7 +105,8 @@ void ScanReader::OnAnswer(ResponseItem answer) {
     return Finish(status);
   }
   v1::ScanResponse page = std::move(*answer.mutable_scan());
-  if (as_of_now_ && page.rest_elsewhere()) {
+  bool enough = request_.limit() != 0 && page.count() >= request_.limit();
+  if (as_of_now_ && page.rest_elsewhere() && !enough) {
     // The page was read as of when its own group is: all of it is read again.
     at_ = Timestamp(page.read_timestamp());
     probe_ = request_;
@@ -115,7 +116,6 @@ void ScanReader::OnAnswer(ResponseItem answer) {
   as_of_now_ = false;
   rows_ += page.count();
   if (request_.limit() != 0) {
-    bool enough = page.count() >= request_.limit();
     request_.set_limit(enough ? 0 : request_.limit() - page.count());
     if (enough) page.set_done(true);
   }

@@ -2,10 +2,10 @@
 // a request of its own, which finds its group by the key at which it begins. Lives on the store's
 // loop.
 //
-// The first page is read as of now, and says whether its group has all of the range. If not, the
-// groups that have the rest are asked first how far each is, and everything is read at the highest
-// timestamp: no write that was acknowledged before the scan began is above it (design, 6). Shards
-// that move afterwards take their history along.
+// The first page is read as of now, and says whether its group has all of the range. If not, and if
+// it has not rows enough by itself, the groups that have the rest are asked first how far each is,
+// and everything is read at the highest timestamp: no write that was acknowledged before the scan
+// began is above it (design, 6). Shards that move afterwards take their history along.
 #pragma once
 
 #include <functional>

@@ -41,7 +41,7 @@ bool ShardTable::ServesRange(const KeyRange& range) const {
   return !range.Empty() && ServedStart(range) == range;
 }
 
-KeyRange ShardTable::ServedStart(const KeyRange& range) const {
+KeyRange ShardTable::ServedStart(const KeyRange& range, size_t shards_max) const {
   constexpr std::string_view kNothing("\0", 1);
   KeyRange served{range.start, range.start};
   for (auto it = shards_.upper_bound(range.start); it != shards_.begin();) {
@@ -50,7 +50,7 @@ KeyRange ShardTable::ServedStart(const KeyRange& range) const {
     if (shard.range.end.empty() || (!range.end.empty() && range.end <= shard.range.end))
       return range;
     served.end = shard.range.end;
-    if (it == shards_.end()) break;
+    if (it == shards_.end() || --shards_max == 0) break;
     ++it;
   }
   // A range without an end has all keys.
@@ -58,10 +58,10 @@ KeyRange ShardTable::ServedStart(const KeyRange& range) const {
   return served;
 }
 
-KeyRange ShardTable::ServedEnd(const KeyRange& range) const {
+KeyRange ShardTable::ServedEnd(const KeyRange& range, size_t shards_max) const {
   constexpr std::string_view kNothing("\0", 1);
   std::optional<std::string> from;
-  while (!from || (*from > range.start && !from->empty())) {
+  while (shards_max-- > 0 && (!from || (*from > range.start && !from->empty()))) {
     const ShardDescriptor* shard = Before(from ? *from : range.end);
     if (shard == nullptr || shard->state != ShardState::kServing) break;
     from = shard->range.start;

@@ -60,9 +60,10 @@ class ShardTable {
   // Whether serving shards hold the whole range.
   bool ServesRange(const KeyRange& range) const;
   // The part of the range, from its start on, that serving shards hold without a gap, or from its
-  // end backwards. Empty (KeyRange::Empty) if they do not hold its start, or its last keys.
-  KeyRange ServedStart(const KeyRange& range) const;
-  KeyRange ServedEnd(const KeyRange& range) const;
+  // end backwards. Empty (KeyRange::Empty) if they do not hold its start, or its last keys. Looks
+  // at no more than `shards_max` of them, and so may end before the part does.
+  KeyRange ServedStart(const KeyRange& range, size_t shards_max = ~size_t{0}) const;
+  KeyRange ServedEnd(const KeyRange& range, size_t shards_max = ~size_t{0}) const;
   // The history above must be kept: shards are being copied. kTimestampMax: none is.
   Timestamp pin() const;
 

@@ -36,6 +36,7 @@ struct WorldRead {
   KeyRange range;
   std::vector<std::string> keys;  // of a multi-get; else empty
   bool reverse = false;
+  uint64_t limit = 0;  // rows; 0: all
   MonotonicTime began;
   Timestamp at;
   std::vector<std::pair<std::string, std::string>> rows;

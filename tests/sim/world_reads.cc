@@ -59,7 +59,7 @@ void World::CheckReads() {
   std::vector<SimClient::Acknowledged> acknowledged;
   for (auto& client : clients_) {
     for (const SimClient::MultiGet& get : client->multi_gets()) {
-      reads.push_back({{}, get.keys, false, get.began, get.at, get.rows});
+      reads.push_back({{}, get.keys, false, 0, get.began, get.at, get.rows});
       ++report_.multi_gets;
     }
     acknowledged.insert(acknowledged.end(), client->acknowledged().begin(),

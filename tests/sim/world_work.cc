@@ -117,10 +117,12 @@ void World::ScheduleScan() {
     if (operation_random_.Chance(0.5)) request.mutable_range()->set_start("k1");
     if (operation_random_.Chance(0.5)) request.mutable_range()->set_end("k4");
     request.set_page_bytes(1024);
+    if (operation_random_.Chance(0.3)) request.set_limit(operation_random_.Between(1, 8));
     NodeProcess& process = store.process();
     auto scan = std::make_shared<WorldRead>();
     scan->range = {request.range().start(), request.range().end()};
     scan->reverse = request.reverse();
+    scan->limit = request.limit();
     scan->began = scheduler_.now();
     process.loop->Post([this, scan, request, &process] {
       auto reader = std::make_shared<service::ScanReader>(process.loop.get(),
@@ -139,6 +141,12 @@ void World::ReadOn(const std::shared_ptr<service::ScanReader>& reader,
     scan->at = at;
     for (const auto& row : page->rows()) scan->rows.emplace_back(row.key(), row.version().value());
     if (!page->done()) return ReadOn(reader, scan);
+    KVD_CHECK(scan->limit == 0 || scan->rows.size() <= scan->limit);
+    // It tells nothing of what lies behind.
+    if (scan->limit != 0 && scan->rows.size() == scan->limit) {
+      const std::string& last = scan->rows.back().first;
+      (scan->reverse ? scan->range.start : scan->range.end) = scan->reverse ? last : last + '\0';
+    }
     scans_.push_back(*scan);
     ++report_.scans;
   });

@@ -234,6 +234,17 @@ TEST_F(ShardTableTest, AnAbortedImportLeavesNothingAndNeverBegins) {
   EXPECT_EQ(Do(BeginImportOf(6, 8, 2, {"c", "p"})).outcome, StepOutcome::kAborted);
 }
 
+TEST_F(ShardTableTest, WhatIsServedIsFoundAsFarAsItIsLookedFor) {
+  Do(SplitAt(2, 1, 1, "m", 7));
+  KeyRange both{"a", "z"};
+  EXPECT_EQ(table_.ServedStart(both), both);
+  EXPECT_EQ(table_.ServedStart(both, 1), (KeyRange{"a", "m"}));
+  EXPECT_EQ(table_.ServedStart(both, 2), both);
+  EXPECT_EQ(table_.ServedEnd(both), both);
+  EXPECT_EQ(table_.ServedEnd(both, 1), (KeyRange{"m", "z"}));
+  EXPECT_EQ(table_.ServedEnd(both, 2), both);
+}
+
 // A step that often fits what there is, and often does not.
 ShardStep RandomStep(const ShardTable& table, uint64_t now, uint64_t* operation, Random& random) {
   auto letter = [&random] { return std::string(1, static_cast<char>('a' + random.Below(26))); };
