@@ -34,7 +34,7 @@ void ShowStore(const Context& context, uint64_t id) {
 }
 
 // What the newest config gives to a group. Pages are read until the end, and no more is kept.
-v1::QueryResponse ShardsOf(Context& context, GroupId group) {
+v1::QueryResponse ShardsOf(Context& context, uint64_t group) {
   v1::QueryRequest request;
   request.set_loads(true);
   client::ControllerClient client = ClientOf(context);
@@ -42,7 +42,7 @@ v1::QueryResponse ShardsOf(Context& context, GroupId group) {
   do {
     v1::QueryResponse page = OrFail(client.Call(&Stub::Query, request));
     for (int i = 0; i < page.shards_size(); ++i) {
-      if (page.shards(i).group_id() != group.value()) continue;
+      if (page.shards(i).group_id() != group) continue;
       *all.add_shards() = page.shards(i);
       *all.add_loads() = page.loads(i);
     }
@@ -56,7 +56,7 @@ v1::QueryResponse ShardsOf(Context& context, GroupId group) {
 void ShowGroup(Context& context, uint64_t id) {
   auto group = FindGroup(context, id);
   if (!group) throw Failure{absl::NotFoundError(absl::StrCat("there is no group ", id))};
-  v1::QueryResponse config = ShardsOf(context, GroupId(id));
+  v1::QueryResponse config = ShardsOf(context, id);
   std::cout << OneGroupText(*group, context.cluster().Group(id), config, context.json());
 }
 

@@ -1,6 +1,7 @@
 #include "client/kvctl/show_text.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -59,6 +60,21 @@ void AddLoad(const v1::QueryResponse::Load& load,
                                       ? "-"
                                       : absl::StrCat(Escape(load.hot_key()), ", ",
                                                      load.hot_percent(), " % of the load"));
+}
+
+// The busiest of them, the busiest first.
+v1::QueryResponse Busiest(const v1::QueryResponse& shards) {
+  std::vector<int> order(static_cast<size_t>(shards.shards_size()));
+  std::iota(order.begin(), order.end(), 0);
+  auto asked = [&shards](int i) { return shards.loads(i).reads() + shards.loads(i).writes(); };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return asked(a) > asked(b); });
+  if (order.size() > kBusyShards) order.resize(kBusyShards);
+  v1::QueryResponse busiest;
+  for (int i : order) {
+    *busiest.add_shards() = shards.shards(i);
+    *busiest.add_loads() = shards.loads(i);
+  }
+  return busiest;
 }
 
 }  // namespace
@@ -122,7 +138,7 @@ std::string OneGroupText(const v1::ListGroupsResponse::Group& group,
                   : absl::StrCat("its replicas do not answer: ",
                                  Escape(std::string(status.status().message())), "\n"));
   if (shards.shards().empty()) return out;
-  return absl::StrCat(out, "\n", BusyShardsText(shards, kBusyShards));
+  return absl::StrCat(out, "\n", BusyShardsText(Busiest(shards)));
 }
 
 std::string OneShardText(const v1::DescribeShardResponse& shard,

@@ -202,7 +202,7 @@ TEST(SlowDisk, AStoreThatIsSlowLosesItsLeadershipsAndGetsThemBack) {
       }
       return slow != nullptr;
     }));
-    slow->SetSyncTime(milliseconds(150), milliseconds(250));
+    slow->SlowDisk(milliseconds(200));
     EXPECT_TRUE(world.Await([&] { return world.Leads(*slow) == 0; }, seconds(10)))
         << world.Describe();
     EXPECT_TRUE(world.Await([&] { return world.state() != nullptr; }));
@@ -210,7 +210,7 @@ TEST(SlowDisk, AStoreThatIsSlowLosesItsLeadershipsAndGetsThemBack) {
                 HasSubstr("its log's syncs take"));
     world.Elapse(seconds(20));
     EXPECT_EQ(world.Leads(*slow), 0u) << "it stays so";
-    slow->SetSyncTime(std::chrono::microseconds(200), milliseconds(3));
+    slow->SlowDisk(Duration::zero());
     EXPECT_TRUE(world.Await([&] { return leads(*slow) >= 1; }, seconds(30))) << world.Describe();
     world.Finish();
   }

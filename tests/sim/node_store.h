@@ -84,9 +84,6 @@ class NodeStore {
   NodeProcess& process() { return *process_; }
   node::Node& node() { return *process_->node; }
   storage::MemoryEngine& engine() { return engine_; }
-  SimDisk& disk() { return disk_; }
-  // What a sync of the running process' log takes from now on.
-  void SetSyncTime(Duration min, Duration max) { process_->log_store->SetSyncTime(min, max); }
 
   // Set before Start: hooks of the checkers.
   std::function<void(NodeStore&, GroupId, const raft::Entry&, const shard::CommandResult&)>

@@ -82,6 +82,12 @@ ScenarioWorld::ScenarioWorld(uint64_t seed, int stores)
     : World(Calm(seed, stores, /*by_hand=*/false)), known_stores_(stores) {
   asker_ = NewAsker();
   Settle();
+  // A shard may go on to the next store that joins, as soon as there is one.
+  shardctrler::Command command;
+  command.kind = shardctrler::CommandKind::kSet;
+  command.name = "shard-dwell-s";
+  command.value = 0;
+  KVD_CHECK(ControlNow(command).ok());
 }
 
 void ScenarioWorld::Place(const Layout& layout) {

@@ -44,12 +44,6 @@ class SimLogStore : public raft::LogStore {
   std::vector<raft::EntryPtr> Read(GroupId group, Index from, Index end,
                                    size_t bytes_max) const override;
 
-  // What a sync takes, from the next one on.
-  void SetSyncTime(Duration min, Duration max) {
-    faults_.sync_min = min;
-    faults_.sync_max = max;
-  }
-
   // The machine loses power: of the writes under way, the first `survivors` reach the disk.
   void Crash(Random& random);
 
@@ -62,7 +56,7 @@ class SimLogStore : public raft::LogStore {
 
   SimLoop* const loop_;
   LogDisk* const disk_;
-  DiskFaults faults_;
+  const DiskFaults faults_;
   std::deque<Pending> pending_;
   std::unique_ptr<Timer> timer_;
 };
