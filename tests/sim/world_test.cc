@@ -96,6 +96,7 @@ TEST(World, RequestsGoWithAShardThatMoves) {
     EXPECT_EQ(world.AwaitOperation(begun->operation), shardctrler::Phase::kDone);
     for (const client::ResponseItem& answer : PutAtEach(world, start + "key"))
       EXPECT_FALSE(answer.has_error()) << answer.error().message() << ", seed " << seed;
+    world.Settle();
     world.Check();
   }
 }
