@@ -110,6 +110,8 @@ void Groups::Create(GroupId id, ReplicaId replica, const raft::Configuration& vo
         auto local = OpenOne(log.group);
         absl::Status started =
             local.ok() ? StartOne(std::move(log), *std::move(local)) : local.status();
+        // Nobody else may ever read there: with no word of it, no replica could come here again.
+        if (absl::IsDataLoss(started)) environment_.rebuilder->Report(started);
         done(started);
       });
 }
