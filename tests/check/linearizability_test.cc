@@ -64,6 +64,18 @@ TEST(Linearizability, ManyUnknownOutcomesAreDecided) {
   EXPECT_NE(CheckLinearizable(history, std::nullopt, 100'000), Verdict::kLinearizable);
 }
 
+// Nobody read it, but another append tells its length.
+TEST(Linearizability, AnUnknownWriteThatNobodyReadMayBeNeeded) {
+  Operation unknown{.kind = Operation::Kind::kAppend, .argument = "abc", .known = false};
+  unknown.called = 1;
+  Operation known{.kind = Operation::Kind::kAppend, .argument = "de", .length = 5};
+  known.called = 10;
+  known.returned = 20;
+  EXPECT_EQ(CheckLinearizable({unknown, known}), Verdict::kLinearizable);
+  known.length = 4;
+  EXPECT_EQ(CheckLinearizable({unknown, known}), Verdict::kNotLinearizable);
+}
+
 TEST(Linearizability, StaleReadIsCaught) {
   EXPECT_EQ(CheckLinearizable({Put(0, 1, "a"), Put(2, 3, "b"), Get(4, 5, "a")}),
             Verdict::kNotLinearizable);
