@@ -7,8 +7,7 @@
 #                        [--data DIRECTORY] [--out DIRECTORY] [--port-base PORT] [--build DIRECTORY | --no-build]
 #
 # groups: throughput and CPU of three stores per get and put, through Pipeline, with so many groups, four
-# shards each, and what they use idle; shards: the same, and scans, of one group with so many shards (each
-# number divides the next); moves: latencies of keys in shards that are moved back and forth between
+# shards each, and what they use idle; shards: the same, and scans, of one group with so many shards; moves: latencies of keys in shards that are moved back and forth between
 # four groups, and of keys in others, and the longest pause of any key in each move, shards of --move-mib
 # each; replicate: one store of four is killed for good; MiB/s until all groups have three replicas
 # again, where it held --replicate-mib. Two minutes, all parts: --seconds 2 --keys 20000 --groups 1,4
@@ -102,7 +101,8 @@ load() { on_kvd kvd-pipeline --workload load --keys "$keys" --in-flight 256 "$@"
 measure() { # part, step, operation, target, kvbench arguments
   local part=$1 step=$2 operation=$3 target=$4
   shift 4
-  on_kvd "$target" --keys "$keys" --seconds "$seconds" "$@" |
+  # Leaders that moved after the load have read no row yet.
+  on_kvd "$target" --keys "$keys" --warmup "$seconds" --seconds "$seconds" "$@" |
     table record "$results" "$part" "$step" "$operation" --pids "$(join "${kvd_pids[@]}")"
 }
 
@@ -121,12 +121,12 @@ scale_groups() {
   done
 }
 scale_shards() {
-  local n op from=1
-  start_cluster 3 1
-  load
+  local n op
+  # Anew for each, as what was overwritten stays for a while and costs as well.
   for n in ${shards//,/ }; do
-    split_to $from "$n"
-    from=$n
+    start_cluster 3 1
+    load
+    split_to 1 "$n"
     await 300 settled
     for op in get put; do
       measure shards "$n" $op kvd-pipeline --workload $op --connections 2 --in-flight 256
