@@ -374,9 +374,9 @@ class Core {
   // Leader.
   std::map<ReplicaId, Progress> progress_;  // without itself
   MonotonicTime next_heartbeat_ = kLongAgo;
-  MonotonicTime last_use_ = kLongAgo;  // while it leads
+  MonotonicTime last_use_ = kLongAgo;   // while it leads
   MonotonicTime led_since_ = kLongAgo;  // while it does not lead: since when it leads no more
-  Index term_start_;  // its first entry of this term
+  Index term_start_;                    // its first entry of this term
   Rounds rounds_;
   uint64_t round_ = 0;
   bool round_wanted_ = false;
