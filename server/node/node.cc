@@ -57,6 +57,7 @@ Node::~Node() {
 }
 
 void Node::Stop() {
+  if (alive_ == nullptr) return;  // stopped already, and what it used may be gone
   groups_->on_created = nullptr;
   groups_->on_removing = nullptr;
   tick_.reset();
