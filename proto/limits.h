@@ -17,6 +17,7 @@ inline constexpr size_t kStoreReceiveBytesMax = kMessageBytesMax + (8 << 20);
 inline constexpr size_t kBatchOperationsMax = 1024;
 inline constexpr size_t kConditionsMax = 128;
 inline constexpr size_t kLocateShardsMax = 1'000;
+inline constexpr size_t kLocateStoresMax = 64;
 inline constexpr size_t kMultiGetKeysMax = 4096;
 inline constexpr size_t kDeleteRangeKeysMax = 4096;
 inline constexpr size_t kDeleteRangeKeysDefault = 1024;

@@ -105,6 +105,16 @@ std::string Routing::AddressOf(StoreId store) const {
   return it == stores_.end() ? "" : it->second.address;
 }
 
+std::vector<std::string> Routing::AddressesBehind(StoreId store, size_t most) const {
+  std::vector<std::string> out;
+  auto it = stores_.upper_bound(store);
+  for (size_t seen = 0; seen < stores_.size() && out.size() < most; ++seen, ++it) {
+    if (it == stores_.end()) it = stores_.begin();
+    if (!it->second.gone && !it->second.address.empty()) out.push_back(it->second.address);
+  }
+  return out;
+}
+
 StoreId Routing::LeaderOf(GroupId group) const {
   auto told = leaders_.find(group);
   if (told != leaders_.end() && told->second) return told->second;

@@ -53,6 +53,9 @@ class Routing {
   KeyRange RangeAt(std::string_view key) const;
   // Empty if it is not known.
   std::string AddressOf(StoreId store) const;
+  // Of at most `most` stores that are not gone, in the order of their ids, from the one behind
+  // `store` around to itself.
+  std::vector<std::string> AddressesBehind(StoreId store, size_t most) const;
   // The store believed to lead the group: who said so last, else any that may be asked. 0: none.
   StoreId LeaderOf(GroupId group) const;
 

@@ -47,9 +47,7 @@ const std::string& Session::NextAddress() {
 void Session::NoteLeader(const std::string& address) {
   if (address.empty()) return;
   leader_ = address;
-  if (std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end()) {
-    addresses_.push_back(address);
-  }
+  NoteAddress(address);
 }
 
 void Session::Submit(RequestItem item, MonotonicTime deadline, Callback callback) {

@@ -37,6 +37,8 @@ struct SessionOptions {
   // A write whose token would be older than this fetches a fresh one first: should its first
   // attempt get lost, its retries can still be told from new writes.
   Duration token_age_max = std::chrono::seconds(60);
+  // While it is in use, it learns so often which stores there are.
+  Duration stores_age_max = std::chrono::seconds(10);
 };
 
 class Session {
@@ -68,7 +70,7 @@ class Session {
   void NoteToken(Timestamp token, bool fresh);
   // Where the keys are, as far as this client was told.
   const RangeCache& ranges() const { return ranges_; }
-  void NoteLocated(const v1::LocateResponse& located) { ranges_.Take(located); }
+  void NoteLocated(const v1::LocateResponse& located);
   size_t in_flight() const { return calls_.size(); }
 
  private:
@@ -82,6 +84,8 @@ class Session {
   absl::Status UnsentWrite(const Call& call) const;
   std::string AddressFor(Call& call);
   void Locate(const std::string& key);
+  bool StoresAreOld() const { return loop_->Now() - stores_at_ >= options_.stores_age_max; }
+  void NoteAddress(const std::string& address);
   void NoteGroup(const Call& call, GroupId group, const std::string& leader);
   void Send(uint64_t id);
   void OnAnswer(uint64_t id, uint32_t attempt, absl::StatusOr<ResponseItem> answer);
@@ -109,7 +113,8 @@ class Session {
   RangeCache ranges_;
   bool locating_ = false;
   size_t locates_ = 0;                  // sent to whichever store's turn it was
-  std::vector<std::string> addresses_;  // given and learnt
+  std::vector<std::string> addresses_;  // given, and then those learnt
+  MonotonicTime stores_at_ = kLongAgo;  // when they were asked for
   size_t next_address_ = 0;
   std::map<uint64_t, std::unique_ptr<Call>> calls_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

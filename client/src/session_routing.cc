@@ -1,4 +1,6 @@
 // Where a session sends what, and what it learns of that.
+#include <algorithm>
+
 #include "client/src/session_call.h"
 
 namespace kvd::client {
@@ -19,7 +21,7 @@ std::string Session::AddressFor(Call& call) {
   if (!call.item.has_locate()) {
     const std::string& key = RoutingKey(call.item);
     call.group = ranges_.GroupOf(key);
-    if (!call.group) Locate(key);
+    if (!call.group || StoresAreOld()) Locate(key);
   }
   if (!hint.empty()) return hint;
   std::string leader = call.group ? ranges_.LeaderOf(call.group) : "";
@@ -36,13 +38,30 @@ void Session::Locate(const std::string& key) {
   locating_ = true;
   RequestItem item;
   item.mutable_locate()->set_start(key);
+  if (StoresAreOld()) {
+    item.mutable_locate()->set_stores(true);
+    stores_at_ = loop_->Now();
+  }
   Submit(std::move(item), loop_->Now() + options_.attempt_timeout, [this](const auto& answer) {
     locating_ = false;
     if (!answer.ok()) return;
-    ranges_.Take(answer->locate());
+    NoteLocated(answer->locate());
     // By now it is known which groups they wait for.
     if (!wait_for_token_.empty()) FetchTokens();
   });
+}
+
+// Those that were given stay: they may be names of whatever is there.
+void Session::NoteLocated(const v1::LocateResponse& located) {
+  ranges_.Take(located);
+  if (located.store_addresses().empty()) return;
+  addresses_ = options_.addresses;
+  for (const std::string& address : located.store_addresses()) NoteAddress(address);
+}
+
+void Session::NoteAddress(const std::string& address) {
+  if (std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end())
+    addresses_.push_back(address);
 }
 
 // Who executed it says whether it was meant for the right group.

@@ -26,6 +26,9 @@ class NodeRouter : public service::Router {
   service::Route FindBefore(std::string_view end) override;
   std::vector<service::LocatedShard> Locate(std::string_view start, std::string_view end,
                                             size_t most) override;
+  std::vector<std::string> StoreAddresses(size_t most) const override {
+    return routing_->AddressesBehind(self_, most);
+  }
   ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) override;
   void Note(std::string_view key, bool before, const service::Route& asked,
             const ErrorInfo& refusal) override;

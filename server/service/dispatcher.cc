@@ -106,6 +106,10 @@ void Dispatcher::Locate(const RequestItem& item, const ItemCallback& done) {
     shard->set_group_id(located.route.group.value());
     shard->set_leader_address(located.route.address);
   }
+  if (request.stores()) {
+    for (std::string& address : router_->StoreAddresses(kLocateStoresMax))
+      out.mutable_locate()->add_store_addresses(std::move(address));
+  }
   done(std::move(out));
 }
 

@@ -37,6 +37,8 @@ class Router {
   // to the last one), at most `most`.
   virtual std::vector<LocatedShard> Locate(std::string_view start, std::string_view end,
                                            size_t most) = 0;
+  // host:port of stores of the cluster, at most `most`.
+  virtual std::vector<std::string> StoreAddresses(size_t most) const = 0;
   // The group does not serve the key (`before`: the last keys below it): who does by now, if that
   // is known. Only shard, epoch, group and address are set.
   virtual ErrorInfo WhoHas(std::string_view key, bool before, GroupId not_this) = 0;

@@ -1,4 +1,5 @@
 // Where a session sends what: to the group that has the key, once it knows that.
+#include <set>
 #include <vector>
 
 #include "client/src/session.h"
@@ -19,8 +20,12 @@ class Cluster : public Network {
             std::function<void(absl::StatusOr<ResponseItem>)> done) override {
     ResponseItem out;
     out.set_id(item.id());
+    if (dead.contains(address)) return done(absl::UnavailableError("nobody listens"));
     if (item.has_locate()) {
       ++locates;
+      if (item.locate().stores()) {
+        for (const std::string& store : stores) out.mutable_locate()->add_store_addresses(store);
+      }
       auto add = [&](const std::string& start, const std::string& end, uint64_t group) {
         auto* shard = out.mutable_locate()->add_shards();
         shard->set_start(start);
@@ -53,32 +58,37 @@ class Cluster : public Network {
   std::string LeaderOf(uint64_t group) const { return group == 2 ? two : three; }
 
   std::string border = "m", two = "two:1", three = "three:1";
-  std::vector<std::string> asked;
+  std::vector<std::string> stores, asked;
+  std::set<std::string> dead;
   int locates = 0;
   bool refuse_others = false;
   std::function<absl::Status(uint64_t)> refuse_with;
 };
 
-// Time stands still, and what is tried again is tried at once.
+// Time stands still but where a test moves it, and what is tried again is tried at once.
 class RetryLoop : public InlineLoop {
  public:
+  MonotonicTime Now() const override { return now; }
   std::unique_ptr<Timer> After(Duration after, Task task) override {
     // Deadlines are not reached.
     if (after < std::chrono::seconds(1)) retries.push_back(std::move(task));
     return nullptr;
   }
-  void RunRetries() {
-    while (!retries.empty()) {
+  void RunRetries(int most) {
+    for (int i = 0; i < most && !retries.empty(); ++i) {
       Task task = std::move(retries.front());
       retries.erase(retries.begin());
       task();
     }
   }
+  MonotonicTime now;
   std::vector<Task> retries;
 };
 
 class SessionRouting : public testing::Test {
  protected:
+  static constexpr int kTries = 8;
+
   SessionRouting() : session_(&loop_, &cluster_, Options()) {}
 
   static SessionOptions Options() {
@@ -87,15 +97,19 @@ class SessionRouting : public testing::Test {
     return options;
   }
   std::vector<std::string> Get(const std::string& key) {
+    bool ok = Try(key, kTries);
+    EXPECT_TRUE(ok) << key;
+    return cluster_.asked;
+  }
+  bool Try(const std::string& key, int tries) {
     cluster_.asked.clear();
     RequestItem item;
     item.mutable_get()->set_key(key);
     bool ok = false;
     session_.Submit(item, loop_.Now() + std::chrono::seconds(60),
                     [&](const auto& answer) { ok = answer.ok(); });
-    loop_.RunRetries();
-    EXPECT_TRUE(ok) << key;
-    return cluster_.asked;
+    loop_.RunRetries(tries);
+    return ok;
   }
 
   RetryLoop loop_;
@@ -143,6 +157,33 @@ TEST_F(SessionRouting, ARefusalSaysWhereToGo) {
   EXPECT_THAT(Get("c"), ElementsAre("four:1"));
 }
 
+// All that it was given are gone, and the leaders that it knew.
+TEST_F(SessionRouting, StoresThatCameLaterAreAsked) {
+  cluster_.stores = {"any:1", "two:1", "new:1"};
+  Get("a");
+  cluster_.dead = {"any:1", "two:1"};
+  cluster_.two = "new:1";
+  EXPECT_EQ(Get("a").back(), "new:1");
+  EXPECT_THAT(Get("b"), ElementsAre("new:1"));
+}
+
+TEST_F(SessionRouting, StoresThatAreGoneAreForgotten) {
+  cluster_.stores = {"old:1"};
+  Get("a");
+  cluster_.stores = {"new:1"};
+  loop_.now += std::chrono::seconds(10);
+  Get("a");
+  EXPECT_EQ(cluster_.locates, 2);
+  cluster_.dead = {"two:1"};
+  cluster_.refuse_others = true;
+  cluster_.two = "nobody:1";
+  cluster_.refuse_with = [](uint64_t) { return absl::UnavailableError("not known here yet"); };
+  EXPECT_FALSE(Try("a", kTries));
+  EXPECT_THAT(cluster_.asked, testing::Contains("new:1"));
+  EXPECT_THAT(cluster_.asked, testing::Contains("any:1"));
+  EXPECT_THAT(cluster_.asked, testing::Not(testing::Contains("old:1")));
+}
+
 // Stores that have just started and know no more than what they hold themselves.
 class Forgetful : public Network {
  public:
@@ -173,11 +214,7 @@ TEST(SessionRoutingAlone, WhoDoesNotKnowIsNotAskedAgainAndAgain) {
     bool ok = false;
     session.Submit(item, loop.Now() + std::chrono::seconds(60),
                    [&](const auto& answer) { ok = answer.ok(); });
-    for (int tries = 0; tries < 5 && !loop.retries.empty(); ++tries) {
-      Task task = std::move(loop.retries.front());
-      loop.retries.erase(loop.retries.begin());
-      task();
-    }
+    loop.RunRetries(5);
     EXPECT_TRUE(ok) << key;
     ASSERT_TRUE(loop.retries.empty());
   }

@@ -276,6 +276,8 @@ TEST_F(Recover, EverythingFromOneStoreOfThree) {
   EXPECT_TRUE(MiniCluster::Await([&] { return Healed(3); }, 60))
       << Run({"op", "list"}).output << Run({"group", "list"}).output
       << Run({"store", "list"}).output;
+  // A client that is told of one store alone finds the others while that lives.
+  client_ = *Client::Connect({.addresses = {cluster().Address(2)}});
   ExpectAll(0, kKeys / 2, "after");
   ExpectAll(kKeys / 2, kKeys, "before");
   Finished verified = Run({"verify"});

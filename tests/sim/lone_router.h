@@ -20,6 +20,7 @@ class LoneRouter : public service::Router {
   std::vector<service::LocatedShard> Locate(std::string_view, std::string_view, size_t) override {
     return {{KeyRange(), ShardId(1), Epoch(1), Find("")}};
   }
+  std::vector<std::string> StoreAddresses(size_t) const override { return {}; }
   ErrorInfo WhoHas(std::string_view, bool, GroupId) override { return {}; }
   void Note(std::string_view, bool, const service::Route&, const ErrorInfo&) override {}
   void NoteLost(const service::Route&) override {}
