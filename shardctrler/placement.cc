@@ -85,6 +85,17 @@ std::optional<double> Placement::LeastFullWithOne() const {
   return least;
 }
 
+StoreId Placement::Worst(const std::vector<StoreId>& stores) const {
+  return *std::max_element(stores.begin(), stores.end(), [&](StoreId a, StoreId b) {
+    auto rank = [&](StoreId id) {
+      const Place& place = places_.at(id);
+      return std::tuple(silent_.contains(id), place.slow, InZone(place.zone, stores),
+                        FullnessWith(id, 0), id);
+    };
+    return rank(a) < rank(b);
+  });
+}
+
 std::optional<StoreId> Placement::Best(const std::vector<StoreId>& stores) const {
   std::optional<std::tuple<bool, size_t, double, StoreId>> best;
   for (const auto& [alike, order] : orders_) {

@@ -45,6 +45,9 @@ class Placement {
   // there is another one; in the zone with fewest of them, then with fewest replicas for its cores.
   // Nothing if there is none. Takes time by the number of zones.
   std::optional<StoreId> Best(const std::vector<StoreId>& stores) const;
+  // Of the stores that a group is on the one that it can best do without: one that is silent, else
+  // slow, else in the zone with most of them, else the fullest. Requires: there is one.
+  StoreId Worst(const std::vector<StoreId>& stores) const;
   void Add(StoreId store) { Count(store, +1); }
   void Remove(StoreId store) { Count(store, -1); }
 

@@ -174,7 +174,39 @@ TEST_F(ClusterTest, WithNobodyToReplaceItADownStoreStays) {
   EXPECT_EQ(changes_, 0u);
 }
 
-// No change of its replicas could be decided.
+// Four voters stand no more than three.
+TEST_F(ClusterTest, VotersStayOddWhenAStoreLeaves) {
+  Join({StoreNumber(2, "b"), StoreNumber(3, "b"), StoreNumber(4, "c"), StoreNumber(5, "d")});
+  Settle();
+  ASSERT_EQ(state().FindGroup(kControllerGroup)->replicas.size(), 5u);
+  Drain(5);
+  Settle();
+  std::vector<StoreId> left;
+  for (const Replica& r : state().FindGroup(kControllerGroup)->replicas) left.push_back(r.store);
+  EXPECT_EQ(left.size(), 3u);
+  EXPECT_THAT(left, testing::Contains(StoreId(4))) << "the only one of its zone";
+  ExpectRepaired(3);
+}
+
+// But two have everything twice.
+TEST_F(ClusterTest, TwoReplicasStayWhereThereIsNoThird) {
+  Join({StoreNumber(2), StoreNumber(3)});
+  Settle();
+  Drain(3);
+  Settle();
+  for (const auto& [id, group] : state().groups()) EXPECT_EQ(group.replicas.size(), 2u);
+}
+
+TEST_F(ClusterTest, FewerReplicasAreKeptWhereFewerAreWanted) {
+  Do(SetCommand("replicas", 5));
+  for (uint64_t n = 2; n <= 6; ++n) Join({StoreNumber(n)});
+  Settle();
+  ExpectRepaired(5);
+  Do(SetCommand("replicas", 3));
+  Settle();
+  ExpectRepaired(3);
+}
+
 // With a store down that nobody replaces, another one is emptied all the same: a group may have
 // fewer replicas than it should, while those that are up are as many as can be.
 TEST_F(ClusterTest, AStoreIsEmptiedWhileAnotherOneIsDown) {
@@ -190,6 +222,7 @@ TEST_F(ClusterTest, AStoreIsEmptiedWhileAnotherOneIsDown) {
   }
 }
 
+// No change of its replicas could be decided.
 TEST_F(ClusterTest, AGroupWithoutQuorumIsLeftAlone) {
   Join({StoreNumber(2), StoreNumber(3), StoreNumber(4), StoreNumber(5), StoreNumber(6)});
   Settle();
