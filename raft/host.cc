@@ -14,6 +14,8 @@ namespace {
 // While so few commands are waited for, how soon each is answered matters more than what that
 // costs.
 constexpr size_t kAwaitedMax = 16;
+// A group that was not asked for anything for so long is not expected to be soon.
+constexpr auto kInUse = milliseconds(100);
 }  // namespace
 
 Host::Host(Loop* loop, LogStore* log_store, Transport* transport, const HostOptions& options)
@@ -246,10 +248,10 @@ void Host::AwaitGathering(Group& group) {
 }
 
 // A follower can't go on before its write is on disk, and nobody waits for its loop: no thread is
-// woken for it. A leader's loop is never held up by the disk.
+// woken for it. The loop of a leader that is asked for something is never held up by the disk.
 void Host::SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight) {
   flight.submitted_at = loop_->Now();
-  bool here = !writes.empty() && writes_in_flight_.empty() && !LeadsAny() &&
+  bool here = !writes.empty() && writes_in_flight_.empty() && !LeadsInUse() &&
               log_store_->TryWriteNow(writes);
   if (!here) return SubmitWrite(std::move(writes), std::move(flight));
   ++counters_.log_writes;
@@ -257,9 +259,10 @@ void Host::SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight) {
   OnWritten();
 }
 
-bool Host::LeadsAny() const {
+bool Host::LeadsInUse() const {
+  auto then = loop_->Now() - kInUse;
   return std::any_of(groups_.begin(), groups_.end(),
-                     [](const auto& item) { return item.second->core->IsLeader(); });
+                     [then](const auto& item) { return item.second->core->LeadsInUseSince(then); });
 }
 
 void Host::SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight) {

@@ -195,7 +195,7 @@ class Host : public TransportHandler {
   void AwaitGathering(Group& group);
   void SubmitWrite(std::vector<LogWrite> writes, InFlightWrite flight);
   void SubmitTurn(std::vector<LogWrite> writes, InFlightWrite flight);
-  bool LeadsAny() const;
+  bool LeadsInUse() const;
   void OnWritten();
   void Queue(GroupId group, Message message);
   void FlushMessages();

@@ -142,6 +142,8 @@ class Core {
   void OnApplied(Index index);
   // A client was served without an event here: the group is in use, see BeatInterval.
   void NoteUse(MonotonicTime now);
+  // Whether it leads, and was asked for something at that moment or later.
+  bool LeadsInUseSince(MonotonicTime then) const { return IsLeader() && last_use_ >= then; }
   // The log up to `index` is no longer needed here. Requires: index <= applied and stable.
   void Compact(Index index);
   // Whether a snapshot at this position could be of use, going by what is known so far.
