@@ -3,18 +3,22 @@
 # shard, and how fast a lost store's replicas are made anew.
 #
 #   tests/bench/scale.sh [--parts groups,shards,moves,replicate] [--seconds S] [--keys N]
-#                        [--groups N,...] [--shards N,...] [--moves N] [--move-mib MIB] [--replicate-mib MIB]
+#                        [--groups N,...] [--stores N] [--in-flight N] [--shards N,...] [--moves N]
+#                        [--move-mib MIB] [--replicate-mib MIB]
 #                        [--data DIRECTORY] [--out DIRECTORY] [--port-base PORT] [--build DIRECTORY | --no-build]
 #
-# groups: throughput and CPU of three stores per get and put, through Pipeline, with so many groups, four
-# shards each, and what they use idle; shards: the same, and scans, of one group with so many shards; moves: latencies of keys in shards that are moved back and forth between
-# four groups, and of keys in others, and the longest pause of any key in each move, shards of --move-mib
-# each; replicate: one store of four is killed for good; MiB/s until all groups have three replicas
-# again, where it held --replicate-mib. Two minutes, all parts: --seconds 2 --keys 20000 --groups 1,4
-# --shards 1,100 --moves 10 --move-mib 4 --replicate-mib 64. --build takes programs from there as they are.
+# groups: throughput and CPU of --stores stores (three, or one) per get and put, through Pipeline, with so
+# many groups, four shards each, and what they use idle; shards: the same, and scans, of three stores and one
+# group with so many shards; moves: latencies of keys in shards that are moved back and forth between four
+# groups, and of keys in others, and the longest pause of any key in each move, shards of --move-mib each;
+# replicate: one store of four is killed for good; MiB/s until all groups have three replicas again, where it
+# held --replicate-mib. --in-flight: operations at a time in groups and shards, 256 if left out. Two minutes,
+# all parts: --seconds 2 --keys 20000 --groups 1,4 --shards 1,100 --moves 10 --move-mib 4 --replicate-mib 64.
+# --build takes programs from there as they are.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 parts=groups,shards,moves,replicate seconds=10 keys=1000000 groups=1,4,16,64 shards=1,100,1000,10000
+stores=3 in_flight=256
 moves=200 move_mib=32 replicate_mib=1024 out=.build/scale data= port_base=7900 build= tree=$PWD/.build/tests
 while [ $# -gt 0 ]; do
   case $1 in
@@ -22,6 +26,8 @@ while [ $# -gt 0 ]; do
     --seconds) seconds=$2; shift ;;
     --keys) keys=$2; shift ;;
     --groups) groups=$2; shift ;;
+    --stores) stores=$2; shift ;;
+    --in-flight) in_flight=$2; shift ;;
     --shards) shards=$2; shift ;;
     --moves) moves=$2; shift ;;
     --move-mib) move_mib=$2; shift ;;
@@ -31,12 +37,12 @@ while [ $# -gt 0 ]; do
     --port-base) port_base=$2; shift ;;
     --build) tree=$2 build=no; shift ;;
     --no-build) build=no ;;
-    --help | -h) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help | -h) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "$0: unknown argument $1; see --help" >&2; exit 2 ;;
   esac
   shift
 done
-for list in "$seconds" "$keys" "$groups" "$shards" "$moves" "$move_mib" "$replicate_mib" "$port_base"; do
+for list in "$stores" "$in_flight" "$seconds" "$keys" "$groups" "$shards" "$moves" "$move_mib" "$replicate_mib" "$port_base"; do
   [[ $list =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || { echo "$0: $list is no list of whole numbers above 0" >&2; exit 2; }
 done
 if [ -z "$build" ]; then
@@ -62,7 +68,7 @@ start_cluster() { # stores, groups: anew, and nothing changes by itself any more
   rm -rf "$data"
   # There is a group for every four cores of all stores together.
   kvd_flags=(--cores $(((4 * $2 + $1 - 1) / $1)))
-  start_three_kvd
+  if [ "$1" = 1 ]; then mkdir -p "$data" && start_kvd 1; else start_three_kvd; fi
   for ((i = 4; i <= $1; ++i)); do start_kvd "$i"; done
   await 300 grown "$1" "$2"
   for setting in auto-split auto-merge auto-balance; do kvd_ctl setting set $setting 0 >/dev/null; done
@@ -72,8 +78,9 @@ grown() { # stores, groups: all there and spread, and nothing under way
 import json, sys
 print(sum(s["replicas"] > 0 for s in json.load(sys.stdin)["stores"]))')" = "$1" ] && whole "$2"
 }
-whole() { # groups, and the controller: three replicas each
-  [ "$(kvd_ctl group list | awk '$2 == "serving" && split($3, stores, ",") == 3' | wc -l)" = $(($1 + 1)) ] && idle
+whole() { # groups, and the controller: three replicas each, if there are so many stores
+  local replicas=$((${#kvd_pids[@]} < 3 ? ${#kvd_pids[@]} : 3))
+  [ "$(kvd_ctl group list | awk -v n=$replicas '$2 == "serving" && split($3, stores, ",") == n' | wc -l)" = $(($1 + 1)) ] && idle
 }
 idle() { [ "$(kvd_ctl op list | wc -l)" = 2 ]; }
 count_shards() { kvd_ctl -o json config show | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["shards"]))'; }
@@ -109,14 +116,14 @@ measure() { # part, step, operation, target, kvbench arguments
 scale_groups() {
   local n op
   for n in ${groups//,/ }; do
-    start_cluster 3 "$n"
+    start_cluster "$stores" "$n"
     split_to 1 $((4 * n))
     spread
     load
     await 300 settled
     table idle "$results" "$n" "$seconds" "$(join "${kvd_pids[@]}")"
     for op in get put; do
-      measure groups "$n" $op kvd-pipeline --workload $op --connections 2 --in-flight 256
+      measure groups "$n" $op kvd-pipeline --workload $op --connections 2 --in-flight "$in_flight"
     done
   done
 }
@@ -129,7 +136,7 @@ scale_shards() {
     split_to 1 "$n"
     await 300 settled
     for op in get put; do
-      measure shards "$n" $op kvd-pipeline --workload $op --connections 2 --in-flight 256
+      measure shards "$n" $op kvd-pipeline --workload $op --connections 2 --in-flight "$in_flight"
     done
     measure shards "$n" scan kvd --workload scan --in-flight 8
   done
