@@ -16,7 +16,7 @@ deploy/install-packages.sh test
 cmake --preset tests >/dev/null
 cmake --build --preset tests
 status=0
-ctest --test-dir .build/tests --output-on-failure --no-tests=error --output-junit junit.xml "$@" || status=$?
+ctest --test-dir .build/tests -j "$(nproc)" --output-on-failure --no-tests=error --output-junit junit.xml "$@" || status=$?
 python3 - .build/tests/junit.xml <<'PY'
 import sys, xml.etree.ElementTree as tree
 suite = tree.parse(sys.argv[1]).getroot()
