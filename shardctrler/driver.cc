@@ -43,6 +43,8 @@ Port::Done<T> Driver::Then(OperationId id, std::function<void(const T&)> next) {
     auto run = runs_.find(id);
     if (run == runs_.end() || run->second.attempt != attempt) return;
     if (!answer.ok()) return Fail(id, answer.status());
+    // It has come past what was in its way.
+    if (++run->second.answered > run->second.answered_before) run->second.trouble.clear();
     next(*answer);
   };
 }
@@ -50,7 +52,11 @@ Port::Done<T> Driver::Then(OperationId id, std::function<void(const T&)> next) {
 void Driver::Begin(OperationId id) {
   const Operation o = *state_->FindOperation(id);
   Run& run = runs_[id];
-  if (run.phase != o.phase) run.pause = Duration::zero();
+  if (run.phase != o.phase) {
+    run.pause = Duration::zero();
+    run.trouble.clear();
+  }
+  run.answered = 0;
   run.phase = o.phase;
   run.attempt = ++attempts_;
   run.retry.reset();
@@ -68,6 +74,7 @@ void Driver::Begin(OperationId id) {
 void Driver::Fail(OperationId id, const absl::Status& status) {
   Run& run = runs_.at(id);
   run.trouble = std::string(status.message());
+  run.answered_before = run.answered;
   run.attempt = ++attempts_;
   run.pause = std::clamp(2 * run.pause, options_.retry_after_min, options_.retry_after_max);
   auto pause = Duration(static_cast<int64_t>(loop_->random().Between(

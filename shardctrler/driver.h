@@ -48,6 +48,9 @@ class Driver {
     uint64_t attempt = 0;  // answers of earlier ones are not heard
     Duration pause = Duration::zero();
     std::string trouble;
+    // Calls of this attempt that were answered, and of the one that met the trouble.
+    size_t answered = 0;
+    size_t answered_before = 0;
     std::unique_ptr<Timer> retry;
   };
 

@@ -6,7 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/error.h"
-#include "tests/inline_loop.h"
+#include "tests/retry_loop.h"
 
 namespace kvd::client {
 namespace {
@@ -63,26 +63,6 @@ class Cluster : public Network {
   int locates = 0;
   bool refuse_others = false;
   std::function<absl::Status(uint64_t)> refuse_with;
-};
-
-// Time stands still but where a test moves it, and what is tried again is tried at once.
-class RetryLoop : public InlineLoop {
- public:
-  MonotonicTime Now() const override { return now; }
-  std::unique_ptr<Timer> After(Duration after, Task task) override {
-    // Deadlines are not reached.
-    if (after < std::chrono::seconds(1)) retries.push_back(std::move(task));
-    return nullptr;
-  }
-  void RunRetries(int most) {
-    for (int i = 0; i < most && !retries.empty(); ++i) {
-      Task task = std::move(retries.front());
-      retries.erase(retries.begin());
-      task();
-    }
-  }
-  MonotonicTime now;
-  std::vector<Task> retries;
 };
 
 class SessionRouting : public testing::Test {
