@@ -46,7 +46,7 @@ void ControllerRole::SpreadLeaders(const shardctrler::View& view) {
   std::erase_if(handovers_, [now](const auto& item) { return item.second.until <= now; });
   for (const shardctrler::Transfer& transfer :
        shardctrler::SpreadLeaders(state(), view, kAtOnce + handovers_.size())) {
-    handovers_.try_emplace(transfer.group, transfer, now + options_.transfer_pause);
+    handovers_.emplace(transfer.group, Handover{transfer, now + options_.transfer_pause});
   }
 }
 
