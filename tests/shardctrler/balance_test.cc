@@ -1,112 +1,17 @@
-// Splits, merges, and what moves where: a cluster whose keys are asked and weigh as a test says,
-// until it comes to rest.
+// Splits, merges, and what moves where.
 #include "shardctrler/balance.h"
 
 #include <cmath>
 #include <random>
 
-#include "absl/strings/str_format.h"
-#include "shardctrler/leaders.h"
 #include "shardctrler/scatter.h"
 #include "shardctrler/sizing.h"
-#include "tests/shardctrler/obedient_cluster.h"
+#include "tests/shardctrler/loaded_cluster.h"
 
 namespace kvd::shardctrler {
 namespace {
 
-constexpr uint64_t kMiB = 1 << 20;
-constexpr int kKeys = 10'000;
-
-std::string Key(int i) { return absl::StrFormat("k%05d", i); }
-
-class BalanceTest : public ObedientCluster {
- protected:
-  BalanceTest() { view_.load = &load_; }
-
-  // Of each key.
-  struct KeyUse {
-    double bytes = 0;
-    double load = 0;
-  };
-
-  void Grow(uint64_t stores) {
-    for (uint64_t n = 2; n <= stores; ++n) Join({StoreNumber(n)});
-    Settle();
-  }
-
-  // The first key of [from, to) up to which half of what `amount` says lies.
-  template <class Amount>
-  std::string Middle(int from, int to, Amount amount) const {
-    double all = 0, before = 0;
-    for (int i = from; i < to; ++i) all += amount(keys_[static_cast<size_t>(i)]);
-    for (int i = from; i < to; ++i) {
-      if (before >= all / 2) return i > from ? Key(i) : "";
-      before += amount(keys_[static_cast<size_t>(i)]);
-    }
-    return "";
-  }
-
-  // As leaders would.
-  void Tell() {
-    const auto& shards = state().shards().shards();
-    SizeLimits limits = LimitsFor(state(), load_);
-    for (auto it = shards.begin(); it != shards.end(); ++it) {
-      // Behind the last key there is nothing.
-      int from = it->first.empty() ? 0 : std::min(kKeys, std::stoi(it->first.substr(1)));
-      auto next = std::next(it);
-      int to = next == shards.end() ? kKeys : std::min(kKeys, std::stoi(next->first.substr(1)));
-      ShardReport report;
-      report.epoch = it->second.epoch;
-      report.group = it->second.group;
-      double bytes = 0, load = 0;
-      for (int i = from; i < to; ++i) {
-        bytes += keys_[static_cast<size_t>(i)].bytes;
-        load += keys_[static_cast<size_t>(i)].load * noise_();
-      }
-      report.bytes = static_cast<uint64_t>(bytes);
-      report.reads = load;
-      if (limits.load > 0 && load > limits.load) {
-        report.split_key = Middle(from, to, [](const KeyUse& k) { return k.load; });
-        report.by_load = true;
-      } else if (report.bytes > limits.bytes) {
-        report.split_key = Middle(from, to, [](const KeyUse& k) { return k.bytes; });
-      }
-      load_.Note(it->second.id, report);
-    }
-  }
-
-  // Goes on until nothing is left to do; how many operations that took.
-  size_t Rest() {
-    size_t operations = 0;
-    for (int i = 0; i < 2'000; ++i) {
-      Tell();
-      size_t opened = Open();
-      operations += opened;
-      if (opened == 0 && state().open_operations() == 0) return operations;
-      Step();
-      load_.Follow(state());
-    }
-    ADD_FAILURE() << "it never comes to rest";
-    return operations;
-  }
-
-  // What the groups have, the most beside the least.
-  template <class Amount>
-  double Spread(Amount amount) const {
-    double least = 1e300, most = 0;
-    for (const auto& [id, group] : state().groups()) {
-      if (id == kControllerGroup) continue;
-      double here = amount(load_.Of(id));
-      least = std::min(least, here);
-      most = std::max(most, here);
-    }
-    return most / least;
-  }
-
-  ClusterLoad load_;
-  std::vector<KeyUse> keys_ = std::vector<KeyUse>(kKeys);
-  std::function<double()> noise_ = [] { return 1.0; };
-};
+class BalanceTest : public LoadedCluster {};
 
 double BytesOf(const Amounts& a) { return static_cast<double>(a.bytes); }
 double LoadOf(const Amounts& a) { return a.load; }
@@ -331,114 +236,6 @@ TEST_F(BalanceTest, ScatterSpreadsARange) {
   }
   EXPECT_EQ(counts.size(), 4u);
   for (auto [group, count] : counts) EXPECT_TRUE(count == 2 || count == 3) << count;
-}
-
-// Who leads is whom the transfers name.
-class LeaderTest : public BalanceTest {
- protected:
-  void Lead(StoreId by) {
-    for (const auto& [id, group] : state().groups()) {
-      for (const Replica& r : group.replicas) {
-        if (r.store == by) load_.NoteTransfer(id, by);
-      }
-      if (!load_.LeaderOf(id)) load_.NoteTransfer(id, group.replicas[0].store);
-    }
-  }
-  size_t SettleLeaders() {
-    size_t transfers = 0;
-    for (int i = 0; i < 100; ++i) {
-      auto next = SpreadLeaders(state(), view_, 2);
-      if (next.empty()) return transfers;
-      for (const Transfer& t : next) {
-        EXPECT_EQ(load_.LeaderOf(t.group), t.from);
-        load_.NoteTransfer(t.group, t.to);
-      }
-      transfers += next.size();
-    }
-    ADD_FAILURE() << "it never comes to rest";
-    return transfers;
-  }
-  std::map<StoreId, int> Leads() const {
-    std::map<StoreId, int> leads;
-    for (const auto& [id, store] : state().stores()) leads[id] = 0;
-    for (const auto& [group, store] : load_.leaders()) ++leads[store];
-    return leads;
-  }
-  void MakeSlow(StoreId slow) {
-    for (int i = 0; i < 5; ++i) {
-      for (const auto& [id, store] : state().stores())
-        load_.Note(id, {.sync_ms = id == slow ? 400.0 : 2.0, .syncs = 10, .round_trip_ms = {}});
-    }
-  }
-};
-
-TEST_F(LeaderTest, SpreadOverStores) {
-  Grow(5);
-  Lead(StoreId(2));
-  SettleLeaders();
-  for (auto [store, count] : Leads()) EXPECT_LE(count, 2) << store.value();
-  EXPECT_EQ(SettleLeaders(), 0u);
-}
-
-TEST_F(LeaderTest, NothingIsKnownAtFirst) {
-  Grow(5);
-  EXPECT_EQ(SettleLeaders(), 0u);
-  view_.load = nullptr;
-  EXPECT_EQ(SettleLeaders(), 0u);
-}
-
-TEST_F(LeaderTest, ASlowStoreLeadsNothing) {
-  Grow(5);
-  Lead(StoreId(2));
-  SettleLeaders();
-  MakeSlow(StoreId(2));
-  SettleLeaders();
-  EXPECT_EQ(Leads()[StoreId(2)], 0);
-  for (auto [store, count] : Leads()) EXPECT_LE(count, 3) << store.value();
-}
-
-TEST_F(LeaderTest, AStoreThatDrainsLeadsNothing) {
-  Grow(5);
-  Lead(StoreId(3));
-  Drain(3);
-  SettleLeaders();
-  EXPECT_EQ(Leads()[StoreId(3)], 0);
-}
-
-TEST_F(LeaderTest, WhoIsSilentIsGivenNothing) {
-  Grow(5);
-  Lead(StoreId(2));
-  int before = Leads()[StoreId(4)];
-  view_.silence[StoreId(4)] = std::chrono::seconds(5);
-  EXPECT_GT(SettleLeaders(), 0u);
-  EXPECT_LE(Leads()[StoreId(4)], before);
-}
-
-TEST_F(LeaderTest, AStoreWithoutRoomIsGivenNothing) {
-  Grow(5);
-  Lead(StoreId(2));
-  int before = Leads()[StoreId(4)];
-  StoreReport report;
-  report.disk_low = true;
-  load_.Note(StoreId(4), report);
-  EXPECT_GT(SettleLeaders(), 0u);
-  EXPECT_LE(Leads()[StoreId(4)], before);
-}
-
-TEST_F(LeaderTest, ASlowStoreGetsNoReplicas) {
-  Grow(5);
-  MakeSlow(StoreId(5));
-  Drain(5);
-  Rest();
-  Do(StateCommand(5, StoreState::kServing));
-  Drain(4);
-  Rest();
-  EXPECT_FALSE(state().HoldsReplica(StoreId(4)));
-  size_t there = 0;
-  for (const auto& [id, group] : state().groups()) {
-    for (const Replica& r : group.replicas) there += r.store == StoreId(5) ? 1 : 0;
-  }
-  EXPECT_LE(there, 1u) << "the controller's, which wants five";
 }
 
 }  // namespace
