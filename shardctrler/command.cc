@@ -115,6 +115,8 @@ absl::Status CheckOperation(const Operation& o) {
 absl::Status Validate(const Command& c) {
   switch (c.kind) {
     case CommandKind::kBootstrap:
+      if (!c.cluster) return absl::InvalidArgumentError("cluster: 0 is none");
+      [[fallthrough]];
     case CommandKind::kUpdateStore:
     case CommandKind::kJoin: {
       if (c.joining.empty() || c.joining.size() > kJoiningMax) {
