@@ -3,6 +3,7 @@
 // users run in a worker process and are driven through the same interfaces.
 #pragma once
 
+#include <charconv>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,6 +27,12 @@ class Emitter {
   // One pair. After an error (a limit was reached, the disk is full) nothing more is taken: the
   // function returns it.
   virtual absl::Status Emit(std::string_view key, std::string_view value) = 0;
+  // As Emit of the number's decimal text. Faster where values are summed or counted.
+  virtual absl::Status EmitNumber(std::string_view key, int64_t value) {
+    char text[24];
+    char* end = std::to_chars(text, text + sizeof(text), value).ptr;
+    return Emit(key, {text, static_cast<size_t>(end - text)});
+  }
   // Adds to a counter of the job, by its name of 1 to 64 B.
   virtual void Count(std::string_view counter, int64_t delta) = 0;
 };
