@@ -1,0 +1,95 @@
+#include "mapreduce/worker/host_channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace kvd::mapreduce {
+namespace {
+
+constexpr int kWallLimitTimes = 12;
+
+}  // namespace
+
+Watch::Watch(std::chrono::milliseconds limit, std::function<uint64_t()> waited_for_processor)
+    : limit_(limit),
+      waited_for_processor_(std::move(waited_for_processor)),
+      start_(Clock::now()),
+      waited_before_(waited_for_processor_()) {}
+
+int Watch::RemainingMs() const {
+  Clock::duration taken = Clock::now() - start_ - paused_;
+  Clock::duration left = limit_ - taken;
+  // The kernel is asked only when it matters.
+  if (left <= Clock::duration::zero()) {
+    uint64_t waited = waited_for_processor_();
+    if (waited > waited_before_) left += std::chrono::nanoseconds(waited - waited_before_);
+    left = std::min<Clock::duration>(left, kWallLimitTimes * limit_ - taken);
+  }
+  if (left <= Clock::duration::zero()) return 0;
+  auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  return static_cast<int>(std::min<int64_t>(ms, 60'000));
+}
+
+HostChannel::Result HostChannel::Wait(short events, const Watch& watch) const {
+  while (true) {
+    int left = watch.RemainingMs();
+    if (left == 0) return Result::kTimedOut;
+    pollfd socket{socket_, events, 0};
+    // Trying tells what is wrong if it is not `events` that came.
+    if (poll(&socket, 1, left) > 0) return Result::kOk;
+  }
+}
+
+HostChannel::Result HostChannel::Send(std::string_view bytes, const Watch& watch) {
+  while (!bytes.empty()) {
+    ssize_t n = send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n > 0) {
+      bytes.remove_prefix(static_cast<size_t>(n));
+      // A worker that takes a byte at a time must not get round the limit.
+      if (!bytes.empty() && watch.RemainingMs() == 0) return Result::kTimedOut;
+    } else if (n < 0 && errno == EAGAIN) {
+      if (Result result = Wait(POLLOUT, watch); result != Result::kOk) return result;
+    } else if (n < 0 && errno != EINTR) {
+      return Result::kClosed;
+    }
+  }
+  return Result::kOk;
+}
+
+HostChannel::Result HostChannel::Receive(wire::FrameType* type, std::string_view* payload,
+                                         const Watch& watch) {
+  size_t wanted = wire::kHeaderBytes;
+  while (true) {
+    if (end_ - begin_ >= wire::kHeaderBytes) {
+      size_t length = Reader(std::string_view(in_.data() + begin_, 4)).Fixed32();
+      if (length > wire::kFrameBytesMax) return Result::kTooLarge;
+      wanted = wire::kHeaderBytes + length;
+      if (end_ - begin_ >= wanted) break;
+    }
+    if (watch.RemainingMs() == 0) return Result::kTimedOut;
+    std::memmove(in_.data(), in_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+    if (in_.size() < std::max(wanted, 2 * wire::kBatchBytes))
+      in_.resize(std::max(wanted, 2 * wire::kBatchBytes));
+    ssize_t n = recv(socket_, in_.data() + end_, in_.size() - end_, 0);
+    if (n > 0) {
+      end_ += static_cast<size_t>(n);
+    } else if (n < 0 && errno == EAGAIN) {
+      if (Result result = Wait(POLLIN, watch); result != Result::kOk) return result;
+    } else if (n == 0 || errno != EINTR) {
+      return Result::kClosed;
+    }
+  }
+  *type = static_cast<wire::FrameType>(in_[begin_ + 4]);
+  *payload =
+      std::string_view(in_.data() + begin_ + wire::kHeaderBytes, wanted - wire::kHeaderBytes);
+  begin_ += wanted;
+  return Result::kOk;
+}
+
+}  // namespace kvd::mapreduce
