@@ -28,6 +28,14 @@ grep -qx 'visits: 1' <<<"$first"
 grep -qx 'visits: 2' <<<"$second"
 grep -qx 'lock: taken' <<<"$second"
 grep -qx 'example/b = 2' <<<"$second"
+# A worker program, built likewise, in a worker process.
+cmake -G Ninja -S "$source/mapreduce/examples/native" -B "$work/words" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+cmake --build "$work/words" >/dev/null
+# No store runs a program that its group or others may change, whatever the umask here.
+chmod 755 "$work/words" "$work/words/words"
+words=$(printf '1\tto be or\n2\tnot to be\n' | "$build/bin/run_worker" "$work/words/words" min_letters=2 2>/dev/null)
+[ "$words" = $'be\t2\nnot\t1\nor\t1\nto\t2' ] || { echo "words: $words"; exit 1; }
+[ -x "$work/prefix/bin/kvd-worker" ] || { echo "not installed: kvd-worker"; exit 1; }
 for file in share/bash-completion/completions/kvctl share/zsh/site-functions/_kvctl share/fish/vendor_completions.d/kvctl.fish; do
   [ -s "$work/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
