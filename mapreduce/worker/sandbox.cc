@@ -21,6 +21,14 @@
 #endif
 #endif
 
+#ifdef KVD_SANITIZED
+// Its runtime would set a limit at start and look for leaks at the end, neither of which is allowed
+// here.
+extern "C" const char* __asan_default_options() {  // NOLINT
+  return "disable_coredump=0:detect_leaks=0";
+}
+#endif
+
 namespace kvd::mapreduce {
 namespace {
 
@@ -41,6 +49,7 @@ void OnSystemCall(int, siginfo_t* info, void*) {
   EndInTrap(wire::Trap::kSystemCall, static_cast<uint64_t>(info->si_syscall));
 }
 
+#if !defined(KVD_SANITIZED)
 #if defined(__x86_64__)
 bool IsTimeStampCounter(const ucontext_t* context) {
   const auto* at = reinterpret_cast<const unsigned char*>(context->uc_mcontext.gregs[REG_RIP]);
@@ -62,6 +71,7 @@ void OnSegmentationFault([[maybe_unused]] int signal, siginfo_t* info,
   if (IsTimeStampCounter(static_cast<ucontext_t*>(context))) EndInTrap(wire::Trap::kClock, 0);
 #endif
 }
+#endif  // KVD_SANITIZED
 
 bool SetHandlers() {
   static char stack[16 << 10];

@@ -200,16 +200,16 @@ constexpr long kDenied[] = {
 };
 
 constexpr long kAllowed[] = {
-    SYS_brk,          SYS_munmap,         SYS_mremap,          SYS_madvise, SYS_futex,
-    SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_exit,    SYS_exit_group,
-    SYS_getpid,       SYS_gettid,         SYS_sched_yield,
+    SYS_brk,          SYS_munmap,         SYS_mremap,          SYS_madvise,     SYS_futex,
+    SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall, SYS_exit,        SYS_exit_group,
+    SYS_getpid,       SYS_gettid,         SYS_sched_yield,     SYS_sigaltstack,
 };
 
 // Asked by C libraries in passing; without an answer they do something else.
 constexpr long kRefused[] = {
-    SYS_sysinfo,   SYS_prlimit64,  SYS_getrlimit,   SYS_sched_getaffinity,
-    SYS_fstat,     SYS_newfstatat, SYS_ioctl,       SYS_lseek,
-    SYS_getrandom, SYS_uname,      SYS_sigaltstack, SYS_rt_sigaction,
+    SYS_sysinfo,   SYS_prlimit64,  SYS_getrlimit,    SYS_sched_getaffinity,
+    SYS_fstat,     SYS_newfstatat, SYS_ioctl,        SYS_lseek,
+    SYS_getrandom, SYS_uname,      SYS_rt_sigaction,
 };
 
 constexpr uint32_t kWriting = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;

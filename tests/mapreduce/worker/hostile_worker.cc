@@ -16,6 +16,11 @@
 
 #include "mapreduce/worker/protocol.h"
 
+// As in the SDK: what a sanitizer's runtime may not do in a worker.
+extern "C" const char* __asan_default_options() {  // NOLINT
+  return "disable_coredump=0:detect_leaks=0";
+}
+
 namespace {
 
 using namespace kvd;
