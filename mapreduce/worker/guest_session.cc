@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -14,15 +13,17 @@ namespace {
 
 using wire::FrameType;
 
-// For what a process needs beside what user code allocates: the program and its libraries, the
-// stack, and a frame at its limit in both directions.
-constexpr uint64_t kAddressSpaceExtraBytes = 128 << 20;
+// Of what user code allocates nothing but this goes off for the process itself: a frame at its
+// limit in both directions, while their buffers grow.
+constexpr uint64_t kFramesBytes = 48 << 20;
+// The program and its libraries, and the stack.
+constexpr uint64_t kProgramBytes = 80 << 20;
 
 const GuestSession::KeyAt kNoRecord = [](uint64_t) { return std::nullopt; };
 
-uint64_t AddressSpaceOf(const GuestSpec& spec) {
+uint64_t DataOf(const GuestSpec& spec) {
   // A script's small and its large values lie apart, each within the limit.
-  return spec.limits.memory_bytes * (spec.native.empty() ? 2 : 1) + kAddressSpaceExtraBytes;
+  return spec.limits.memory_bytes * (spec.native.empty() ? 2 : 1) + kFramesBytes;
 }
 
 absl::Status CheckSpec(const GuestSpec& spec) {
@@ -68,7 +69,8 @@ GuestSession::GuestSession(GuestSpec spec, std::unique_ptr<WorkerProcess> proces
     : spec_(std::move(spec)),
       where_(absl::StrCat("job ", Printable(spec_.job), ", task ", spec_.task)),
       process_(std::move(process)),
-      channel_(process_->socket()) {}
+      channel_(process_->socket()),
+      answers_(spec_.limits.log_bytes, spec_.log) {}
 
 absl::StatusOr<std::unique_ptr<GuestSession>> GuestSession::Start(const GuestHost& host,
                                                                   GuestSpec spec) {
@@ -81,7 +83,8 @@ absl::StatusOr<std::unique_ptr<GuestSession>> GuestSession::Start(const GuestHos
   options.name = spec.native.empty() ? "kvd-worker" : spec.native;
   options.directory = host.directory;
   options.user = host.user;
-  options.address_space_bytes = AddressSpaceOf(spec);
+  options.data_bytes = DataOf(spec);
+  options.address_space_bytes = options.data_bytes + kProgramBytes;
   options.cpu_ms = spec.limits.cpu_ms;
   auto process = WorkerProcess::Start(options);
   if (!process.ok()) return process.status();
@@ -135,6 +138,7 @@ absl::StatusOr<FrameType> GuestSession::AskWithin(std::chrono::milliseconds limi
                                                   std::string_view request, const KeyAt& key_at,
                                                   Emitter* out, std::string_view* payload) {
   if (!broken_.ok()) return broken_;
+  waited_ = limit;
   Watch watch(limit, [this] { return process_->WaitedForProcessor(); });
   HostChannel::Result result = channel_.Send(request, watch);
   // Who fails before it has read all may have said why.
@@ -172,56 +176,10 @@ absl::StatusOr<FrameType> GuestSession::AskWithin(std::chrono::milliseconds limi
 
 absl::Status GuestSession::Take(FrameType type, std::string_view payload, Emitter* out,
                                 Watch* watch) {
-  if (type == FrameType::kLog) {
-    TakeLog(payload);
-    return absl::OkStatus();
-  }
-  if (type != FrameType::kEmits && type != FrameType::kCounts)
-    return Nonsense(absl::StrCat("it sent a frame of type ", static_cast<int>(type)));
-  if (out == nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(where_, ": it emits or counts where there is no input"));
-  }
-  if (type == FrameType::kCounts) return TakeCounts(payload, out);
   watch->Pause();
-  absl::Status status = TakeEmits(payload, out);
+  Answers::Verdict verdict = answers_.Take(type, payload, out);
   watch->Resume();
-  return status;
-}
-
-absl::Status GuestSession::TakeEmits(std::string_view payload, Emitter* out) {
-  Reader r(payload);
-  while (!r.rest().empty()) {
-    std::string_view key = r.Bytes();
-    std::string_view value = r.Bytes();
-    if (!r.ok() || key.size() > kKeyBytesMax || value.size() > kValueBytesMax) break;
-    if (absl::Status status = out->Emit(key, value); !status.ok()) return status;
-  }
-  return r.Done() ? absl::OkStatus() : Nonsense("what it emits is malformed or too long");
-}
-
-absl::Status GuestSession::TakeCounts(std::string_view payload, Emitter* out) {
-  Reader r(payload);
-  while (!r.rest().empty()) {
-    std::string_view name = r.Bytes();
-    int64_t delta = r.SignedVarint();
-    if (!r.ok() || name.empty() || name.size() > wire::kNameBytesMax)
-      return Nonsense("a count is malformed");
-    auto at = std::lower_bound(counters_.begin(), counters_.end(), name);
-    if (at == counters_.end() || *at != name) {
-      if (counters_.size() >= wire::kCountersMax) return Nonsense("it has too many counters");
-      counters_.insert(at, std::string(name));
-    }
-    out->Count(name, delta);
-  }
-  return absl::OkStatus();
-}
-
-void GuestSession::TakeLog(std::string_view payload) {
-  payload = payload.substr(0, wire::kLogLineBytesMax);
-  // An empty line is not free either.
-  log_bytes_ += payload.size() + 1;
-  if (spec_.log && log_bytes_ <= spec_.limits.log_bytes) spec_.log(payload);
+  return verdict.nonsense.empty() ? verdict.status : Nonsense(verdict.nonsense);
 }
 
 absl::Status CheckCode(const GuestHost& host, GuestSpec spec) {

@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "mapreduce/function.h"
+#include "mapreduce/worker/answer.h"
 #include "mapreduce/worker/host_channel.h"
 #include "mapreduce/worker/native_workers.h"
 #include "mapreduce/worker/protocol.h"
@@ -98,9 +99,6 @@ class GuestSession {
                                             Emitter* out, std::string_view* payload);
   // One frame that does not end the answer.
   absl::Status Take(wire::FrameType type, std::string_view payload, Emitter* out, Watch* watch);
-  absl::Status TakeEmits(std::string_view payload, Emitter* out);
-  absl::Status TakeCounts(std::string_view payload, Emitter* out);
-  void TakeLog(std::string_view payload);
 
   // Why the session is over: these end the process.
   absl::Status OnBroken(HostChannel::Result result, const KeyAt& key_at);
@@ -119,9 +117,10 @@ class GuestSession {
   const std::string where_;
   std::unique_ptr<WorkerProcess> process_;
   HostChannel channel_;
+  Answers answers_;
   uint64_t output_bytes_ = 0;
-  uint64_t log_bytes_ = 0;
-  std::vector<std::string> counters_;
+  // How long the answer that is waited for may take.
+  std::chrono::milliseconds waited_{0};
   absl::Status broken_;
 };
 

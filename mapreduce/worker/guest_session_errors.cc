@@ -80,7 +80,7 @@ absl::Status GuestSession::OnNoAnswer(const KeyAt& key_at) {
     break;
   }
   process_->End(0);
-  auto limit = static_cast<uint64_t>(spec_.limits.answer.count());
+  auto limit = static_cast<uint64_t>(waited_.count());
   return Blame(absl::StrCat("killed: no answer for ", Seconds(limit), at_line), key_at);
 }
 

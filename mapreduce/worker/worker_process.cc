@@ -27,9 +27,9 @@ constexpr rlim_t kFilesMax = 32;
 constexpr rlim_t kStackBytes = 8 << 20;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kLimitsAddressSpace = false;
+constexpr bool kLimitsMemory = false;
 #else
-constexpr bool kLimitsAddressSpace = true;
+constexpr bool kLimitsMemory = true;
 #endif
 
 absl::Status SystemError(const std::string& name, const char* step, int error) {
@@ -51,7 +51,10 @@ std::vector<LaunchPlan::Limit> LimitsOf(const ProcessOptions& options) {
       // SIGXCPU tells which limit it was; who ignores it is killed a second later.
       {RLIMIT_CPU, rlimit{cpu_s, cpu_s + 1}},
   };
-  if (kLimitsAddressSpace) limits.push_back({RLIMIT_AS, hard(options.address_space_bytes)});
+  if (kLimitsMemory) {
+    limits.push_back({RLIMIT_DATA, hard(options.data_bytes)});
+    limits.push_back({RLIMIT_AS, hard(options.address_space_bytes)});
+  }
   return limits;
 }
 

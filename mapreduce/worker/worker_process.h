@@ -50,7 +50,9 @@ struct ProcessOptions {
   std::string directory;
   // Needs root.
   std::optional<UserIds> user;
-  // Of address space. Not enforced in builds with sanitizers, which reserve terabytes.
+  // Of memory that is its own to write, and of address space. Not enforced in builds with
+  // sanitizers, which reserve terabytes.
+  uint64_t data_bytes = 0;
   uint64_t address_space_bytes = 0;
   // Rounded up to seconds.
   uint64_t cpu_ms = 0;

@@ -8,6 +8,7 @@
 
 #include "kvd/internal/v1/raft.pb.h"
 #include "kvd/v1/cluster.pb.h"
+#include "mapreduce/worker/protocol.h"
 #include "proto/codec.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
@@ -514,6 +515,32 @@ void NoteSeeds(const Seeds& seeds) {
             "Corruption: block");
 }
 
+void WorkerSeeds(const Seeds& seeds) {
+  namespace wire = mapreduce::wire;
+  std::string out;
+  auto frame = [&](wire::FrameType type, const Pieces& pieces) {
+    size_t start = wire::BeginFrame(type, &out);
+    out += pieces.out();
+    wire::EndFrame(start, &out);
+  };
+  frame(wire::FrameType::kEmits, Pieces().Bytes("key").Bytes("value").Bytes("").Bytes(""));
+  frame(wire::FrameType::kCounts, Pieces().Bytes("lines").Varint(6).Bytes("bytes").Varint(1));
+  frame(wire::FrameType::kLog, Pieces().Byte('h', 'i'));
+  frame(wire::FrameType::kPartitions, Pieces().Varint(3).Varint(300));
+  frame(wire::FrameType::kDone, Pieces());
+  seeds.Add("worker_answer", "done", out);
+  out.clear();
+  frame(wire::FrameType::kFailure, Pieces().Byte(2).Bytes("script error at line 3: x"));
+  seeds.Add("worker_answer", "failure", out);
+  out.clear();
+  std::string load;
+  wire::Load{wire::Role::kReduce, "job", "task", "source", {{"a", "b"}}, 1 << 20}.Encode(&load);
+  size_t start = wire::BeginFrame(wire::FrameType::kLoad, &out);
+  out += load;
+  wire::EndFrame(start, &out);
+  seeds.Add("worker_answer", "load", out);
+}
+
 }  // namespace
 }  // namespace kvd::fuzz
 
@@ -534,5 +561,6 @@ int main(int argc, char** argv) {
   kvd::fuzz::CallSeeds(seeds);
   kvd::fuzz::ClientSeeds(seeds);
   kvd::fuzz::NoteSeeds(seeds);
+  kvd::fuzz::WorkerSeeds(seeds);
   return 0;
 }
