@@ -36,6 +36,11 @@ absl::Status CheckSpec(const GuestSpec& spec) {
   if (spec.parameters.size() > wire::kParametersMax)
     return refuse(absl::StrCat("the code has ", spec.parameters.size(),
                                " parameters, the limit is ", wire::kParametersMax));
+  if (spec.limits.memory_bytes < kMemoryBytesMin || spec.limits.memory_bytes > kMemoryBytesMax)
+    return refuse(absl::StrCat("the memory limit is ", spec.limits.memory_bytes,
+                               " B, it must be from ", kMemoryBytesMin, " to ", kMemoryBytesMax));
+  if (spec.limits.cpu_ms == 0)
+    return refuse("the limit of CPU time is 0 ms, it must be at least 1");
   for (const auto& [name, value] : spec.parameters) {
     if (name.empty() || name.size() > wire::kNameBytesMax ||
         value.size() > wire::kParameterBytesMax)

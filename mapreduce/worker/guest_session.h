@@ -44,8 +44,12 @@ struct GuestHost {
   std::optional<UserIds> user;
 };
 
+inline constexpr uint64_t kMemoryBytesMin = 1 << 20;
+inline constexpr uint64_t kMemoryBytesMax = uint64_t{64} << 30;
+
 struct GuestLimits {
-  // Of a script's values; for a native worker, of all that it allocates.
+  // Of a script's values; for a native worker, of all that it allocates. From kMemoryBytesMin to
+  // kMemoryBytesMax.
   uint64_t memory_bytes = 64 << 20;
   uint64_t cpu_ms = 600'000;
   // Of all frames that it sends.

@@ -99,6 +99,7 @@ wire::Failure LuaGuest::Start(const wire::Load& load, GuestPort* port) {
   if (function_ == LUA_NOREF)
     return {wire::FailureKind::kCode, "the script defines no function " + role};
   finish_ = Find(role + "_finish");
+  may_emit_ = load.role != wire::Role::kPartition;
   return {};
 }
 
@@ -228,7 +229,13 @@ int LuaGuest::RunFinish(lua_State* state) {
   return 0;
 }
 
+void LuaGuest::CheckMayEmit(lua_State* state) {
+  if (!guest->may_emit_)
+    luaL_error(state, "only functions that map, combine or reduce can emit or count");
+}
+
 int LuaGuest::Emit(lua_State* state) {
+  CheckMayEmit(state);
   char key_digits[kDigits];
   char value_digits[kDigits];
   std::string_view key = TextAt(state, 1, key_digits);
@@ -241,6 +248,7 @@ int LuaGuest::Emit(lua_State* state) {
 }
 
 int LuaGuest::Count(lua_State* state) {
+  CheckMayEmit(state);
   std::string_view name = StringAt(state, 1);
   if (!guest->port_->Count(name, luaL_optinteger(state, 2, 1)))
     return luaL_error(state, "a counter's name is 1 to 64 B long, and a task has at most 256");

@@ -42,6 +42,8 @@ class LuaGuest : public Guest {
   static int RunFinish(lua_State* state);
   static int NextRecord(lua_State* state);
   static int NextValue(lua_State* state);
+  // Raises an error if there is nobody to emit to: while the script is loaded, or in partition.
+  static void CheckMayEmit(lua_State* state);
   static int Emit(lua_State* state);
   static int Count(lua_State* state);
   static int Print(lua_State* state);
@@ -59,6 +61,7 @@ class LuaGuest : public Guest {
   int function_ = LUA_NOREF;
   int finish_ = LUA_NOREF;
   bool by_batch_ = false;
+  bool may_emit_ = false;
   // What the function that runs was given. An iterator that a script has kept gives nothing later:
   // it knows the number that it was made for.
   RecordStream* records_ = nullptr;

@@ -167,6 +167,20 @@ TEST_F(LuaTest, PartitionsOutOfRangeAreErrors) {
   ExpectBadRecord((*partitioner)->status(), "k", "partition gave 8, it must be from 0 to 7");
 }
 
+TEST_F(LuaTest, ThereIsNothingToEmitToButInputsOutput) {
+  for (const char* script : {"emit('a', 1) function map() end", "count('a') function map() end"}) {
+    absl::Status status = CheckCode(host_, Lua(script));
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("script error at line 1: only functions that map, combine or reduce"));
+  }
+  auto partitioner =
+      GuestPartitioner::Start(host_, Lua("function partition(k, n) emit(k, n) return 0 end"));
+  ASSERT_TRUE(partitioner.ok()) << partitioner.status();
+  EXPECT_EQ((*partitioner)->PartitionOf("k", 8), 0u);
+  ExpectBadRecord((*partitioner)->status(), "k", "can emit or count");
+}
+
 // Every process orders tables alike: a task that runs again gives the same pairs in the same order.
 TEST_F(LuaTest, IsTheSameInEveryProcess) {
   if (Sanitized()) GTEST_SKIP() << "a sanitizer places memory as it likes";
@@ -226,6 +240,33 @@ TEST_F(LuaTest, CodeIsCheckedWithoutARun) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("at no record: killed: no answer for 300 ms (it was at line 1)"));
+}
+
+TEST_F(LuaTest, WhatIsBeyondItsLimitIsRefused) {
+  auto check = [&](const GuestSpec& spec) {
+    absl::Status status = CheckCode(host_, spec);
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    return std::string(status.message());
+  };
+  GuestSpec spec = Lua("function map() end");
+  EXPECT_TRUE(CheckCode(host_, spec).ok());
+  spec.limits.memory_bytes = 1000;
+  EXPECT_EQ(check(spec), "the memory limit is 1000 B, it must be from 1048576 to 68719476736");
+  spec.limits.memory_bytes = kMemoryBytesMax;
+  EXPECT_TRUE(CheckCode(host_, spec).ok());
+  spec.limits.memory_bytes = kMemoryBytesMin;
+  EXPECT_TRUE(CheckCode(host_, spec).ok());
+  spec.limits.cpu_ms = 0;
+  EXPECT_EQ(check(spec), "the limit of CPU time is 0 ms, it must be at least 1");
+  spec.native = "both";
+  EXPECT_THAT(check(spec), HasSubstr("either a script or the name of a native worker"));
+  EXPECT_THAT(check(Lua(std::string(wire::kScriptBytesMax + 1, ' '))),
+              HasSubstr("the script has 1048577 B, the limit is 1048576"));
+  GuestSpec many = Lua("function map() end");
+  many.parameters.assign(33, {"a", "b"});
+  EXPECT_THAT(check(many), HasSubstr("the code has 33 parameters, the limit is 32"));
+  many.parameters = {{"name", std::string(5000, 'v')}};
+  EXPECT_THAT(check(many), HasSubstr("parameter \"name\" has a name of 4 B and a value of 5000 B"));
 }
 
 }  // namespace
