@@ -167,13 +167,13 @@ uint32_t GuestPartitioner::PartitionOf(std::string_view key, uint32_t partitions
 }
 
 absl::Status GuestPartitioner::status() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   return status_;
 }
 
 absl::Status GuestPartitioner::PartitionsOf(std::span<const std::string_view> keys,
                                             uint32_t partitions, uint32_t* to) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(&mutex_);
   while (status_.ok() && !keys.empty()) {
     size_t bytes = 0;
     size_t count = 0;

@@ -4,17 +4,18 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "mapreduce/function.h"
 #include "mapreduce/worker/guest_session.h"
+#include "raft/runtime/mutex.h"
 
 namespace kvd::mapreduce {
 
@@ -79,12 +80,12 @@ class GuestPartitioner : public Partitioner {
 
  private:
   explicit GuestPartitioner(std::unique_ptr<GuestSession> session) : session_(std::move(session)) {}
-  absl::Status Ask(std::span<const std::string_view> keys, uint32_t partitions, uint32_t* to) const;
+  absl::Status Ask(std::span<const std::string_view> keys, uint32_t partitions, uint32_t* to) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  mutable std::mutex mutex_;
-  // Both guarded by mutex_.
-  const std::unique_ptr<GuestSession> session_;
-  mutable absl::Status status_;
+  mutable Mutex mutex_;
+  const std::unique_ptr<GuestSession> session_ ABSL_PT_GUARDED_BY(mutex_);
+  mutable absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace kvd::mapreduce

@@ -14,7 +14,8 @@ constexpr uintptr_t kRegion = 0x6b7600000000;
 
 char* Reserve(uint64_t bytes) {
   // Without the fixed address, as under a sanitizer that forbids it, scripts run all the same.
-  void* at = mmap(reinterpret_cast<void*>(kRegion), bytes, PROT_READ | PROT_WRITE,
+  void* wanted = reinterpret_cast<void*>(kRegion);  // NOLINT(performance-no-int-to-ptr)
+  void* at = mmap(wanted, bytes, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   if (at == MAP_FAILED)
     at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,

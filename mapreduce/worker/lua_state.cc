@@ -36,11 +36,13 @@ void NewState() { birth->state = lua_newstate(Resize, birth->memory); }
 lua_State* NewStateWithFixedSeed(LuaMemory* memory) {
   Birth now{memory, nullptr, {}};
   birth = &now;
-  void* stack = mmap(reinterpret_cast<void*>(kStack), kStackBytes, PROT_READ | PROT_WRITE,
+  void* wanted = reinterpret_cast<void*>(kStack);  // NOLINT(performance-no-int-to-ptr)
+  void* stack = mmap(wanted, kStackBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-  if (stack != reinterpret_cast<void*>(kStack)) {
+  if (stack != wanted) {
     if (stack != MAP_FAILED) munmap(stack, kStackBytes);
     NewState();
+    birth = nullptr;
     return now.state;
   }
   ucontext_t context;
@@ -51,6 +53,7 @@ lua_State* NewStateWithFixedSeed(LuaMemory* memory) {
   makecontext(&context, NewState, 0);
   swapcontext(&now.back, &context);
   munmap(stack, kStackBytes);
+  birth = nullptr;
   return now.state;
 }
 

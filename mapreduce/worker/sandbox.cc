@@ -52,6 +52,7 @@ void OnSystemCall(int, siginfo_t* info, void*) {
 #if !defined(KVD_SANITIZED)
 #if defined(__x86_64__)
 bool IsTimeStampCounter(const ucontext_t* context) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   const auto* at = reinterpret_cast<const unsigned char*>(context->uc_mcontext.gregs[REG_RIP]);
   // rdtsc, rdtscp. The processor was about to execute this, so it can be read.
   return at[0] == 0x0f && (at[1] == 0x31 || (at[1] == 0x01 && at[2] == 0xf9));
@@ -109,8 +110,9 @@ bool HideClock() {
   if (!kHidesClock) return true;
   uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
   if (vdso != 0) {
-    size_t bytes = VdsoBytes(reinterpret_cast<const char*>(vdso));
-    if (munmap(reinterpret_cast<void*>(vdso), bytes) != 0) return false;
+    auto* image = reinterpret_cast<char*>(vdso);  // NOLINT(performance-no-int-to-ptr)
+    size_t bytes = VdsoBytes(image);
+    if (munmap(image, bytes) != 0) return false;
     vdso_begin = vdso;
     vdso_end = vdso + bytes;
   }

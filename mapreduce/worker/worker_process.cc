@@ -16,7 +16,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "mapreduce/worker/launch.h"
-#include "proto/check.h"
 
 namespace kvd::mapreduce {
 namespace {
@@ -188,8 +187,14 @@ const ProcessEnd& WorkerProcess::End(int wait_ms) {
   kill(pid_, SIGKILL);
   int status = 0;
   rusage usage = {};
-  while (wait4(pid_, &status, 0, &usage) < 0) KVD_CHECK(errno == EINTR);
-  if (WIFSIGNALED(status)) {
+  pid_t ended_pid = 0;
+  do {
+    ended_pid = wait4(pid_, &status, 0, &usage);
+  } while (ended_pid < 0 && errno == EINTR);
+  // Not known if this process has been started with SIGCHLD ignored: it is gone nevertheless.
+  if (ended_pid < 0) {
+    end.exit_code = -1;
+  } else if (WIFSIGNALED(status)) {
     end.signal = WTERMSIG(status);
   } else {
     end.exit_code = WEXITSTATUS(status);
