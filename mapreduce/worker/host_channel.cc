@@ -70,7 +70,6 @@ HostChannel::Result HostChannel::Receive(wire::FrameType* type, std::string_view
       wanted = wire::kHeaderBytes + length;
       if (end_ - begin_ >= wanted) break;
     }
-    if (watch.RemainingMs() == 0) return Result::kTimedOut;
     std::memmove(in_.data(), in_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
@@ -79,6 +78,8 @@ HostChannel::Result HostChannel::Receive(wire::FrameType* type, std::string_view
     ssize_t n = recv(socket_, in_.data() + end_, in_.size() - end_, 0);
     if (n > 0) {
       end_ += static_cast<size_t>(n);
+      // A worker that sends a byte at a time must not get round the limit.
+      if (end_ < wanted && watch.RemainingMs() == 0) return Result::kTimedOut;
     } else if (n < 0 && errno == EAGAIN) {
       if (Result result = Wait(POLLIN, watch); result != Result::kOk) return result;
     } else if (n == 0 || errno != EINTR) {

@@ -12,9 +12,11 @@
 
 namespace kvd::mapreduce {
 
-// How long an answer may take. Time is not counted in which the worker could have run but had no
-// processor (it runs at idle priority, beside a busy store that may be seconds), nor time that the
-// store itself took for what was answered; but twelve times the limit is the end in any case.
+// How long an answer may take. Time is not counted in which the worker or the thread that waits for
+// it could have run but had no processor (both run at idle priority, beside a busy store that may
+// be seconds), nor time that the store itself took for what was answered; but twelve times the
+// limit is the end in any case. Only who waits is looked after: what is there already is taken
+// however late it is.
 class Watch {
  public:
   using Clock = std::chrono::steady_clock;

@@ -69,6 +69,15 @@ int MakeSlot() {
   return -1;
 }
 
+// Nanoseconds that a task has waited for a processor, from its open schedstat.
+uint64_t WaitedIn(int fd) {
+  char text[128] = {};
+  if (pread(fd, text, sizeof(text) - 1, 0) <= 0) return 0;
+  // Time on a processor, time waiting for one, turns.
+  char* second = std::strchr(text, ' ');
+  return second == nullptr ? 0 : std::strtoull(second, nullptr, 10);
+}
+
 // Holds back the thread's signals.
 class SignalsBlocked {
  public:
@@ -151,6 +160,7 @@ absl::Status WorkerProcess::Launch(const ProcessOptions& options) {
   if (handle_.get() < 0) return SystemError(options.name, "pidfd_open", errno);
   std::string schedule = absl::StrCat("/proc/", pid_, "/schedstat");
   schedule_ = OwnedFd(open(schedule.c_str(), O_RDONLY | O_CLOEXEC));
+  own_schedule_ = OwnedFd(open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
   return absl::OkStatus();
 }
 
@@ -160,11 +170,7 @@ WorkerProcess::~WorkerProcess() {
 }
 
 uint64_t WorkerProcess::WaitedForProcessor() const {
-  char text[128] = {};
-  if (pread(schedule_.get(), text, sizeof(text) - 1, 0) <= 0) return 0;
-  // Time on a processor, time waiting for one, turns.
-  char* second = std::strchr(text, ' ');
-  return second == nullptr ? 0 : std::strtoull(second, nullptr, 10);
+  return WaitedIn(schedule_.get()) + WaitedIn(own_schedule_.get());
 }
 
 void WorkerProcess::AskToStop() {

@@ -81,7 +81,8 @@ class WorkerProcess {
   // Does not block.
   int socket() const { return socket_.get(); }
   const wire::Slot& slot() const { return *slot_; }
-  // Nanoseconds that it could have run but had no processor, so far; 0 if the kernel does not tell.
+  // Nanoseconds that it or the thread that started it could have run but had no processor, so far;
+  // 0 if the kernel does not tell.
   uint64_t WaitedForProcessor() const;
   // SIGUSR1. A program that does not handle it dies of it.
   void AskToStop();
@@ -96,6 +97,7 @@ class WorkerProcess {
   OwnedFd socket_;
   OwnedFd handle_;
   OwnedFd schedule_;
+  OwnedFd own_schedule_;
   wire::Slot* slot_ = nullptr;
   std::optional<ProcessEnd> end_;
 };
