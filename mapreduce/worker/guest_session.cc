@@ -144,13 +144,13 @@ absl::StatusOr<FrameType> GuestSession::AskWithin(std::chrono::milliseconds limi
                                                   Emitter* out, std::string_view* payload) {
   if (!broken_.ok()) return broken_;
   waited_ = limit;
-  Watch watch(limit, [this] { return process_->WaitedForProcessor(); });
-  HostChannel::Result result = channel_.Send(request, watch);
+  Watch watch(limit, [this] { return process_->schedule(); });
+  HostChannel::Result result = channel_.Send(request, &watch);
   // Who fails before it has read all may have said why.
   while (result == HostChannel::Result::kOk || result == HostChannel::Result::kClosed) {
     FrameType type;
     std::string_view received;
-    result = channel_.Receive(&type, &received, watch);
+    result = channel_.Receive(&type, &received, &watch);
     if (result != HostChannel::Result::kOk) break;
     output_bytes_ += wire::kHeaderBytes + received.size();
     switch (type) {
@@ -176,6 +176,7 @@ absl::StatusOr<FrameType> GuestSession::AskWithin(std::chrono::milliseconds limi
       return broken_ = status;
     }
   }
+  if (watch.starved()) return broken_ = OnStarved(key_at);
   return broken_ = OnBroken(result, key_at);
 }
 

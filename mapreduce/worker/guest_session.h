@@ -11,7 +11,8 @@
 //                         the last
 //   RESOURCE_EXHAUSTED    a limit of the whole task: CPU time, output
 //   INTERNAL              the worker does not keep to the protocol
-//   UNAVAILABLE           the environment's: it can't be started, or was killed by somebody else
+//   UNAVAILABLE           the environment's: it can't be started, was killed by somebody else, or had no
+//                         processor
 #pragma once
 
 #include <chrono>
@@ -107,6 +108,7 @@ class GuestSession {
   // Why the session is over: these end the process.
   absl::Status OnBroken(HostChannel::Result result, const KeyAt& key_at);
   absl::Status OnNoAnswer(const KeyAt& key_at);
+  absl::Status OnStarved(const KeyAt& key_at);
   absl::Status OnEnd(const KeyAt& key_at);
   absl::Status OnTrap(const KeyAt& key_at);
   absl::Status OnFailure(std::string_view payload, const KeyAt& key_at);

@@ -68,11 +68,11 @@ absl::Status GuestSession::OnBroken(HostChannel::Result result, const KeyAt& key
 
 absl::Status GuestSession::OnNoAnswer(const KeyAt& key_at) {
   process_->AskToStop();
-  Watch watch(kStopMs, [] { return 0; });
+  Watch watch(kStopMs, [this] { return process_->schedule(); });
   std::string at_line;
   FrameType type;
   std::string_view payload;
-  while (channel_.Receive(&type, &payload, watch) == HostChannel::Result::kOk) {
+  while (channel_.Receive(&type, &payload, &watch) == HostChannel::Result::kOk) {
     wire::Failure failure;
     if (type != FrameType::kFailure) continue;
     if (failure.Decode(payload) && failure.kind == wire::FailureKind::kStopped)
@@ -82,6 +82,14 @@ absl::Status GuestSession::OnNoAnswer(const KeyAt& key_at) {
   process_->End(0);
   auto limit = static_cast<uint64_t>(waited_.count());
   return Blame(absl::StrCat("killed: no answer for ", Seconds(limit), at_line), key_at);
+}
+
+absl::Status GuestSession::OnStarved(const KeyAt& key_at) {
+  auto key = CurrentKey(key_at);
+  process_->End(0);
+  return absl::UnavailableError(
+      absl::StrCat(where_, key ? ", record " : "", key ? Printable(*key) : "",
+                   ": killed: the machine is too busy, it had no processor for most of the time"));
 }
 
 absl::Status GuestSession::OnEnd(const KeyAt& key_at) {

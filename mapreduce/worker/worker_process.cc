@@ -11,7 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -69,13 +72,21 @@ int MakeSlot() {
   return -1;
 }
 
-// Nanoseconds that a task has waited for a processor, from its open schedstat.
-uint64_t WaitedIn(int fd) {
+// Of a task's open schedstat: nanoseconds that it ran, and that it waited for a processor.
+std::pair<uint64_t, uint64_t> RanAndWaited(int fd) {
   char text[128] = {};
-  if (pread(fd, text, sizeof(text) - 1, 0) <= 0) return 0;
-  // Time on a processor, time waiting for one, turns.
-  char* second = std::strchr(text, ' ');
-  return second == nullptr ? 0 : std::strtoull(second, nullptr, 10);
+  if (pread(fd, text, sizeof(text) - 1, 0) <= 0) return {0, 0};
+  char* second = nullptr;
+  uint64_t ran = std::strtoull(text, &second, 10);
+  return {ran, std::strtoull(second, nullptr, 10)};
+}
+
+// Of a task's open stat: its number, its name in brackets, its state.
+bool IsRunnable(int fd) {
+  char text[128] = {};
+  if (pread(fd, text, sizeof(text) - 1, 0) <= 0) return false;
+  const char* name_end = std::strrchr(text, ')');
+  return name_end != nullptr && name_end[1] == ' ' && name_end[2] == 'R';
 }
 
 // Holds back the thread's signals.
@@ -158,8 +169,9 @@ absl::Status WorkerProcess::Launch(const ProcessOptions& options) {
     return SystemError(options.name, plan.failed_step, plan.failed_error);
   handle_ = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   if (handle_.get() < 0) return SystemError(options.name, "pidfd_open", errno);
-  std::string schedule = absl::StrCat("/proc/", pid_, "/schedstat");
-  schedule_ = OwnedFd(open(schedule.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string files = absl::StrCat("/proc/", pid_);
+  schedule_ = OwnedFd(open((files + "/schedstat").c_str(), O_RDONLY | O_CLOEXEC));
+  state_ = OwnedFd(open((files + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
   own_schedule_ = OwnedFd(open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
   return absl::OkStatus();
 }
@@ -169,8 +181,13 @@ WorkerProcess::~WorkerProcess() {
   if (slot_ != nullptr) munmap(slot_, wire::kSlotBytes);
 }
 
-uint64_t WorkerProcess::WaitedForProcessor() const {
-  return WaitedIn(schedule_.get()) + WaitedIn(own_schedule_.get());
+WorkerProcess::Schedule WorkerProcess::schedule() const {
+  Schedule now;
+  // Before the numbers: if it runs in between, they have changed.
+  now.runnable = IsRunnable(state_.get());
+  std::tie(now.ran, now.waited) = RanAndWaited(schedule_.get());
+  now.waited += RanAndWaited(own_schedule_.get()).second;
+  return now;
 }
 
 void WorkerProcess::AskToStop() {

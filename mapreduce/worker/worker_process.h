@@ -81,9 +81,17 @@ class WorkerProcess {
   // Does not block.
   int socket() const { return socket_.get(); }
   const wire::Slot& slot() const { return *slot_; }
-  // Nanoseconds that it or the thread that started it could have run but had no processor, so far;
-  // 0 if the kernel does not tell.
-  uint64_t WaitedForProcessor() const;
+  // What it has had of the processors so far; all 0 if the kernel does not tell.
+  struct Schedule {
+    // Nanoseconds that it or the thread that started it could have run but had no processor. What
+    // the worker waits now is in it only when it runs again.
+    uint64_t waited = 0;
+    // Nanoseconds that it ran.
+    uint64_t ran = 0;
+    // It runs, or would if it had a processor.
+    bool runnable = false;
+  };
+  Schedule schedule() const;
   // SIGUSR1. A program that does not handle it dies of it.
   void AskToStop();
   // How it ended; if it has not after so long, it is killed.
@@ -98,6 +106,7 @@ class WorkerProcess {
   OwnedFd handle_;
   OwnedFd schedule_;
   OwnedFd own_schedule_;
+  OwnedFd state_;
   wire::Slot* slot_ = nullptr;
   std::optional<ProcessEnd> end_;
 };

@@ -34,7 +34,7 @@ KVD_FUZZ_TARGET(worker_answer) {
   input = input.substr(0, 64 << 10);
   KVD_CHECK(write(pair[1], input.data(), input.size()) == static_cast<ssize_t>(input.size()));
   close(pair[1]);
-  mapreduce::Watch watch(std::chrono::hours(1), [] { return 0; });
+  mapreduce::Watch watch(std::chrono::hours(1), [] { return mapreduce::Watch::Schedule{}; });
   HostChannel channel(pair[0]);
   uint64_t logged = 0;
   Answers answers(1000, [&](std::string_view line) { logged += line.size(); });
@@ -42,7 +42,7 @@ KVD_FUZZ_TARGET(worker_answer) {
   wire::FrameType type;
   std::string_view payload;
   size_t taken = 0;
-  while (channel.Receive(&type, &payload, watch) == HostChannel::Result::kOk) {
+  while (channel.Receive(&type, &payload, &watch) == HostChannel::Result::kOk) {
     taken += wire::kHeaderBytes + payload.size();
     wire::Failure failure;
     wire::Load load;
