@@ -9,8 +9,8 @@
 set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ccache libgrpc++-dev libgrpc-dev protobuf-compiler-grpc
   protobuf-compiler libprotobuf-dev librocksdb-dev libabsl-dev prometheus-cpp-dev libcli11-dev
-  libspdlog-dev libisal-dev libcivetweb-dev libedit-dev libzstd-dev liblz4-dev libxxhash-dev libsimdjson-dev libsnappy-dev
-  libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libjemalloc-dev libgflags-dev
+  libspdlog-dev libisal-dev libcivetweb-dev libedit-dev libzstd-dev liblz4-dev libxxhash-dev
+  libsimdjson-dev libsnappy-dev libbz2-dev zlib1g-dev libssl-dev libre2-dev libc-ares-dev libjemalloc-dev libgflags-dev
   libcurl4-openssl-dev liblua5.4-dev wamerican procps curl)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev nlohmann-json3-dev python3 git prometheus
   iproute2 nftables iptables strace e2fsprogs mount util-linux)
