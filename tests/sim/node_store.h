@@ -4,8 +4,10 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "server/node/node.h"
+#include "server/service/scan_reader.h"
 #include "server/shard/disk_watch.h"
 #include "server/storage/memory_engine.h"
 #include "tests/sim/sim_store.h"
@@ -35,6 +37,8 @@ struct NodeProcess {
   std::unique_ptr<node::Groups> groups;
   std::unique_ptr<node::Node> node;
   std::unique_ptr<Timer> flush_timer;
+  // Those that were begun here: one that is never answered ends with the process.
+  std::vector<std::shared_ptr<service::ScanReader>> scans;
 
   ~NodeProcess();
 };

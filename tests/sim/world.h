@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "server/service/scan_reader.h"
 #include "tests/sim/fault_points.h"
 #include "tests/sim/node_store.h"
 #include "tests/sim/shard_oracle.h"
@@ -141,8 +140,7 @@ class World {
   void Spread();
   shardctrler::Command DrainOrBack();
   void ScheduleScan();
-  void ReadOn(const std::shared_ptr<service::ScanReader>& reader,
-              const std::shared_ptr<WorldRead>& scan);
+  void ReadOn(service::ScanReader* reader, const std::shared_ptr<WorldRead>& scan);
 
   // world_checks.cc and world_reads.cc
   void CheckAgreement(const shardctrler::State& state);

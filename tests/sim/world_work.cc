@@ -125,15 +125,14 @@ void World::ScheduleScan() {
     scan->limit = request.limit();
     scan->began = scheduler_.now();
     process.loop->Post([this, scan, request, &process] {
-      auto reader = std::make_shared<service::ScanReader>(process.loop.get(),
-                                                          &process.node->dispatcher(), request);
-      ReadOn(reader, scan);
+      process.scans.push_back(std::make_shared<service::ScanReader>(
+          process.loop.get(), &process.node->dispatcher(), request));
+      ReadOn(process.scans.back().get(), scan);
     });
   });
 }
 
-void World::ReadOn(const std::shared_ptr<service::ScanReader>& reader,
-                   const std::shared_ptr<WorldRead>& scan) {
+void World::ReadOn(service::ScanReader* reader, const std::shared_ptr<WorldRead>& scan) {
   reader->Next([this, reader, scan](absl::StatusOr<v1::ScanResponse> page) {
     if (!page.ok()) return;
     Timestamp at(page->read_timestamp());
