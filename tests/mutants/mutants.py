@@ -77,7 +77,7 @@ MUTANTS = [
      "lease_forfeited_until_ = now_ + 4 * options_.election_timeout_min + options_.lease_duration;",
      "lease_forfeited_until_ = now_ + options_.election_timeout_min / 4;"),
     ("TimeoutNow of long ago is obeyed", "raft/core/core_election.cc",
-     "if (late || m.follower_life != life_) return;", ""),
+     "if (late || m.follower_life != life_) return;", "(void)late;"),
     ("a transfer's votes count for ever", "raft/core/core_election.cc",
      "if (now_ >= votes_count_until_) return;", ""),
     ("a read index is confirmed by nobody", "raft/core/core_read.cc",
