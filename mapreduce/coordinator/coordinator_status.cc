@@ -5,6 +5,25 @@
 #include "mapreduce/coordinator/coordinator.h"
 
 namespace kvd::jobs {
+namespace {
+
+// Of a job that is done, whose tasks may be forgotten.
+std::vector<PhaseStatus> PhasesOf(const Job& job) {
+  std::vector<PhaseStatus> phases;
+  auto add = [&phases](Phase phase, uint32_t tasks, uint64_t bytes) {
+    PhaseStatus status;
+    status.phase = phase;
+    status.tasks = status.tasks_done = tasks;
+    status.bytes = status.bytes_done = bytes;
+    phases.push_back(status);
+  };
+  add(Phase::kMap, job.maps, job.input_bytes);
+  if (job.reducers != 0) add(Phase::kReduce, job.reducers, job.map_bytes);
+  return phases;
+}
+
+}  // namespace
+
 // Of what a reduce task reads only the sum over all is known.
 uint64_t Coordinator::TaskBytes(const Entry& entry, const TaskId& task) const {
   const Task* known = entry.Find(task);
@@ -70,6 +89,7 @@ absl::StatusOr<JobStatus> Coordinator::Status(JobId id, MonotonicTime now) {
   status.spec = entry->spec;
   status.job = entry->job;
   status.reason = entry->job.reason;
+  if (entry->job.state == JobState::kDone) status.phases = PhasesOf(entry->job);
   if (IsOver(entry->job.state)) return status;
   for (const std::vector<Task>* tasks : {&entry->maps, &entry->reduces}) {
     for (const Task& task : *tasks) {
