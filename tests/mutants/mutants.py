@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Plants known mistakes in the code, one at a time, and shows that the simulators find each.
 
-    tests/mutants/mutants.py [--only NAME ...] [--seeds N] [--core-seeds N]
+    tests/mutants/mutants.py [--only NAME ...] [--by SIMULATOR ...] [--seeds N] [--core-seeds N]
 
 Each mutant is a replacement in one file that has cost some real system data. The tree is copied and run as
 it is over the same seeds, which must be clean: else nothing that follows means anything. Then each mutant is built, and the
 random runs of bare cores, the scenarios by name, and the simulated clusters, of one group and those that
-look after themselves, run until a seed or a scenario fails, which is all that counts as found. A mutant that no seed within the limit finds is a hole in the checkers, and so is one whose runs hang,
+look after themselves, and of jobs, run until a seed or a scenario fails, which is all that counts as found. A mutant that no seed within the limit finds is a hole in the checkers, and so is one whose runs hang,
 unless it may: the exit code is 1.
 """
 import argparse
@@ -28,6 +28,10 @@ SLOWDOWN_MAX = 20
 
 # Names of mutants whose runs may go on for ever: of these alone a hang is a find.
 MAY_HANG = set()
+
+# The simulators, the quickest first, and what builds each.
+TARGETS = {"cores": "core_chaos", "scenarios": "scenario_test", "jobs": "jobs_soak", "cluster": "soak",
+           "world": "world_soak"}
 
 # name, file, what is there, what the mutant has instead; more such pairs may follow
 MUTANTS = [
@@ -188,6 +192,35 @@ MUTANTS = [
      "Step(id, o.to, complete, [this, id](const StepAnswer&) {\n                    KVD_FAULT_POINT(kCompleted);\n"
      "                    Advance(id, Phase::kPublished);\n                  });",
      "port_->Step(o.to, complete, [](const auto&) {});\n                  Advance(id, Phase::kPublished);"),
+    ("a second output of a task takes the first one's place", "mapreduce/coordinator/machine_tasks.cc",
+     "if (task.available) {\n    return absl::AlreadyExistsError(", "if (false) {\n    return absl::AlreadyExistsError("),
+    ("attempts of a task whose output was lost are not over", "mapreduce/coordinator/machine_tasks.cc",
+     "task.over_upto = attempt.number;", ""),
+    ("counters of a lost output are counted too", "mapreduce/coordinator/machine_tasks.cc",
+     "task.output = command.output;",
+     "task.output = command.output;\n  if (known.output) AddCounters(known.output->counters, &task.output->counters);"),
+    ("a bad record is counted each time that it is met", "mapreduce/coordinator/machine_tasks.cc",
+     "if (known || task.available) return absl::OkStatus();",
+     "if (task.available) return absl::OkStatus();"),
+    ("a job's pin ends before the job", "mapreduce/coordinator/state.cc",
+     "if (job.pin && !IsOver(job.state))", "if (job.pin && !IsOver(job.state) && !entry.OutputsAvailable())"),
+    ("safe points do not ask for pins", "mapreduce/coordinator/machine.cc",
+     "std::min({command.at, state_.LowestPin(), context.now})", "std::min({command.at, context.now})"),
+    ("a job submitted again is another one", "mapreduce/coordinator/machine.cc",
+     "if (result->job) return absl::OkStatus();", ""),
+    ("a new coordinator assigns at once", "mapreduce/coordinator/coordinator.h",
+     "return now < began_ + options_.lease;", "return now < began_;"),
+    ("a store that reaches no coordinator runs on", "mapreduce/coordinator/agent.cc",
+     "if (running_.empty() || now < renewed_at_ + options_.lease) return;", "(void)now;\n  return;"),
+    ("attempts are not told which records to skip", "mapreduce/coordinator/coordinator_assign.cc",
+     "for (const BadRecord& bad : known.skipped) a.skip.push_back(bad.key);", ""),
+    ("files of a job that runs are dropped", "mapreduce/coordinator/coordinator_poll.cc",
+     "if (entry != nullptr && !IsOver(entry->job.state)) continue;\n    Drop", "Drop"),
+    ("what was staged for nothing stays", "mapreduce/coordinator/coordinator_steps.cc",
+     "port_->Sweep(id, *entry.spec, published,\n               Then<Nothing>(id, [this, id](const Nothing&) { SweepTasks(id); }));",
+     "(void)published;\n  SweepTasks(id);"),
+    ("progress falls when an attempt ends", "mapreduce/coordinator/coordinator_status.cc",
+     "mark = std::max(mark, status.bytes_done);", "mark = status.bytes_done;"),
 ]
 
 
@@ -208,12 +241,11 @@ def copy_tree():
     return source
 
 
-def build(source):
+def build(source, chosen):
     directory = SCRATCH / "build"
     if not (directory / "build.ninja").exists():
         run(["cmake", "-S", source, "-B", directory, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"], check=True)
-    return run(["cmake", "--build", directory, "--target", "soak", "core_chaos", "scenario_test",
-                "world_soak"]), directory
+    return run(["cmake", "--build", directory, "--target", *(TARGETS[by] for by in chosen)]), directory
 
 
 def failing_seed(output):
@@ -221,19 +253,21 @@ def failing_seed(output):
     return int(found.group(1)) if found else None
 
 
-def simulators(directory, core_seeds, seeds):
-    """Name, command and number of seeds of each, the quickest first."""
-    return [("cores", [directory / "tests/raft/core_chaos", "--seeds", str(core_seeds)], core_seeds),
-            ("scenarios", [directory / "tests/sim/scenario_test", "--gtest_brief=1"], 1),
-            ("cluster", [directory / "tests/sim/soak", "--stop", "--seeds", str(seeds)], seeds),
-            ("world", [directory / "tests/sim/world_soak", "--stop", "--seeds", str(seeds)], seeds)]
+def simulators(directory, core_seeds, seeds, chosen):
+    """Name, command and number of seeds of each that is chosen."""
+    found = [("cores", [directory / "tests/raft/core_chaos", "--seeds", str(core_seeds)], core_seeds),
+             ("scenarios", [directory / "tests/sim/scenario_test", "--gtest_brief=1"], 1),
+             ("jobs", [directory / "tests/mapreduce/coordinator/jobs_soak", "--stop", "--seeds", str(seeds)], seeds),
+             ("cluster", [directory / "tests/sim/soak", "--stop", "--seeds", str(seeds)], seeds),
+             ("world", [directory / "tests/sim/world_soak", "--stop", "--seeds", str(seeds)], seeds)]
+    return [simulator for simulator in found if simulator[0] in chosen]
 
 
-def control(directory, seeds, core_seeds):
+def control(directory, seeds, core_seeds, chosen):
     """Runs the tree as it is over the seeds that mutants get, since one that fails anyway would find them
     all; the seconds a seed takes by simulator. Ends if anything is found."""
     took = {}
-    for by, command, count in simulators(directory, core_seeds, seeds):
+    for by, command, count in simulators(directory, core_seeds, seeds, chosen):
         start = time.monotonic()
         ran = run(command)
         if ran.returncode != 0:
@@ -243,16 +277,16 @@ def control(directory, seeds, core_seeds):
     return took
 
 
-def hunt(directory, seeds, core_seeds, took):
+def hunt(directory, seeds, core_seeds, took, chosen):
     """Verdict ("found", "missed" or "hung"), by which simulator, and at which seed."""
-    for by, command, count in simulators(directory, core_seeds, seeds):
+    for by, command, count in simulators(directory, core_seeds, seeds, chosen):
         try:
             ran = run(command, timeout=60 + SLOWDOWN_MAX * took[by] * count)
         except subprocess.TimeoutExpired:
             return "hung", by, None
         seed = failing_seed(ran.stdout)
-        # The cluster's runs also fail for what never happened in them, which is no find.
-        if seed is not None or (by not in ("cluster", "world") and ran.returncode != 0):
+        # Runs of whole systems also fail for what never happened in them, which is no find.
+        if seed is not None or (by not in ("jobs", "cluster", "world") and ran.returncode != 0):
             return "found", by, seed
     return "missed", "-", None
 
@@ -280,6 +314,8 @@ def seeds_up_to(most):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="parts of names")
+    parser.add_argument("--by", nargs="+", choices=list(TARGETS), default=list(TARGETS),
+                        help="the simulators that look for it")
     parser.add_argument("--seeds", type=seeds_up_to(SEEDS_MAX), default=SEEDS_MAX,
                         help=f"of each kind of simulated cluster, at most {SEEDS_MAX}")
     parser.add_argument("--core-seeds", type=seeds_up_to(CORE_SEEDS_MAX), default=CORE_SEEDS_MAX,
@@ -293,20 +329,21 @@ def main():
     if not chosen:
         sys.exit(f"--only {' '.join(arguments.only)}: no mutant has that in its name")
     source = copy_tree()
-    built, directory = build(source)
+    built, directory = build(source, arguments.by)
     if built.returncode != 0:
         sys.exit(built.stdout)
     print(f"{'MUTANT':62} {'FOUND BY':9} {'SEEDS':>6}  SECONDS")
-    took = control(directory, arguments.seeds, arguments.core_seeds)
+    took = control(directory, arguments.seeds, arguments.core_seeds, arguments.by)
     holes = 0
     for name, file, *replacements in chosen:
         start = time.monotonic()
         text = plant(source, name, file, replacements)
         try:
-            built, _ = build(source)
+            built, _ = build(source, arguments.by)
             if built.returncode != 0:
                 sys.exit(f"{name}: does not build\n{built.stdout}")
-            verdict, by, seed = hunt(directory, arguments.seeds, arguments.core_seeds, took)
+            verdict, by, seed = hunt(directory, arguments.seeds, arguments.core_seeds, took,
+                                      arguments.by)
         finally:
             (source / file).write_text(text)
         holes += verdict == "missed" or (verdict == "hung" and name not in MAY_HANG)
