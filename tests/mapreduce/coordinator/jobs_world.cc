@@ -224,6 +224,7 @@ void JobsWorld::Receive(size_t index, size_t at, const Poll& poll) {
   }
   auto answer = replica.coordinator->OnPoll(poll, scheduler_.now());
   if (!answer) return;
+  CheckMarks(at, poll);
   bool waits = scheduler_.now() < replica.began + std::chrono::seconds(5);
   if (waits && !answer->start.empty()) Fail("a new leader assigns before a lease is over");
   Carry([this, index, incarnation = poll.incarnation, answer = *std::move(answer)] {

@@ -136,6 +136,7 @@ class JobsWorld {
   // jobs_world_checks.cc
   void CheckAlways();
   void CheckProgress();
+  void CheckMarks(size_t replica, const Poll& poll);
   void CheckRunning();
   bool AllOver() const;
   void CheckEnd();

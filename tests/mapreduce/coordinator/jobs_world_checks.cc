@@ -62,8 +62,20 @@ void JobsWorld::CheckAlways() {
   }
 }
 
-// What a leader tells never falls, and when it has heard the stores it tells no less than they know
-// from the one before.
+// Of a job no less is told than a store that was heard knows from an earlier leader.
+void JobsWorld::CheckMarks(size_t index, const Poll& poll) {
+  for (const ProgressMark& mark : poll.marks) {
+    auto status = replicas_[index].coordinator->Status(mark.job, scheduler_.now());
+    if (!status.ok() || IsOver(status->job.state)) continue;
+    for (const PhaseStatus& phase : status->phases) {
+      if (phase.phase != mark.phase || phase.bytes_done >= mark.bytes) continue;
+      Fail(absl::StrCat("progress of job ", mark.job.value(), " was ", mark.bytes,
+                        " and is told to be ", phase.bytes_done));
+    }
+  }
+}
+
+// What a leader tells never falls.
 void JobsWorld::CheckProgress() {
   for (Replica& replica : replicas_) {
     if (replica.coordinator == nullptr) continue;
