@@ -221,6 +221,8 @@ MUTANTS = [
      "(void)published;\n  SweepTasks(id);"),
     ("progress falls when an attempt ends", "mapreduce/coordinator/coordinator_status.cc",
      "mark = std::max(mark, status.bytes_done);", "mark = status.bytes_done;"),
+    ("a new coordinator forgets what was told of progress", "mapreduce/coordinator/coordinator_status.cc",
+     "known = std::max(known, mark.bytes);", "(void)known;"),
 ]
 
 
