@@ -32,7 +32,7 @@ enum Kind {
 
 }  // namespace
 
-Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed) {
+Chaos::Chaos(uint64_t seed) : seed_(seed), random_(seed), late_random_(seed ^ 0x1A7E) {
   options_.append_bytes_max = random_.Chance(0.5) ? 1 : 1 << 20;
   options_.inflight_messages_max = random_.Chance(0.3) ? 2 : 256;
   options_.cache_bytes_max = random_.Chance(0.5) ? 100 : 1 << 20;
@@ -198,7 +198,7 @@ void Chaos::Deliver() {
   Message m = std::move(network_[at]);
   network_.erase(network_.begin() + static_cast<int64_t>(at));
   Node& node = nodes_.at(m.to);
-  if (Lost(m) || !node.core) return;
+  if (Lost(m) || !node.core || HoldUp(m)) return;
   if (node.paused) {
     if (network_.size() < 2000) network_.push_back(std::move(m));
     return;
@@ -206,6 +206,16 @@ void Chaos::Deliver() {
   Note(Describe(m));
   node.core->Step(Now(node), m);
   Settle(m.to);
+}
+
+bool Chaos::HoldUp(Message& m) {
+  bool transfer = m.type == MessageType::kTimeoutNow || m.transfer;
+  bool reply = m.type == MessageType::kVoteReply;
+  if (!late_random_.Chance(transfer ? 0.3 : reply ? 0.1 : 0)) return false;
+  auto most = static_cast<uint64_t>((10 * options_.election_timeout_min).count());
+  held_up_.emplace_back(now_ + Duration(static_cast<int64_t>(late_random_.Below(most))),
+                        std::move(m));
+  return true;
 }
 
 void Chaos::Lose() {
@@ -229,6 +239,11 @@ void Chaos::FinishWrite() {
 
 void Chaos::PassTime(Duration most) {
   now_ += Duration(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(most.count()))));
+  for (size_t i = held_up_.size(); i-- > 0;) {
+    if (held_up_[i].first > now_) continue;
+    network_.insert(network_.begin(), std::move(held_up_[i].second));
+    held_up_.erase(held_up_.begin() + static_cast<int64_t>(i));
+  }
   Check();
   for (auto& [id, node] : nodes_) {
     if (!node.core || node.paused || random_.Chance(0.1)) continue;

@@ -55,6 +55,7 @@ class Chaos {
   // What can happen.
   void Event();
   void Deliver();
+  bool HoldUp(Message& m);
   void Lose();
   void Double();
   void FinishWrite();
@@ -101,6 +102,9 @@ class Chaos {
   MonotonicTime now_{std::chrono::hours(1)};
   std::map<ReplicaId, Node> nodes_;
   std::vector<Message> network_;
+  // Messages of transfers that come when their leader may think that they never will.
+  std::vector<std::pair<MonotonicTime, Message>> held_up_;
+  Random late_random_;
   std::set<std::pair<ReplicaId, ReplicaId>> cut_;
   std::set<std::pair<ReplicaId, ReplicaId>> snapshots_wanted_;  // from, to
   // Per event kind, by the seed.

@@ -111,6 +111,8 @@ void Chaos::StaysCalm(ReplicaId deaf) {
 // commit and agree.
 void Chaos::Heal() {
   cut_.clear();
+  for (auto& [due, message] : held_up_) network_.push_back(std::move(message));
+  held_up_.clear();
   Note("heal");
   bool whole = true;
   for (auto& [id, node] : nodes_) {
