@@ -170,9 +170,12 @@ void World::Check() {
   }
   for (const auto& [key, operations] : histories) {
     auto verdict = check::CheckLinearizable(operations);
+    KVD_CHECK_MSG(verdict != check::Verdict::kUndecided,
+                  absl::StrCat("seed ", options_.seed, ": the history of ", key,
+                               " can't be decided: ", operations.size(), " operations"));
     KVD_CHECK_MSG(verdict == check::Verdict::kLinearizable,
                   absl::StrCat("seed ", options_.seed, ": the history of ", key,
-                               " is not linearizable, or can't be decided"));
+                               " is not linearizable:\n", check::Explain(operations)));
   }
   const shardctrler::State* known = state();
   KVD_CHECK(known != nullptr);
