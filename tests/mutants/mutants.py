@@ -30,8 +30,8 @@ SLOWDOWN_MAX = 20
 MAY_HANG = set()
 
 # The simulators, the quickest first, and what builds each.
-TARGETS = {"cores": "core_chaos", "scenarios": "scenario_test", "jobs": "jobs_soak", "cluster": "soak",
-           "world": "world_soak"}
+TARGETS = {"transfers": "raft_core_transfer_test", "cores": "core_chaos", "scenarios": "scenario_test",
+           "jobs": "jobs_soak", "cluster": "soak", "world": "world_soak"}
 
 # name, file, what is there, what the mutant has instead; more such pairs may follow
 MUTANTS = [
@@ -257,7 +257,8 @@ def failing_seed(output):
 
 def simulators(directory, core_seeds, seeds, chosen):
     """Name, command and number of seeds of each that is chosen."""
-    found = [("cores", [directory / "tests/raft/core_chaos", "--seeds", str(core_seeds)], core_seeds),
+    found = [("transfers", [directory / "tests/raft/raft_core_transfer_test", "--gtest_brief=1"], 1),
+             ("cores", [directory / "tests/raft/core_chaos", "--seeds", str(core_seeds)], core_seeds),
              ("scenarios", [directory / "tests/sim/scenario_test", "--gtest_brief=1"], 1),
              ("jobs", [directory / "tests/mapreduce/coordinator/jobs_soak", "--stop", "--seeds", str(seeds)], seeds),
              ("cluster", [directory / "tests/sim/soak", "--stop", "--seeds", str(seeds)], seeds),
