@@ -25,7 +25,8 @@ PY
 run() { # what must be true, target, kvbench's arguments...
   local want=$1 target=$2; shift 2
   on_kvd "$target" --keys 2000 --warmup 0.1 --seconds 0.3 "$@" >"$work/json" || fail "$target $*: exit code $?"
-  check "r['server_cpu_us_per_op'] > 0 and r['server_bytes'] > 0 and ($want)" || fail "$target $*: $(cat "$work/json")"
+  # CPU time is told in hundredths of a second: few operations may take less.
+  check "(r['server_cpu_us_per_op'] > 0 or r['operations'] <= 100) and r['server_bytes'] > 0 and ($want)" || fail "$target $*: $(cat "$work/json")"
 }
 for target in kvd kvd-pipeline; do
   run 'r["syncs_per_second"] > 0 and r["entries_per_sync"] > 0' $target --workload put --in-flight 8
