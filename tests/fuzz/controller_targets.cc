@@ -5,20 +5,11 @@
 #include "proto/check.h"
 #include "proto/codec.h"
 #include "shardctrler/machine.h"
+#include "tests/fuzz/records.h"
 #include "tests/fuzz/target.h"
 
 namespace kvd::shardctrler {
 namespace {
-
-class Records : public storage::RecordSink {
- public:
-  void Put(std::string_view key, std::string_view value) override {
-    records[std::string(key)] = value;
-  }
-  void Delete(std::string_view key) override { records.erase(std::string(key)); }
-
-  std::map<std::string, std::string> records;
-};
 
 void DecodeRecord(std::string_view bytes) {
   if (auto ids = DecodeIds(bytes)) KVD_CHECK(DecodeIds(Encode(*ids)) == ids);
@@ -32,7 +23,7 @@ void DecodeRecord(std::string_view bytes) {
 // A log of commands, whatever they are: each leaves the state whole, or nothing.
 KVD_FUZZ_TARGET(controller) {
   Machine machine;
-  Records records;
+  fuzz::Records records;
   Reader r(input);
   for (uint64_t index = 1; r.ok() && !r.rest().empty(); ++index) {
     std::string_view bytes = r.Bytes();
